@@ -1,0 +1,260 @@
+//! A batch: whole lines on their way from the inputs to the output, and where they came from.
+//!
+//! A fixed number of batches circulates between readers and writer. A reader reads straight into a
+//! batch's spare room and then commits what it holds of whole lines as an [`Extent`]; nothing else
+//! keeps positions.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use memchr::{memchr_iter, memrchr};
+
+use crate::line::Renderer;
+
+/// One input of a merge, as its batches name it: a path, a tailer of the host's, or a line sender.
+#[derive(Debug)]
+pub struct Source {
+    name: Arc<Path>,
+    renderer: Renderer,
+    pub(crate) written: Written,
+    /// Whether its first line over the limit has been told.
+    pub(crate) long_line_told: AtomicBool,
+}
+
+/// What has been written to the output of one source.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// Bytes taken from the input.
+    pub(crate) bytes: AtomicU64,
+    /// Lines of output.
+    pub(crate) lines: AtomicU64,
+    /// Where in the input the last written extent ended.
+    pub(crate) offset: AtomicU64,
+}
+
+impl Source {
+    pub(crate) fn new(name: Arc<Path>, renderer: Renderer) -> Arc<Self> {
+        Arc::new(Self { name, renderer, written: Written::default(), long_line_told: AtomicBool::new(false) })
+    }
+
+    /// The path, or the name that the host gave.
+    pub fn name(&self) -> &OsStr {
+        self.name.as_os_str()
+    }
+
+    /// The name as a path.
+    pub fn path(&self) -> &Path {
+        &self.name
+    }
+
+    pub(crate) fn renderer(&self) -> &Renderer {
+        &self.renderer
+    }
+}
+
+/// A run of whole lines of one source within a batch.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Extent {
+    /// Where the lines come from.
+    pub source: Arc<Source>,
+    /// Which file of that name: 0 for the first, one more after each rotation or truncation.
+    pub generation: u32,
+    /// Offset in the input of the first byte.
+    pub start: u64,
+    /// Bytes taken from the input.
+    pub len_in: u64,
+    /// Bytes in the batch. Differs from `len_in` where labels, JSON or an added newline came in.
+    pub len_out: u64,
+    /// Lines in the batch.
+    pub lines: u64,
+}
+
+/// Whole lines on their way to the output.
+///
+/// A [`Tailer`](crate::Tailer) fills it: it takes [`spare`](Batch::spare), puts bytes there, and calls
+/// [`commit`](Batch::commit) for those that are whole lines. A [`Writer`](crate::Writer) writes
+/// [`bytes`](Batch::bytes).
+#[derive(Debug)]
+pub struct Batch {
+    /// All of it is initialized; only `..filled` holds lines.
+    buf: Vec<u8>,
+    filled: usize,
+    done: usize,
+    extents: Vec<Extent>,
+    /// Whom the next commit is for.
+    source: Arc<Source>,
+    generation: u32,
+}
+
+impl Batch {
+    /// A batch for `capacity` bytes. Memory is touched only as far as the batch gets filled.
+    ///
+    /// A merge makes its own batches; this is for trying a tailer or a writer alone.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            buf: vec![0; capacity],
+            filled: 0,
+            done: 0,
+            extents: Vec::new(),
+            source: Source::new(Path::new("").into(), Renderer::default()),
+            generation: 0,
+        }
+    }
+
+    /// The lines that are still to be written: all of them, less what [`PartialWrite`](crate::PartialWrite) said is done.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buf[self.done..self.filled]
+    }
+
+    /// Where the lines came from, in the order of their bytes.
+    pub fn extents(&self) -> &[Extent] {
+        &self.extents
+    }
+
+    /// Whether there is no line in it.
+    pub fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
+    /// Bytes of whole lines in it, written or not.
+    pub fn len(&self) -> usize {
+        self.filled
+    }
+
+    /// The room that is left, for reading into. What it holds is left over from earlier use.
+    pub fn spare(&mut self) -> &mut [u8] {
+        &mut self.buf[self.filled..]
+    }
+
+    /// Takes the first `len` bytes of the spare room for whole lines, read at offset `start` of the input
+    /// byte for byte.
+    ///
+    /// # Panics
+    ///
+    /// If there is not so much room, or if the last of these bytes is no newline.
+    pub fn commit(&mut self, start: u64, len: usize) {
+        self.commit_changed(start, len as u64, len);
+    }
+
+    /// Takes the first `len` bytes of the spare room for whole lines made from `len_in` bytes of the input.
+    ///
+    /// For lines that got a label, another format or an added newline.
+    ///
+    /// # Panics
+    ///
+    /// If there is not so much room, or if the last of these bytes is no newline.
+    pub fn commit_changed(&mut self, start: u64, len_in: u64, len: usize) {
+        let bytes = &self.buf[self.filled..self.filled + len];
+        assert_eq!(bytes.last(), Some(&b'\n'), "a batch holds whole lines");
+        let lines = memchr_iter(b'\n', bytes).count() as u64;
+        self.filled += len;
+        let (source, generation) = (self.source.clone(), self.generation);
+        self.note(Extent { source, generation, start, len_in, len_out: len as u64, lines });
+    }
+
+    /// Says whom the next commits are for.
+    pub(crate) fn set_source(&mut self, source: &Arc<Source>, generation: u32) {
+        if !Arc::ptr_eq(&self.source, source) {
+            self.source = source.clone();
+        }
+        self.generation = generation;
+    }
+
+    /// Appends one rendered line; grows when it needs more than the room of an empty batch.
+    ///
+    /// False, and nothing is taken, if there is no room and the batch has lines already.
+    pub(crate) fn push(&mut self, start: u64, len_in: u64, line: &[u8]) -> bool {
+        if line.len() > self.spare().len() {
+            if self.filled > 0 {
+                return false;
+            }
+            self.buf.resize(line.len(), 0);
+        }
+        self.spare()[..line.len()].copy_from_slice(line);
+        self.commit_changed(start, len_in, line.len());
+        true
+    }
+
+    /// Adds an extent, to the last one where it goes on from there.
+    fn note(&mut self, extent: Extent) {
+        if let Some(last) = self.extents.last_mut() {
+            let verbatim = last.len_in == last.len_out && extent.len_in == extent.len_out;
+            if Arc::ptr_eq(&last.source, &extent.source)
+                && last.generation == extent.generation
+                && last.start + last.len_in == extent.start
+                && (verbatim || last.len_in != last.len_out)
+            {
+                last.len_in += extent.len_in;
+                last.len_out += extent.len_out;
+                last.lines += extent.lines;
+                return;
+            }
+        }
+        self.extents.push(extent);
+    }
+
+    /// Notes that the first `bytes` of those still to be written are written.
+    pub(crate) fn advance(&mut self, bytes: usize) {
+        self.done = (self.done + bytes).min(self.filled);
+    }
+
+    /// Notes with each source what of it is in the output now: all, or what [`Batch::advance`] says.
+    pub(crate) fn acknowledge(&self) {
+        let mut from = 0;
+        for extent in &self.extents {
+            let end = from + extent.len_out as usize;
+            let (len_in, lines) = if end <= self.done {
+                (extent.len_in, extent.lines)
+            } else if extent.len_in == extent.len_out && from < self.done {
+                let written = &self.buf[from..self.done];
+                let whole = memrchr(b'\n', written).map_or(0, |last| last + 1);
+                (whole as u64, memchr_iter(b'\n', &written[..whole]).count() as u64)
+            } else {
+                break;
+            };
+            let written = &extent.source.written;
+            written.bytes.fetch_add(len_in, Ordering::Relaxed);
+            written.lines.fetch_add(lines, Ordering::Relaxed);
+            written.offset.store(extent.start + len_in, Ordering::Relaxed);
+            from = end;
+        }
+    }
+
+    /// Makes sure of room for `len` bytes, whatever the capacity.
+    pub(crate) fn reserve(&mut self, len: usize) {
+        if self.spare().len() < len {
+            self.buf.resize(self.filled + len, 0);
+        }
+    }
+
+    /// Renders all of its lines into `target`, which grows as need be, and empties itself.
+    pub(crate) fn render_into(&mut self, target: &mut Batch) {
+        let mut line = Vec::new();
+        let mut from = 0;
+        for extent in &self.extents {
+            target.set_source(&extent.source, extent.generation);
+            let bytes = &self.buf[from..from + extent.len_out as usize];
+            from += bytes.len();
+            line.clear();
+            for content in bytes.split_inclusive(|&byte| byte == b'\n') {
+                extent.source.renderer().push(&content[..content.len() - 1], &mut line);
+            }
+            target.reserve(line.len());
+            target.push(extent.start, extent.len_in, &line);
+        }
+        self.clear(usize::MAX);
+    }
+
+    /// Makes it as good as new, no larger than `capacity`.
+    pub(crate) fn clear(&mut self, capacity: usize) {
+        self.filled = 0;
+        self.done = 0;
+        self.extents.clear();
+        if self.buf.len() > capacity {
+            self.buf = vec![0; capacity];
+        }
+    }
+}

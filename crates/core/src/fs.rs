@@ -1,0 +1,242 @@
+//! The only door to the file system.
+//!
+//! Everything that follows files or writes the output file goes through [`Fs`], so that tests can put
+//! a file system of their own behind it: one in memory, or one whose n-th call fails. All of it blocks;
+//! it is called on the blocking pool and on the writer's thread only.
+
+use std::ffi::OsStr;
+use std::fmt::Debug;
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::SystemTime;
+
+use rustix::fs::OFlags;
+
+/// Which file it is, whatever its name: device, inode, and time of birth where the file system keeps one.
+///
+/// Inode numbers are given out again as soon as a file is gone; the time of birth tells the two apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// Device number.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Time of birth in ns since the epoch.
+    pub born: Option<u64>,
+}
+
+/// What kind of file something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A regular file: the only kind that is followed.
+    File,
+    /// A directory.
+    Dir,
+    /// A symbolic link; only [`Fs::list`] says so, everything else follows links.
+    Link,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A device, such as a terminal.
+    Device,
+    /// The directory entry does not tell.
+    Unknown,
+}
+
+/// What [`Fs::stat`] tells of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// Which file it is.
+    pub id: FileId,
+    /// What kind of file it is.
+    pub kind: Kind,
+    /// Length in bytes.
+    pub size: u64,
+    /// Number of names.
+    pub links: u64,
+    /// Last change of the content.
+    pub modified: Option<SystemTime>,
+}
+
+/// A file system.
+///
+/// [`OsFs`] is the machine's own.
+pub trait Fs: Debug + Send + Sync + 'static {
+    /// Tells what is at a path, links followed.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them; `NotFound` if there is nothing.
+    fn stat(&self, path: &Path) -> io::Result<Stat>;
+
+    /// Opens a file for reading. Never waits, not even for the other end of a FIFO.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>>;
+
+    /// Tells each name in a directory, `.` and `..` left out, and its kind as far as the directory knows.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them. The names told before the error stand.
+    fn list(&self, dir: &Path, entry: &mut dyn FnMut(&OsStr, Kind)) -> io::Result<()>;
+
+    /// Opens the output, creates it if need be, and changes nothing in it.
+    ///
+    /// With `append` every write goes to the end of the file, wherever that is by then.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn output(&self, path: &Path, append: bool) -> io::Result<Box<dyn WriteFile>>;
+}
+
+/// A file open for reading.
+pub trait ReadFile: Debug + Send + 'static {
+    /// Tells what the open file is, whatever its name is by now.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn stat(&self) -> io::Result<Stat>;
+
+    /// Reads at an offset in bytes; fewer bytes than asked for, 0 at the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them, `Interrupted` included.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+/// The output file.
+pub trait WriteFile: ReadFile {
+    /// Writes at the file's position, or at its end if it was opened so. May write less than all.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them, `Interrupted` included.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Cuts the file to a length in bytes and goes on writing there.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
+
+    /// Takes a lock on the file, until it is closed; tells whether it was free.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them; some file systems have no locks.
+    fn try_lock(&self, shared: bool) -> io::Result<bool>;
+}
+
+/// The machine's own file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsFs;
+
+impl Fs for OsFs {
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        fs::metadata(path).map(|metadata| Stat::from(&metadata))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+        let file = OpenOptions::new().read(true).custom_flags(flags as i32).open(path)?;
+        Ok(Box::new(file))
+    }
+
+    fn list(&self, dir: &Path, entry: &mut dyn FnMut(&OsStr, Kind)) -> io::Result<()> {
+        for item in fs::read_dir(dir)? {
+            let item = item?;
+            entry(&item.file_name(), item.file_type().map_or(Kind::Unknown, kind));
+        }
+        Ok(())
+    }
+
+    fn output(&self, path: &Path, append: bool) -> io::Result<Box<dyn WriteFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).create(true).append(append);
+        if !append {
+            options.write(true).truncate(false);
+        }
+        match options.open(path) {
+            // An output that may be written but not read.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => options.read(false).open(path),
+            opened => opened,
+        }
+        .map(|file| Box::new(file) as Box<dyn WriteFile>)
+    }
+}
+
+impl ReadFile for File {
+    fn stat(&self) -> io::Result<Stat> {
+        self.metadata().map(|metadata| Stat::from(&metadata))
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buf, offset)
+    }
+}
+
+impl WriteFile for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(self, bytes)
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.set_len(len)?;
+        io::Seek::seek(self, io::SeekFrom::Start(len)).map(drop)
+    }
+
+    fn try_lock(&self, shared: bool) -> io::Result<bool> {
+        let locked = if shared { self.try_lock_shared() } else { File::try_lock(self) };
+        match locked {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl From<&Metadata> for Stat {
+    fn from(metadata: &Metadata) -> Self {
+        let born = metadata.created().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        Self {
+            id: FileId {
+                dev: metadata.dev(),
+                ino: metadata.ino(),
+                born: born.and_then(|age| u64::try_from(age.as_nanos()).ok()),
+            },
+            kind: kind(metadata.file_type()),
+            size: metadata.len(),
+            links: metadata.nlink(),
+            modified: metadata.modified().ok(),
+        }
+    }
+}
+
+fn kind(file_type: fs::FileType) -> Kind {
+    if file_type.is_file() {
+        Kind::File
+    } else if file_type.is_dir() {
+        Kind::Dir
+    } else if file_type.is_symlink() {
+        Kind::Link
+    } else if file_type.is_fifo() {
+        Kind::Fifo
+    } else if file_type.is_socket() {
+        Kind::Socket
+    } else if file_type.is_char_device() || file_type.is_block_device() {
+        Kind::Device
+    } else {
+        Kind::Unknown
+    }
+}

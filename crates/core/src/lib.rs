@@ -1,0 +1,42 @@
+//! The core of tailmerge: following files and merging their whole lines, whatever the executor.
+//!
+//! Most programs use the facade crate `tailmerge`, which adds the backends for smol and async-std.
+//!
+//! The nouns, in the order in which a line meets them:
+//!
+//! * A *pattern* or path is an input. Discovery finds its files and deals them out to a few *shards*.
+//! * A shard is a [`Tailer`] of many files. It is synchronous: a job on the blocking pool, made by
+//!   [`Backend::unblock`], has it fill a [`Batch`], and nothing but whole lines goes in there.
+//! * A batch says of its bytes where they came from, in [`Extent`]s. It goes to the writer's queue, which always
+//!   has room for it: only so many batches exist, and to read at all takes an empty one. So memory is bounded
+//!   and a slow output slows reading.
+//! * The [`Writer`] lives on a thread of its own, `tailmerge-writer`. It writes the batch, and gives it back.
+//! * A [`Merge`] is the handle of it all, and its [`Report`] the account at the end, with each [`Gap`].
+//!
+//! # Threads
+//!
+//! A merge starts one thread, `tailmerge-writer`, and joins it when it is stopped. Its few other tasks run
+//! on the executor of the [`Backend`] and block nothing there; at most four jobs at a time run on the blocking pool.
+//! The crate calls [`Backend::block_on`] on the writer's thread and nowhere else.
+
+mod backend;
+mod batch;
+mod fs;
+mod line;
+mod merge;
+mod report;
+pub mod stall;
+mod stop;
+mod tail;
+mod write;
+
+pub use backend::Backend;
+pub use batch::{Batch, Extent, Source};
+pub use fs::{FileId, Fs, Kind, OsFs, ReadFile, Stat, WriteFile};
+pub use line::{Format, LineFormat, LongLines, Prefix, Renderer};
+pub use merge::{Builder, Closed, FollowError, Merge, MergeError, StartError};
+pub use report::{Event, Gap, GapReason, InputReport, Observer, Report};
+pub use tail::{
+    Batches, Explained, Line, Lines, PatternError, Progress, ReadBatch, StartAt, Tail, TailError, Tailer, Verdict, tail,
+};
+pub use write::{LineSender, PartialWrite, SendError, Writer, WriterContext};

@@ -1,0 +1,195 @@
+//! How a line looks in the output: as it is, with a label before it, or as JSON.
+//!
+//! Whatever a file is called, a rendered line is one line: control characters of a label are escaped.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use data_encoding::BASE64;
+
+/// What stands before each line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Prefix {
+    /// Nothing.
+    #[default]
+    None,
+    /// The file's name without its directory, and `: `.
+    Name,
+    /// The path as it was given or found, and `: `.
+    Path,
+}
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Byte for byte.
+    #[default]
+    Raw,
+    /// A JSON object: `{"file":"a.log","line":"…"}`. Bytes that are not UTF-8 come, in base64, as
+    /// `line_base64` (or `file_base64`) in place of `line` (or `file`).
+    ///
+    /// With [`Prefix::None`] there is no `file`.
+    Json,
+}
+
+/// How lines look in the output: prefix and format together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineFormat {
+    /// What stands before each line.
+    pub prefix: Prefix,
+    /// How the line is written.
+    pub format: Format,
+}
+
+impl LineFormat {
+    /// The renderer for lines of one input.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use tailmerge_core::{Format, LineFormat, Prefix};
+    ///
+    /// let renderer = LineFormat { prefix: Prefix::Name, format: Format::Json }.labelled(Path::new("logs/a.log"));
+    /// let mut out = Vec::new();
+    /// renderer.push(b"say \"hi\"", &mut out);
+    /// assert_eq!(out, b"{\"file\":\"a.log\",\"line\":\"say \\\"hi\\\"\"}\n");
+    /// ```
+    #[must_use]
+    pub fn labelled(self, path: &Path) -> Renderer {
+        let label = match self.prefix {
+            Prefix::None => None,
+            Prefix::Name => Some(path.file_name().unwrap_or(path.as_os_str())),
+            Prefix::Path => Some(path.as_os_str()),
+        };
+        let mut head = Vec::new();
+        match (self.format, label) {
+            (Format::Raw, None) => {}
+            (Format::Raw, Some(label)) => {
+                push_label(&mut head, label);
+                head.extend_from_slice(b": ");
+            }
+            (Format::Json, None) => head.push(b'{'),
+            (Format::Json, Some(label)) => {
+                head.push(b'{');
+                push_json_field(&mut head, "file", label.as_bytes());
+                head.push(b',');
+            }
+        }
+        Renderer { head: head.into(), format: self.format }
+    }
+}
+
+/// Renders the lines of one input.
+#[derive(Clone, Debug, Default)]
+pub struct Renderer {
+    /// What is the same for each of its lines.
+    head: Box<[u8]>,
+    format: Format,
+}
+
+impl Renderer {
+    /// Whether lines come out byte for byte as they went in.
+    pub(crate) fn is_verbatim(&self) -> bool {
+        self.format == Format::Raw && self.head.is_empty()
+    }
+
+    /// Appends the output line of `line`, which has no newline; the output line has one.
+    pub fn push(&self, line: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        match self.format {
+            Format::Raw => out.extend_from_slice(line),
+            Format::Json => {
+                push_json_field(out, "line", line);
+                out.push(b'}');
+            }
+        }
+        out.push(b'\n');
+    }
+}
+
+/// A name as part of a line: control characters and backslashes escaped, all else as it is.
+fn push_label(out: &mut Vec<u8>, label: &OsStr) {
+    for &byte in label.as_bytes() {
+        if byte < 0x20 || byte == 0x7f || byte == b'\\' {
+            out.extend(byte.escape_ascii());
+        } else {
+            out.push(byte);
+        }
+    }
+}
+
+fn push_json_field(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+    out.push(b'"');
+    out.extend_from_slice(key.as_bytes());
+    match std::str::from_utf8(value) {
+        Ok(text) => {
+            out.extend_from_slice(b"\":\"");
+            push_json_text(out, text);
+        }
+        Err(_) => {
+            out.extend_from_slice(b"_base64\":\"");
+            out.extend_from_slice(BASE64.encode(value).as_bytes());
+        }
+    }
+    out.push(b'"');
+}
+
+/// Escapes what RFC 8259 section 7 wants escaped, and DEL.
+fn push_json_text(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        let short = match byte {
+            b'"' | b'\\' => byte,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0..0x20 | 0x7f => b'u',
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[from..at]);
+        out.extend_from_slice(&[b'\\', short]);
+        if short == b'u' {
+            let hex = b"0123456789abcdef";
+            out.extend_from_slice(&[b'0', b'0', hex[usize::from(byte >> 4)], hex[usize::from(byte & 15)]]);
+        }
+        from = at + 1;
+    }
+    out.extend_from_slice(&bytes[from..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(prefix: Prefix, format: Format, path: &[u8], line: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        LineFormat { prefix, format }.labelled(Path::new(OsStr::from_bytes(path))).push(line, &mut out);
+        out
+    }
+
+    #[test]
+    fn raw_without_prefix_is_byte_for_byte() {
+        let line: Vec<u8> = (0..=255).filter(|&byte| byte != b'\n').collect();
+        let mut want = line.clone();
+        want.push(b'\n');
+        assert_eq!(render(Prefix::None, Format::Raw, b"a", &line), want);
+    }
+
+    #[test]
+    fn a_newline_in_a_file_name_stays_out_of_the_output() {
+        assert_eq!(render(Prefix::Name, Format::Raw, b"d/a\nb.log", b"x"), b"a\\nb.log: x\n");
+        assert_eq!(render(Prefix::Path, Format::Raw, b"d/a.log", b"x"), b"d/a.log: x\n");
+    }
+
+    #[test]
+    fn json_keeps_every_byte() {
+        assert_eq!(
+            render(Prefix::Path, Format::Json, b"a\xff", b"tab\t quote\" \x01\r"),
+            b"{\"file_base64\":\"Yf8=\",\"line\":\"tab\\t quote\\\" \\u0001\\r\"}\n"
+        );
+        assert_eq!(render(Prefix::None, Format::Json, b"a", b"\xfe"), b"{\"line_base64\":\"/g==\"}\n");
+    }
+}

@@ -1,0 +1,398 @@
+//! The settings of a merge.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::launch::{Prepared, start_on, start_on_blocking};
+use super::{Merge, StartError};
+use crate::backend::Backend;
+use crate::batch::Source;
+use crate::fs::{Fs, OsFs};
+use crate::line::{Format, LineFormat, LineLimit, LongLines, Prefix};
+use crate::report::{Event, Ledger, Observer};
+use crate::stall::STALL_LIMIT;
+use crate::tail::{Claims, Excludes, Explained, Spec, StartAt, Tail, TailContext, Tailer, Verdict, explain};
+use crate::write::{FileOutput, Serve, Writer, WriterContext, serve};
+
+/// Bytes read at a time; a batch takes up to twice as many.
+const CHUNK: usize = 128 * 1024;
+/// Most batches that circulate: enough for each reader to have one under way and one waiting.
+const BATCHES_MAX: usize = 8;
+/// Fewest: one being read, one being written, one of the host's lines and one to swap for it.
+const BATCHES_MIN: usize = 4;
+/// Most bytes of a line, unless set otherwise.
+const LINE_MAX: usize = 1024 * 1024;
+/// Files kept open at most, whatever the process may open.
+const OPEN_FILES_MAX: u64 = 4096;
+
+/// The settings of a merge, or of a tail alone.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example(backend: impl tailmerge_core::Backend) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use tailmerge_core::Builder;
+///
+/// let merge = Builder::new().input("logs/*.log").output("all.log").start_on(backend).await?;
+/// // …
+/// let report = merge.stop(Duration::from_secs(10)).await?;
+/// println!("{} lines", report.lines);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until it is started"]
+pub struct Builder {
+    inputs: Vec<Wanted>,
+    excludes: Vec<String>,
+    tailers: Vec<(OsString, Box<dyn Tailer>)>,
+    start: StartAt,
+    once: bool,
+    poll_interval: Duration,
+    rotated_grace: Duration,
+    limit: LineLimit,
+    format: LineFormat,
+    memory: usize,
+    stall_limit: Option<Duration>,
+    observer: Box<dyn Observer>,
+    fs: Arc<dyn Fs>,
+    output: Output,
+    append: bool,
+}
+
+/// An input as the user gave it.
+enum Wanted {
+    Any(OsString),
+    Path(PathBuf),
+}
+
+enum Output {
+    Stdout,
+    File(PathBuf),
+    Own(Serve),
+}
+
+impl Builder {
+    /// A merge of nothing into standard output, with all settings at their defaults.
+    pub fn new() -> Self {
+        Self {
+            inputs: Vec::new(),
+            excludes: Vec::new(),
+            tailers: Vec::new(),
+            start: StartAt::Start,
+            once: false,
+            poll_interval: Duration::from_millis(100),
+            rotated_grace: Duration::from_secs(5),
+            limit: LineLimit { max: LINE_MAX, policy: LongLines::Split },
+            format: LineFormat::default(),
+            memory: 8 * 1024 * 1024,
+            stall_limit: Some(STALL_LIMIT),
+            observer: Box::new(|_: &Event<'_>| {}),
+            fs: Arc::new(OsFs),
+            output: Output::Stdout,
+            append: false,
+        }
+    }
+
+    /// Adds an input: a path if there is a file of that name or it has no wildcard, else a pattern.
+    ///
+    /// A pattern has `*`, `?`, `[a-z]` and `{a,b}` within a name, and `**` for any number of directories.
+    /// Files that match later join then. A path need not be there yet, nor its directory.
+    pub fn input(mut self, input: impl AsRef<OsStr>) -> Self {
+        self.inputs.push(Wanted::Any(input.as_ref().to_owned()));
+        self
+    }
+
+    /// Adds an input that is a path, whatever characters it has.
+    pub fn path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.inputs.push(Wanted::Path(path.into()));
+        self
+    }
+
+    /// Leaves out files that match: their name, or their whole path if the pattern has a `/`.
+    ///
+    /// For files found by a pattern only; a path that is named is not left out.
+    pub fn exclude(mut self, glob: impl Into<String>) -> Self {
+        self.excludes.push(glob.into());
+        self
+    }
+
+    /// Adds a tailer of the host's own. All of them take turns in one job of the blocking pool.
+    pub fn tailer(mut self, name: impl Into<OsString>, tailer: impl Tailer) -> Self {
+        self.tailers.push((name.into(), Box::new(tailer)));
+        self
+    }
+
+    /// Where to begin in files that are present at the start; files that come later are read from their
+    /// first byte. Default: [`StartAt::Start`].
+    pub fn from(mut self, start: StartAt) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Ends when every input's end is reached: the size that it has when that is first looked at. A last
+    /// line without a newline gets one. Default: follow until stopped.
+    pub fn once(mut self, once: bool) -> Self {
+        self.once = once;
+        self
+    }
+
+    /// How often files are looked at. Default: 100 ms.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = interval;
+        self
+    }
+
+    /// How long a file that lost its name must have been quiet to be let go. Default: 5 s.
+    pub fn rotated_grace(mut self, grace: Duration) -> Self {
+        self.rotated_grace = grace;
+        self
+    }
+
+    /// Most bytes of a line, its newline not counted. Default: 1 MiB.
+    pub fn max_line_bytes(mut self, bytes: usize) -> Self {
+        self.limit.max = bytes;
+        self
+    }
+
+    /// What to do with longer lines. Default: [`LongLines::Split`].
+    pub fn long_lines(mut self, policy: LongLines) -> Self {
+        self.limit.policy = policy;
+        self
+    }
+
+    /// What stands before each line. Default: [`Prefix::None`].
+    pub fn prefix(mut self, prefix: Prefix) -> Self {
+        self.format.prefix = prefix;
+        self
+    }
+
+    /// How a line is written. Default: [`Format::Raw`].
+    pub fn format(mut self, format: Format) -> Self {
+        self.format.format = format;
+        self
+    }
+
+    /// A bound, in bytes, for the buffers between inputs and output. Default: 8 MiB.
+    ///
+    /// It must hold at least four lines of the greatest length. A rendered line (a label, JSON) that does not
+    /// fit a buffer may exceed it while it passes.
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// How long one step of a task, or one write, may take before it is told as [`Event::Stalled`]. Default:
+    /// 100 ms; `None`: not measured.
+    pub fn stall_limit(mut self, limit: Option<Duration>) -> Self {
+        self.stall_limit = limit;
+        self
+    }
+
+    /// Is told what happens, as it happens.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Box::new(observer);
+        self
+    }
+
+    /// Follows files, and writes the output file, on another file system. Default: [`OsFs`].
+    pub fn fs(mut self, fs: Arc<dyn Fs>) -> Self {
+        self.fs = fs;
+        self
+    }
+
+    /// Writes to a file, which is emptied first, or to what else there is of that name: a FIFO, a terminal.
+    ///
+    /// The file is created if need be, its directory is not. While a merge writes to it, another is refused.
+    pub fn output(mut self, path: impl Into<PathBuf>) -> Self {
+        self.output = Output::File(path.into());
+        self
+    }
+
+    /// Writes to standard output. This is the default.
+    pub fn stdout(mut self) -> Self {
+        self.output = Output::Stdout;
+        self
+    }
+
+    /// Keeps what the output file holds and writes after it; several may do so at a time.
+    pub fn append(mut self, append: bool) -> Self {
+        self.append = append;
+        self
+    }
+
+    /// Writes to a writer of the host's own, made and used on the writer's thread.
+    ///
+    /// If it cannot be made, the merge does not start.
+    pub fn writer<M, F, W>(mut self, make: M) -> Self
+    where
+        M: FnOnce(WriterContext) -> F + Send + 'static,
+        F: Future<Output = io::Result<W>> + 'static,
+        W: Writer,
+    {
+        self.output = Output::Own(serve(make));
+        self
+    }
+
+    /// Makes a tail alone of the inputs: a stream of lines or of batches. Settings of the output have no
+    /// effect.
+    pub fn into_tail(self) -> Tail {
+        Tail::new(self)
+    }
+
+    /// Starts the merge on an executor.
+    ///
+    /// It completes once the output is open; readers start then.
+    ///
+    /// # Errors
+    ///
+    /// If a setting cannot be, a pattern is not understood, or the output cannot be opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, it stops what it started, as dropping a [`Merge`] does.
+    pub async fn start_on<B: Backend>(self, backend: B) -> Result<Merge, StartError> {
+        start_on(self, backend).await
+    }
+
+    /// Starts the merge on an executor.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::start_on`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread until the output is open.
+    pub fn start_on_blocking<B: Backend>(self, backend: B) -> Result<Merge, StartError> {
+        start_on_blocking(self, backend)
+    }
+
+    /// Says what the inputs come to now: which files match, which do not and why, where each would start.
+    /// Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// If a pattern is not understood.
+    ///
+    /// # Blocking
+    ///
+    /// Looks at the file system on this thread.
+    pub fn explain(&self) -> Result<Vec<Explained>, StartError> {
+        let output = match &self.output {
+            Output::File(path) => self.fs.stat(path).ok(),
+            _ => None,
+        };
+        let forbidden: Vec<_> = output.iter().map(|stat| stat.id).collect();
+        Ok(explain(&*self.fs, &self.specs()?, &Excludes::new(self.excludes.clone())?, self.start, &forbidden))
+    }
+
+    /// The files that would be followed now, each once, in the order of the inputs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::explain`].
+    ///
+    /// # Blocking
+    ///
+    /// As [`Builder::explain`].
+    pub fn inputs_now(&self) -> Result<Vec<PathBuf>, StartError> {
+        let followed = |explained: &Explained| matches!(explained.verdict, Verdict::Follow { .. });
+        Ok(self.explain()?.into_iter().filter(followed).map(|explained| explained.path).collect())
+    }
+
+    fn specs(&self) -> Result<Vec<Spec>, StartError> {
+        let specs = self.inputs.iter().map(|wanted| match wanted {
+            Wanted::Any(input) => Spec::new(input, &*self.fs),
+            Wanted::Path(path) => Ok(Spec::Path(path.as_path().into())),
+        });
+        Ok(specs.collect::<Result<_, _>>()?)
+    }
+
+    /// Checks the settings and works out what follows from them. Blocks: it looks at the inputs.
+    pub(super) fn prepare(self) -> Result<Prepared, StartError> {
+        let max = self.limit.max;
+        if max == 0 {
+            return Err(StartError::setting("the line limit must be at least 1 byte"));
+        }
+        let line = max.saturating_add(1);
+        let chunk = CHUNK.min(self.memory / BATCHES_MIN / 2).max(1);
+        let capacity = line.max(2 * chunk);
+        let batches = self.memory / capacity;
+        if batches < BATCHES_MIN {
+            return Err(StartError::setting(format!(
+                "{} bytes of memory are too few for lines of up to {max} bytes: give at least {} or lower the line limit",
+                self.memory,
+                line.saturating_mul(BATCHES_MIN),
+            )));
+        }
+        let specs = self.specs()?;
+        let named = specs.iter().filter_map(Spec::path).map(Path::to_owned).collect();
+        let ledger = Ledger::new(self.observer);
+        let tail = TailContext {
+            fs: self.fs.clone(),
+            ledger: ledger.clone(),
+            claims: Arc::new(Claims::default()),
+            limit: self.limit,
+            format: self.format,
+            once: self.once,
+            grace: self.rotated_grace,
+            chunk,
+            open_files: open_files(),
+        };
+        let tailers = self.tailers.into_iter().map(|(name, tailer)| {
+            let name: Arc<Path> = Path::new(&name).into();
+            let source = Source::new(name.clone(), self.format.labelled(&name));
+            ledger.add_source(&source);
+            (source, tailer)
+        });
+        let (fs, append) = (self.fs, self.append);
+        let file = move |path| FileOutput { fs, path, append, inputs: named };
+        let serve = match self.output {
+            Output::Own(serve) => serve,
+            Output::Stdout => {
+                let output = file(None);
+                serve(|cx| output.open(cx))
+            }
+            Output::File(path) => {
+                let output = file(Some(path));
+                serve(|cx| output.open(cx))
+            }
+        };
+        Ok(Prepared {
+            specs,
+            excludes: Excludes::new(self.excludes)?,
+            start: self.start,
+            tailers: tailers.collect(),
+            tail,
+            poll_interval: self.poll_interval,
+            stall_limit: self.stall_limit,
+            capacity,
+            batches: (batches - 2).min(BATCHES_MAX),
+            serve,
+        })
+    }
+}
+
+/// How many files to keep open: half of what the process may open, so that the host has the rest.
+fn open_files() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(OPEN_FILES_MAX, |limit| (limit / 2).clamp(1, OPEN_FILES_MAX)) as usize
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("inputs", &self.inputs.len()).finish_non_exhaustive()
+    }
+}

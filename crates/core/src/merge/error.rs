@@ -1,0 +1,164 @@
+//! What can go wrong with a merge as a whole.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use crate::report::Report;
+use crate::tail::PatternError;
+use crate::write::Cause;
+
+/// Why a merge did not start. Nothing was read or written.
+#[derive(Debug)]
+pub struct StartError {
+    usage: bool,
+    kind: StartErrorKind,
+}
+
+#[derive(Debug)]
+enum StartErrorKind {
+    Setting(String),
+    Pattern(PatternError),
+    Output(io::Error),
+    Thread(io::Error),
+    Ended,
+}
+
+impl StartError {
+    /// Whether the settings or inputs were wrong, rather than the world.
+    pub fn is_usage(&self) -> bool {
+        self.usage
+    }
+
+    pub(crate) fn setting(message: impl Into<String>) -> Self {
+        Self { usage: true, kind: StartErrorKind::Setting(message.into()) }
+    }
+
+    pub(crate) fn output(error: io::Error) -> Self {
+        Self { usage: error.kind() == io::ErrorKind::InvalidInput, kind: StartErrorKind::Output(error) }
+    }
+
+    pub(crate) fn thread(error: io::Error) -> Self {
+        Self { usage: false, kind: StartErrorKind::Thread(error) }
+    }
+
+    pub(crate) fn ended() -> Self {
+        Self { usage: false, kind: StartErrorKind::Ended }
+    }
+}
+
+impl From<PatternError> for StartError {
+    fn from(error: PatternError) -> Self {
+        Self { usage: true, kind: StartErrorKind::Pattern(error) }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            StartErrorKind::Setting(message) => f.write_str(message),
+            StartErrorKind::Pattern(error) => error.fmt(f),
+            StartErrorKind::Output(error) => error.fmt(f),
+            StartErrorKind::Thread(error) => write!(f, "the writer's thread cannot be started: {error}"),
+            StartErrorKind::Ended => f.write_str("the writer panicked while it was being made"),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.kind {
+            StartErrorKind::Pattern(error) => error.source(),
+            StartErrorKind::Output(error) | StartErrorKind::Thread(error) => error.source(),
+            StartErrorKind::Setting(_) | StartErrorKind::Ended => None,
+        }
+    }
+}
+
+/// What failed in a merge that had started, and what it did all the same.
+///
+/// Once a merge has failed, every later call says so.
+#[derive(Clone, Debug)]
+pub struct MergeError {
+    pub(crate) cause: Cause,
+    pub(crate) report: Box<Report>,
+}
+
+impl MergeError {
+    /// What the merge did before, and what it could not do.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The error of the output, if that is what failed.
+    pub fn output_error(&self) -> Option<&io::Error> {
+        match &self.cause {
+            Cause::Write(error) | Cause::Flush(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether the writer or a tailer panicked.
+    pub fn is_panic(&self) -> bool {
+        match &self.cause {
+            Cause::WriterPanicked(_) => true,
+            Cause::Tailer(_, error) => error.is_panic(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for MergeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl Error for MergeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.cause {
+            Cause::Write(error) | Cause::Flush(error) => Some(&**error),
+            Cause::Tailer(_, error) => Some(&**error),
+            Cause::WriterPanicked(_) | Cause::WriterStuck => None,
+        }
+    }
+}
+
+/// The merge has ended, or is about to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the merge has ended")
+    }
+}
+
+impl Error for Closed {}
+
+/// Why an input was not taken on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FollowError {
+    /// The merge has ended, or is about to; or it does not follow files at all.
+    Closed,
+    /// The pattern cannot be understood.
+    Pattern(PatternError),
+}
+
+impl fmt::Display for FollowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => Closed.fmt(f),
+            Self::Pattern(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for FollowError {}
+
+impl From<PatternError> for FollowError {
+    fn from(error: PatternError) -> Self {
+        Self::Pattern(error)
+    }
+}

@@ -1,0 +1,364 @@
+//! The handle of a running merge.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_channel::{Receiver, Sender};
+use futures_lite::future::or;
+
+use super::launch::{Readers, ask, wake_all};
+use super::{Closed, FollowError, MergeError};
+use crate::batch::Source;
+use crate::line::LineFormat;
+use crate::report::{Ledger, Report};
+use crate::stop::{Stage, Stop};
+use crate::tail::{PatternError, Request};
+use crate::write::{Cause, HostLines, LineSender, Message, Outcome, Sleep, WriterThread};
+
+/// How long what was submitted may still take to be written, when a merge ends at once.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long the writer may take to return from what it is doing, once it is told to end whatever it does.
+const ABORT_WITHIN: Duration = Duration::from_secs(1);
+
+/// A running merge.
+///
+/// It runs until it is stopped, or ends by itself: under [`once`](crate::Builder::once), when the reader of the
+/// output goes away, or when the output fails.
+///
+/// Dropping the handle stops as [`Merge::stop_now`] does, and waits on this thread for as long as that takes: a
+/// moment as a rule, two seconds at most. It needs no other thread of the host's, so it does not deadlock even
+/// on the only one.
+pub struct Merge {
+    parts: Parts,
+}
+
+pub(super) struct Parts {
+    pub(super) backend: String,
+    pub(super) stop: Arc<Stop>,
+    pub(super) thread: WriterThread,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) readers: Arc<Readers>,
+    pub(super) host: Arc<HostLines>,
+    pub(super) queue: Sender<Message>,
+    pub(super) sleep: Arc<Sleep>,
+    pub(super) format: LineFormat,
+    /// To discovery, once it runs.
+    pub(super) requests: Arc<Mutex<Option<Sender<Request>>>>,
+    pub(super) wakes: Arc<Mutex<Vec<Sender<()>>>>,
+    /// Starts discovery and the readers of files, if that has not been done.
+    pub(super) follow: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+}
+
+impl Merge {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    /// The executor that it runs on: the backend's `Debug` form.
+    pub fn backend(&self) -> &str {
+        &self.parts.backend
+    }
+
+    /// A sender of the host's own lines into the output.
+    pub fn sender(&self, name: impl Into<OsString>) -> LineSender {
+        let name: Arc<Path> = Path::new(&name.into()).into();
+        let source = Source::new(name.clone(), self.parts.format.labelled(&name));
+        self.parts.ledger.add_source(&source);
+        LineSender::new(self.parts.host.clone(), source)
+    }
+
+    /// Follows one more input: a path or a pattern, as [`Builder::input`](crate::Builder::input) takes it.
+    ///
+    /// Files are read from their start; one that was followed before, from where that ended. When it
+    /// completes, files that are there now will be read, even if a stop is asked for at once.
+    ///
+    /// # Errors
+    ///
+    /// If the merge is ending, or the pattern is not understood.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the input may or may not be followed.
+    pub async fn follow(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
+        replied(self.ask_follow(input.as_ref())?.recv().await)
+    }
+
+    /// Follows one more input.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::follow`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread until the file system has been looked at.
+    pub fn follow_blocking(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
+        replied(self.ask_follow(input.as_ref())?.recv_blocking())
+    }
+
+    fn ask_follow(&self, input: &OsStr) -> Result<Receiver<Result<(), PatternError>>, FollowError> {
+        if self.parts.stop.stage() > Stage::Running {
+            return Err(FollowError::Closed);
+        }
+        let follow = self.parts.follow.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(follow) = follow {
+            follow();
+        }
+        ask(&self.parts.requests, |input, reply| Request::Follow { input, reply }, input.to_owned())
+    }
+
+    /// Stops following an input, given by the same text as when it was added.
+    ///
+    /// A file that another input finds is still followed. Lines that were read already are written.
+    ///
+    /// # Errors
+    ///
+    /// If the merge is ending or follows no files.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the input may or may not be followed.
+    pub async fn unfollow(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
+        replied(self.ask_unfollow(input.as_ref())?.recv().await)
+    }
+
+    /// Stops following an input.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::unfollow`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread for discovery, which may be looking at the file system.
+    pub fn unfollow_blocking(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
+        replied(self.ask_unfollow(input.as_ref())?.recv_blocking())
+    }
+
+    fn ask_unfollow(&self, input: &OsStr) -> Result<Receiver<Result<(), PatternError>>, FollowError> {
+        ask(&self.parts.requests, |input, reply| Request::Unfollow { input, reply }, input.to_owned())
+    }
+
+    /// Completes when all that was submitted before the call is written and the writer has flushed it.
+    ///
+    /// Submitted is what readers have read and what senders have sent.
+    ///
+    /// # Errors
+    ///
+    /// If the merge ends before; [`Merge::stop`] tells why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the flush happens all the same.
+    pub async fn flush(&self) -> Result<(), Closed> {
+        self.ask_flush()?.recv().await.map_err(|_| Closed)
+    }
+
+    /// Waits until all that was submitted before is written and flushed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::flush`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread for as long as the output is behind.
+    pub fn flush_blocking(&self) -> Result<(), Closed> {
+        self.ask_flush()?.recv_blocking().map_err(|_| Closed)
+    }
+
+    fn ask_flush(&self) -> Result<Receiver<()>, Closed> {
+        let (reply, flushed) = async_channel::bounded(1);
+        self.parts.queue.try_send(Message::Flush(reply)).map_err(|_| Closed)?;
+        Ok(flushed)
+    }
+
+    /// Hints that an input has news: readers look now rather than after the poll interval.
+    pub fn wake(&self) {
+        wake_all(&self.parts.wakes.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Completes when the merge has ended by itself; [`Merge::stop`] tells how.
+    ///
+    /// # Cancel safety
+    ///
+    /// It holds nothing.
+    pub async fn finished(&self) {
+        self.parts.thread.ended.wait().await;
+    }
+
+    /// Waits until the merge has ended by itself.
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread, for ever if the merge is never stopped.
+    pub fn finished_blocking(&self) {
+        self.parts.thread.ended.wait_blocking(None);
+    }
+
+    /// Reads what is in the inputs now, writes it, flushes, and ends the writer's thread.
+    ///
+    /// If that takes longer than `within` it ends all the same, whatever the output does, and the report says what
+    /// was not written. May be called again, for the same answer.
+    ///
+    /// # Errors
+    ///
+    /// What failed, with the report. A tailer's failure does not keep the rest from being drained.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the merge goes on draining, without a deadline, until it is stopped again
+    /// or the handle is dropped.
+    pub async fn stop(&self, within: Duration) -> Result<Report, MergeError> {
+        self.begin_stop();
+        if !self.ended_within(within).await {
+            self.abort().await;
+        }
+        self.result()
+    }
+
+    /// Reads what is there now, writes it, flushes, and ends the writer's thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::stop`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread for `within` and a moment at most. Not for a task on the host's only thread: the
+    /// readers could not run, and it would wait for nothing.
+    pub fn stop_blocking(&self, within: Duration) -> Result<Report, MergeError> {
+        self.begin_stop();
+        if !self.parts.thread.ended.wait_blocking(Instant::now().checked_add(within)) {
+            self.abort_blocking();
+        }
+        self.result()
+    }
+
+    /// Ends without reading any more. What was submitted is written, if the output takes it within a second.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::stop`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Merge::stop`].
+    pub async fn stop_now(&self) -> Result<Report, MergeError> {
+        self.leave();
+        if !self.ended_within(LEAVE_WITHIN).await {
+            self.abort().await;
+        }
+        self.result()
+    }
+
+    /// Ends without reading any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::stop`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread, two seconds at most.
+    pub fn stop_now_blocking(&self) -> Result<Report, MergeError> {
+        self.leave();
+        if !self.parts.thread.ended.wait_blocking(Some(Instant::now() + LEAVE_WITHIN)) {
+            self.abort_blocking();
+        }
+        self.result()
+    }
+
+    /// Asks everybody to come to an end.
+    fn begin_stop(&self) {
+        let Parts { stop, host, readers, requests, .. } = &self.parts;
+        host.close();
+        stop.advance(Stage::Stopping);
+        if requests.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            // No discovery to wait for.
+            stop.advance(Stage::Draining);
+        }
+        readers.end_if_none();
+    }
+
+    /// Asks everybody to leave.
+    fn leave(&self) {
+        self.parts.stop.advance(Stage::Leaving);
+        self.parts.readers.end();
+    }
+
+    async fn ended_within(&self, within: Duration) -> bool {
+        let ended = async {
+            self.parts.thread.ended.wait().await;
+            true
+        };
+        let late = async {
+            (self.parts.sleep)(within).await;
+            false
+        };
+        or(ended, late).await
+    }
+
+    async fn abort(&self) {
+        self.parts.stop.advance(Stage::Aborted);
+        self.parts.readers.end();
+        self.ended_within(ABORT_WITHIN).await;
+    }
+
+    fn abort_blocking(&self) {
+        self.parts.stop.advance(Stage::Aborted);
+        self.parts.readers.end();
+        self.parts.thread.ended.wait_blocking(Some(Instant::now() + ABORT_WITHIN));
+    }
+
+    /// How it ended.
+    fn result(&self) -> Result<Report, MergeError> {
+        let Parts { thread, ledger, readers, .. } = &self.parts;
+        let ended = thread.ended.get();
+        if ended.is_some() {
+            thread.join();
+        }
+        let mut report = ledger.report();
+        report.readers_lost = readers.lost.load(Ordering::SeqCst);
+        let outcome = ended.unwrap_or(Err(Cause::WriterStuck)).and_then(|outcome| {
+            match readers.failures.lock().unwrap_or_else(PoisonError::into_inner).first() {
+                Some((name, error)) => Err(Cause::Tailer(name.clone(), error.clone())),
+                None => Ok(outcome),
+            }
+        });
+        match outcome {
+            Ok(outcome) => {
+                report.output_closed = outcome == Outcome::OutputClosed;
+                report.drained =
+                    outcome == Outcome::Drained && !report.readers_lost && !readers.left.load(Ordering::SeqCst);
+                Ok(report)
+            }
+            Err(cause) => Err(MergeError { cause, report: Box::new(report) }),
+        }
+    }
+}
+
+impl Drop for Merge {
+    fn drop(&mut self) {
+        // Whoever wanted to know how it went has asked by now.
+        drop(self.stop_now_blocking());
+    }
+}
+
+impl fmt::Debug for Merge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Merge").field("backend", &self.parts.backend).finish_non_exhaustive()
+    }
+}
+
+fn replied(reply: Result<Result<(), PatternError>, async_channel::RecvError>) -> Result<(), FollowError> {
+    match reply {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(FollowError::Closed),
+    }
+}

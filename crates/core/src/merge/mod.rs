@@ -1,0 +1,11 @@
+//! The whole: its settings, its start, its handle, and how it ends.
+
+mod builder;
+mod error;
+mod handle;
+mod launch;
+
+pub use builder::Builder;
+pub use error::{Closed, FollowError, MergeError, StartError};
+pub use handle::Merge;
+pub(crate) use launch::{TailParts, tail_on};

@@ -1,0 +1,164 @@
+//! What happens to a merge, told as it happens.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use log::Level;
+
+use super::Gap;
+
+/// Something that happened to a merge.
+///
+/// Its `Display` form is one line for people; the same line goes to [`log`] at [`Event::level`], with the
+/// target `tailmerge`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A file is followed from now on.
+    Joined {
+        /// The input.
+        input: &'a Path,
+        /// Where reading begins, in bytes.
+        offset: u64,
+    },
+    /// A named input is not there (any more); it is waited for.
+    Missing {
+        /// The input.
+        input: &'a Path,
+    },
+    /// Another name of a file that is followed already.
+    SameFile {
+        /// The name that adds nothing.
+        input: &'a Path,
+    },
+    /// There is another file under the input's name now; the old one is read to its end.
+    Rotated {
+        /// The input.
+        input: &'a Path,
+    },
+    /// The file was truncated; it is read from its start.
+    Truncated {
+        /// The input.
+        input: &'a Path,
+    },
+    /// An input cannot be followed: not a regular file, not readable, or the output itself.
+    Refused {
+        /// The input or directory.
+        input: &'a Path,
+        /// Why, and what is done about it.
+        reason: &'a str,
+    },
+    /// A file could not be read just now; it is tried again.
+    ReadFailed {
+        /// The input.
+        input: &'a Path,
+        /// What the system said.
+        error: &'a io::Error,
+    },
+    /// The first line of an input that is longer than the limit.
+    LongLine {
+        /// The input.
+        input: &'a Path,
+        /// Where in the input the line starts, in bytes.
+        offset: u64,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Bytes that will not be delivered.
+    Gap(&'a Gap),
+    /// The output cannot be written just now. Nothing is lost: reading waits for it.
+    OutputWaiting {
+        /// What is the matter.
+        reason: &'a str,
+    },
+    /// The output can be written again.
+    OutputResumed,
+    /// The reader of the output went away.
+    OutputClosed,
+    /// One step of a task, or one write, took longer than the limit that was set.
+    Stalled {
+        /// Which task.
+        name: &'a str,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A tailer of the host's, or a part of the merge, failed or panicked. The others go on.
+    Failed {
+        /// Which.
+        name: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+}
+
+impl Event<'_> {
+    /// How serious it is.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Joined { .. } | Self::Rotated { .. } | Self::SameFile { .. } | Self::OutputClosed => Level::Info,
+            Self::Missing { .. } | Self::OutputResumed => Level::Info,
+            Self::Failed { .. } => Level::Error,
+            Self::Truncated { .. }
+            | Self::Refused { .. }
+            | Self::ReadFailed { .. }
+            | Self::LongLine { .. }
+            | Self::Gap(_)
+            | Self::OutputWaiting { .. }
+            | Self::Stalled { .. } => Level::Warn,
+        }
+    }
+}
+
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Joined { input, offset } => write!(f, "{}: followed from byte {offset}", input.display()),
+            Self::Missing { input } => write!(f, "{}: not there, waiting for it", input.display()),
+            Self::SameFile { input } => write!(f, "{}: another name of a file that is followed", input.display()),
+            Self::Rotated { input } => write!(f, "{}: rotated, the old file is read to its end", input.display()),
+            Self::Truncated { input } => write!(f, "{}: truncated, read from its start", input.display()),
+            Self::Refused { input, reason } => write!(f, "{}: {reason}", input.display()),
+            Self::ReadFailed { input, error } => {
+                write!(f, "{}: cannot be read ({error}), trying again", input.display())
+            }
+            Self::LongLine { input, offset, limit } => {
+                write!(f, "{}: the line at byte {offset} is longer than {limit} bytes", input.display())
+            }
+            Self::Gap(gap) => gap.fmt(f),
+            Self::OutputWaiting { reason } => write!(f, "the output cannot be written: {reason}; waiting"),
+            Self::OutputResumed => f.write_str("the output can be written again"),
+            Self::OutputClosed => f.write_str("the reader of the output went away"),
+            Self::Stalled { name, took } => write!(f, "{name}: one step took {} ms", took.as_millis()),
+            Self::Failed { name, reason } => write!(f, "{name}: {reason}"),
+        }
+    }
+}
+
+/// Is told of each [`Event`], at once, on the thread where it happens.
+///
+/// That is a thread of the blocking pool, the writer's thread, or one of the host's executor: an observer
+/// must not block. Closures are observers.
+///
+/// # Examples
+///
+/// ```
+/// use tailmerge_core::{Builder, Event};
+///
+/// let builder = Builder::new().observer(|event: &Event<'_>| {
+///     if let Event::Gap(gap) = event {
+///         eprintln!("lost: {gap}");
+///     }
+/// });
+/// ```
+pub trait Observer: Send + Sync + 'static {
+    /// Something happened.
+    fn event(&self, event: &Event<'_>);
+}
+
+impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observer for F {
+    fn event(&self, event: &Event<'_>) {
+        self(event);
+    }
+}

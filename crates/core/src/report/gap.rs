@@ -1,0 +1,57 @@
+//! A gap: bytes of an input that could not be delivered.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// A range of bytes of an input that is not in the output, and never will be.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Gap {
+    /// The input.
+    pub input: PathBuf,
+    /// Offset of the first byte that is missing.
+    pub start: u64,
+    /// Offset after the last byte known to be missing. There may have been more that was never seen.
+    pub end: u64,
+    /// Why.
+    pub reason: GapReason,
+    /// When it was noticed.
+    pub time: SystemTime,
+}
+
+impl Gap {
+    /// Bytes known to be missing.
+    pub fn bytes(&self) -> u64 {
+        self.end - self.start
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { input, start, end, reason, .. } = self;
+        write!(f, "{}: bytes {start} to {end} are not in the output: {reason}", input.display())
+    }
+}
+
+/// Why bytes could not be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// The file was truncated before they were read.
+    Truncated,
+    /// The file went away before they were read.
+    Gone,
+    /// They are beyond the limit that was set for a line.
+    LineLimit,
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "the file was truncated before they were read",
+            Self::Gone => "the file went away before they were read",
+            Self::LineLimit => "the line is longer than the limit",
+        })
+    }
+}

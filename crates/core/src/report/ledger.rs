@@ -1,0 +1,113 @@
+//! Where everything that a merge has to tell comes together.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::{Event, Gap, GapReason, InputReport, Observer, Report};
+use crate::batch::Source;
+
+/// Counts, gaps and sources of one merge; shared by all its parts. No lock is held while the observer runs.
+pub(crate) struct Ledger {
+    observer: Box<dyn Observer>,
+    gaps: Mutex<Vec<Gap>>,
+    sources: Mutex<Vec<Arc<Source>>>,
+    failed_inputs: Mutex<Vec<(PathBuf, String)>>,
+    /// Lines longer than the limit.
+    long_lines: AtomicU64,
+    /// Lines that got a newline added because their input was over.
+    unterminated: AtomicU64,
+    /// Bytes handed to the writer.
+    pub(crate) submitted: AtomicU64,
+    /// Bytes written to the output.
+    pub(crate) written: AtomicU64,
+}
+
+impl Ledger {
+    pub(crate) fn new(observer: Box<dyn Observer>) -> Arc<Self> {
+        Arc::new(Self {
+            observer,
+            gaps: Mutex::default(),
+            sources: Mutex::default(),
+            failed_inputs: Mutex::default(),
+            long_lines: AtomicU64::new(0),
+            unterminated: AtomicU64::new(0),
+            submitted: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        log::log!(target: "tailmerge", event.level(), "{event}");
+        self.observer.event(event);
+    }
+
+    pub(crate) fn gap(&self, input: &Path, start: u64, end: u64, reason: GapReason) {
+        if start == end {
+            return;
+        }
+        let gap = Gap { input: input.to_owned(), start, end, reason, time: SystemTime::now() };
+        self.tell(&Event::Gap(&gap));
+        lock(&self.gaps).push(gap);
+    }
+
+    pub(crate) fn add_source(&self, source: &Arc<Source>) {
+        lock(&self.sources).push(source.clone());
+    }
+
+    /// An input that was to be delivered and could not be, told under `once`.
+    pub(crate) fn input_failed(&self, input: &Path, reason: &dyn fmt::Display) {
+        let reason = reason.to_string();
+        self.tell(&Event::Refused { input, reason: &reason });
+        lock(&self.failed_inputs).push((input.to_owned(), reason));
+    }
+
+    /// Counts a line over the limit; true for the first of its source.
+    pub(crate) fn long_line(&self, source: &Source) -> bool {
+        self.long_lines.fetch_add(1, Ordering::Relaxed);
+        !source.long_line_told.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn unterminated_line(&self) {
+        self.unterminated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What can be said by now; the caller adds how the merge ended.
+    pub(crate) fn report(&self) -> Report {
+        let inputs: Vec<_> = lock(&self.sources)
+            .iter()
+            .map(|source| InputReport {
+                name: source.path().to_owned(),
+                bytes: source.written.bytes.load(Ordering::Relaxed),
+                lines: source.written.lines.load(Ordering::Relaxed),
+                offset: source.written.offset.load(Ordering::Relaxed),
+            })
+            .collect();
+        let written = self.written.load(Ordering::Relaxed);
+        Report {
+            gaps: lock(&self.gaps).clone(),
+            bytes: written,
+            lines: inputs.iter().map(|input| input.lines).sum(),
+            unwritten_bytes: self.submitted.load(Ordering::Relaxed).saturating_sub(written),
+            drained: false,
+            readers_lost: false,
+            output_closed: false,
+            long_lines: self.long_lines.load(Ordering::Relaxed),
+            unterminated_lines: self.unterminated.load(Ordering::Relaxed),
+            failed_inputs: lock(&self.failed_inputs).clone(),
+            inputs,
+        }
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,11 @@
+//! What is told of a merge while it runs, and at its end.
+
+mod event;
+mod gap;
+mod ledger;
+mod summary;
+
+pub use event::{Event, Observer};
+pub use gap::{Gap, GapReason};
+pub(crate) use ledger::Ledger;
+pub use summary::{InputReport, Report};

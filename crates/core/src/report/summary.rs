@@ -1,0 +1,47 @@
+//! The account of a merge at its end.
+
+use std::path::PathBuf;
+
+use super::Gap;
+
+/// What a merge did, input by input, and what it could not do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// Each input that was ever followed, in the order of joining.
+    pub inputs: Vec<InputReport>,
+    /// What was not delivered and never will be.
+    pub gaps: Vec<Gap>,
+    /// Bytes written to the output.
+    pub bytes: u64,
+    /// Whole lines written to the output.
+    pub lines: u64,
+    /// Bytes of lines that were read, or sent by the host, and not written.
+    pub unwritten_bytes: u64,
+    /// Whether all that was there when the stop was asked for has been read and written.
+    pub drained: bool,
+    /// Whether the host's executor dropped the readers before they were done.
+    pub readers_lost: bool,
+    /// Whether the reader of the output went away.
+    pub output_closed: bool,
+    /// Lines that were longer than the limit.
+    pub long_lines: u64,
+    /// Last lines without a newline that were delivered with one.
+    pub unterminated_lines: u64,
+    /// Under `once`: named inputs that were missing or unreadable, patterns without a match, and why.
+    pub failed_inputs: Vec<(PathBuf, String)>,
+}
+
+/// What became of one input.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct InputReport {
+    /// Its path, or the name that the host gave.
+    pub name: PathBuf,
+    /// Bytes taken from it and written, without what was dropped.
+    pub bytes: u64,
+    /// Lines of output made from it.
+    pub lines: u64,
+    /// Where in the file, the newest of that name, the last written line ends, in bytes.
+    pub offset: u64,
+}

@@ -1,0 +1,79 @@
+//! Telling that one step of a task took too long.
+//!
+//! A future that blocks holds up every other task of its thread. [`Guard`] measures each poll of the
+//! future that it wraps, and says so when one takes longer than a limit. It cannot interrupt it: what it
+//! tells, it tells when the poll is over.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::report::Event;
+
+/// How long one step may take before it is told, unless set otherwise.
+pub const STALL_LIMIT: Duration = Duration::from_millis(100);
+
+/// Wraps a future and tells when one poll of it takes longer than `limit`.
+///
+/// What is too long is logged as a warning with the name and the duration, with the target `tailmerge`.
+/// Use [`guard_with`] to be told in code.
+///
+/// # Examples
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// use std::time::Duration;
+///
+/// let answer = tailmerge_core::stall::guard("answer", Duration::from_millis(100), async { 42 }).await;
+/// assert_eq!(answer, 42);
+/// # });
+/// ```
+pub fn guard<F: Future>(name: impl Into<String>, limit: Duration, future: F) -> Guard<F, impl FnMut(&str, Duration)> {
+    guard_with(name, limit, future, |name, took| {
+        let event = Event::Stalled { name, took };
+        log::log!(target: "tailmerge", event.level(), "{event}");
+    })
+}
+
+/// Wraps a future and calls `tell` with its name and the duration when one poll takes longer than `limit`.
+///
+/// `tell` runs on the thread that polled, right after that poll.
+pub fn guard_with<F: Future, T: FnMut(&str, Duration)>(
+    name: impl Into<String>,
+    limit: Duration,
+    future: F,
+    tell: T,
+) -> Guard<F, T> {
+    Guard { name: name.into(), limit, future: Box::pin(future), tell }
+}
+
+/// A future whose polls are timed; see [`guard`].
+pub struct Guard<F, T> {
+    name: String,
+    limit: Duration,
+    future: Pin<Box<F>>,
+    tell: T,
+}
+
+impl<F: Future, T: FnMut(&str, Duration) + Unpin> Future for Guard<F, T> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.get_mut();
+        let start = Instant::now();
+        let poll = this.future.as_mut().poll(cx);
+        let took = start.elapsed();
+        if took > this.limit {
+            (this.tell)(&this.name, took);
+        }
+        poll
+    }
+}
+
+impl<F, T> fmt::Debug for Guard<F, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("name", &self.name).field("limit", &self.limit).finish_non_exhaustive()
+    }
+}

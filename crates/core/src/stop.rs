@@ -1,0 +1,82 @@
+//! How a merge comes to its end: stage by stage, each part waiting for the one before it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use event_listener::{Event, listener};
+
+/// How far the end of a merge has come. Only ever advances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    /// Following.
+    Running,
+    /// A stop was asked for: discovery looks for files a last time.
+    Stopping,
+    /// No input joins any more: readers read what is there now, then end.
+    Draining,
+    /// Readers end at once; what was submitted is still written.
+    Leaving,
+    /// The writer ends too, whatever it is doing.
+    Aborted,
+}
+
+/// The stage, shared by all parts of a merge.
+pub(crate) struct Stop {
+    stage: AtomicU8,
+    changed: Event,
+    /// Called once the last stage is reached.
+    on_abort: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Stop {
+    pub(crate) fn new() -> Self {
+        Self { stage: AtomicU8::new(Stage::Running as u8), changed: Event::new(), on_abort: Mutex::default() }
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::SeqCst) {
+            0 => Stage::Running,
+            1 => Stage::Stopping,
+            2 => Stage::Draining,
+            3 => Stage::Leaving,
+            _ => Stage::Aborted,
+        }
+    }
+
+    /// Goes on to `stage`, unless it is past that already.
+    pub(crate) fn advance(&self, stage: Stage) {
+        self.stage.fetch_max(stage as u8, Ordering::SeqCst);
+        self.changed.notify(usize::MAX);
+        if stage == Stage::Aborted {
+            let hooks = std::mem::take(&mut *self.on_abort.lock().unwrap_or_else(PoisonError::into_inner));
+            hooks.into_iter().for_each(|hook| hook());
+        }
+    }
+
+    /// Has `hook` called when the merge is to end at once: for what waits where no future can wake it.
+    pub(crate) fn on_abort(&self, hook: impl FnOnce() + Send + 'static) {
+        self.on_abort.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(hook));
+        if self.stage() == Stage::Aborted {
+            self.advance(Stage::Aborted);
+        }
+    }
+
+    /// Completes once `stage` or a later one is reached. Cancel safe: it holds nothing.
+    pub(crate) async fn reached(&self, stage: Stage) {
+        while self.stage() < stage {
+            listener!(self.changed => changed);
+            if self.stage() >= stage {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stop").field("stage", &self.stage()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,124 @@
+//! Which file is read by whom, so that two names of one file are one input.
+//!
+//! Shared by the shards; the lock is held for a look-up only, and only on threads that may block.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::fs::FileId;
+
+/// How many files that were let go are remembered, in case they turn up under another name.
+const RELEASED_MAX: usize = 16 * 1024;
+
+/// The files that are taken.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    state: Mutex<State>,
+    /// Files open now.
+    open: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: HashMap<FileId, Claim>,
+    /// Released ones, oldest first; entries may be out of date.
+    released: VecDeque<FileId>,
+    /// Never to be read: the output.
+    forbidden: HashSet<FileId>,
+}
+
+#[derive(Debug)]
+enum Claim {
+    /// Somebody reads it. `wanted`: another name of it is followed too.
+    Held { wanted: bool },
+    /// Read up to here and let go.
+    Released { offset: u64 },
+}
+
+/// What came of asking for a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claimed {
+    /// It is the caller's, who begins where it was left off, if it was.
+    Taken { resume: Option<u64> },
+    /// Somebody else reads it.
+    Held,
+    /// It is the output.
+    Forbidden,
+}
+
+impl Claims {
+    pub(super) fn claim(&self, id: FileId) -> Claimed {
+        let mut state = self.lock();
+        if state.forbidden.contains(&id) {
+            return Claimed::Forbidden;
+        }
+        match state.files.get_mut(&id) {
+            Some(Claim::Held { wanted }) => {
+                *wanted = true;
+                Claimed::Held
+            }
+            Some(claim @ &mut Claim::Released { offset }) => {
+                *claim = Claim::Held { wanted: false };
+                Claimed::Taken { resume: Some(offset) }
+            }
+            None => {
+                state.files.insert(id, Claim::Held { wanted: false });
+                Claimed::Taken { resume: None }
+            }
+        }
+    }
+
+    /// Whether another name of this file is followed, so that somebody will go on reading it.
+    pub(super) fn is_wanted(&self, id: FileId) -> bool {
+        matches!(self.lock().files.get(&id), Some(Claim::Held { wanted: true }))
+    }
+
+    /// Lets go of a file that was read up to `offset` and still has a name.
+    pub(super) fn release(&self, id: FileId, offset: u64) {
+        let mut state = self.lock();
+        state.files.insert(id, Claim::Released { offset });
+        state.released.push_back(id);
+        if state.released.len() > RELEASED_MAX
+            && let Some(oldest) = state.released.pop_front()
+            && let Some(Claim::Released { .. }) = state.files.get(&oldest)
+        {
+            state.files.remove(&oldest);
+        }
+    }
+
+    /// Forgets a file that is gone for good, or was never read.
+    pub(super) fn forget(&self, id: FileId) {
+        self.lock().files.remove(&id);
+    }
+
+    /// Says that this file is never an input.
+    pub(crate) fn forbid(&self, id: FileId) {
+        self.lock().forbidden.insert(id);
+    }
+
+    /// Files open now.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Counts a file as open for as long as the slot lives.
+    pub(super) fn slot(&self) -> Slot {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Slot(self.open.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One open file's place among all that may be open.
+#[derive(Debug)]
+pub(super) struct Slot(Arc<AtomicUsize>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,411 @@
+//! Finding the files: named paths, and patterns looked at again and again.
+//!
+//! A directory is listed anew only when it has changed, so that a hundred thousand names in one cost
+//! nothing while they stay the same. What is found or gone is told to the shards.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use async_channel::{Receiver, Sender};
+use futures_lite::future::or;
+
+use super::pattern::{Pattern, State, is_pattern};
+use super::{Command, Excludes, PatternError, StartAt, TailContext, TailError};
+use crate::backend::Backend;
+use crate::fs::{Fs, Kind};
+use crate::report::Event;
+use crate::stop::{Stage, Stop};
+
+/// A directory that changed less than this before it was listed may change again without showing it.
+const MODIFIED_GRAIN: Duration = Duration::from_millis(50);
+
+/// A directory is listed anew at the latest after this time, whatever it says of its last change.
+const RELIST_AFTER: Duration = Duration::from_secs(10);
+
+/// Listing a directory that changes all the time takes at most one part in this many of the time.
+const LISTING_SHARE: u32 = 10;
+
+/// What a user asks to follow.
+#[derive(Debug)]
+pub(crate) enum Spec {
+    Path(Arc<Path>),
+    Pattern(Pattern),
+}
+
+impl Spec {
+    /// A path if there is something of that name, or if it has no wildcard; else a pattern.
+    pub(crate) fn new(input: &OsStr, fs: &dyn Fs) -> Result<Self, PatternError> {
+        if !is_pattern(input) || fs.stat(Path::new(input)).is_ok() {
+            return Ok(Self::Path(Path::new(input).into()));
+        }
+        Pattern::new(input).map(Self::Pattern)
+    }
+
+    /// The path, if it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Pattern(_) => None,
+        }
+    }
+
+    fn is(&self, input: &OsStr) -> bool {
+        match self {
+            Self::Path(path) => path.as_os_str() == input,
+            Self::Pattern(pattern) => pattern.text() == input,
+        }
+    }
+}
+
+/// Asked of discovery while it runs. It answers when the shards know.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Follow { input: OsString, reply: Sender<Result<(), PatternError>> },
+    Unfollow { input: OsString, reply: Sender<Result<(), PatternError>> },
+}
+
+/// Finds files and hands them to shards.
+#[derive(Debug)]
+pub(crate) struct Discovery {
+    cx: TailContext,
+    excludes: Excludes,
+    watches: Vec<Watch>,
+    /// How many inputs find a path.
+    found: HashMap<Arc<Path>, usize>,
+    shards: Vec<Sender<Command>>,
+    next_shard: usize,
+    /// For files found by the first scan.
+    start: StartAt,
+}
+
+/// A spec, and what was found by it.
+#[derive(Debug)]
+struct Watch {
+    spec: Spec,
+    dirs: HashMap<PathBuf, Dir>,
+    scanned: bool,
+    /// Directories of which it was told that they cannot be listed.
+    failed: HashSet<PathBuf>,
+}
+
+/// A directory as it was when last listed.
+#[derive(Debug)]
+struct Dir {
+    modified: Option<SystemTime>,
+    listed: Instant,
+    /// How long listing took.
+    cost: Duration,
+    /// Whether it may have changed since without showing it.
+    unsure: bool,
+    /// What matches in it, by name.
+    files: HashMap<OsString, Arc<Path>>,
+    dirs: Vec<(OsString, State)>,
+}
+
+impl Discovery {
+    pub(crate) fn new(
+        cx: TailContext,
+        specs: Vec<Spec>,
+        excludes: Excludes,
+        start: StartAt,
+        shards: Vec<Sender<Command>>,
+    ) -> Self {
+        let watches = specs.into_iter().map(Watch::new).collect();
+        Self { cx, excludes, watches, found: HashMap::new(), shards, next_shard: 0, start }
+    }
+
+    /// Looks at everything once and tells the shards. True if there was anything to tell.
+    pub(crate) fn scan(&mut self) -> bool {
+        let mut news = false;
+        for at in 0..self.watches.len() {
+            news |= self.scan_one(at);
+        }
+        self.start = StartAt::Start;
+        news
+    }
+
+    fn scan_one(&mut self, at: usize) -> bool {
+        let watch = &mut self.watches[at];
+        let ledger = &self.cx.ledger;
+        let first = !std::mem::replace(&mut watch.scanned, true);
+        let (mut found, mut gone) = (Vec::new(), Vec::new());
+        match &watch.spec {
+            Spec::Path(path) if first => found.push(path.clone()),
+            Spec::Path(_) => {}
+            Spec::Pattern(pattern) => {
+                let excluded = |path: &Path| self.excludes.excluding(path).is_some();
+                let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded);
+                scan.dir(pattern.base(), pattern.start(), &mut watch.dirs);
+                let input = Path::new(pattern.text());
+                for (dir, error) in &scan.failed {
+                    let reason = format!("the directory cannot be listed: {error}");
+                    if self.cx.once {
+                        ledger.input_failed(dir, &reason);
+                    } else if watch.failed.insert(dir.clone()) {
+                        ledger.tell(&Event::Refused { input: dir, reason: &format!("{reason}; trying again") });
+                    }
+                }
+                (found, gone) = (scan.found, scan.gone);
+                if first && found.is_empty() && scan.failed.is_empty() {
+                    match self.cx.once {
+                        true => ledger.input_failed(input, &"no file matches"),
+                        false => ledger.tell(&Event::Missing { input }),
+                    }
+                }
+            }
+        }
+        let named = watch.spec.path().is_some();
+        let news = !found.is_empty() || !gone.is_empty();
+        // Files that come together are often of one size and speed: deal them out evenly.
+        found.sort_unstable();
+        for path in found {
+            let count = self.found.entry(path.clone()).or_default();
+            *count += 1;
+            if *count == 1 {
+                self.next_shard = (self.next_shard + 1) % self.shards.len();
+                tell(&self.shards[self.next_shard], Command::Add { path, named, start: self.start });
+            }
+        }
+        self.lose(gone, |path| Command::Gone(path.clone()));
+        news
+    }
+
+    /// One input less finds these.
+    fn lose(&mut self, paths: Vec<Arc<Path>>, command: impl Fn(&Arc<Path>) -> Command) {
+        for path in paths {
+            if let Some(count) = self.found.get_mut(&path) {
+                *count -= 1;
+                if *count == 0 {
+                    self.found.remove(&path);
+                    // The shard that has it knows.
+                    self.shards.iter().for_each(|shard| tell(shard, command(&path)));
+                }
+            }
+        }
+    }
+
+    /// Does what the host asks.
+    fn serve(&mut self, request: Request) {
+        let (reply, done) = match request {
+            Request::Follow { input, reply } => (reply, self.follow(&input)),
+            Request::Unfollow { input, reply } => {
+                self.unfollow(&input);
+                (reply, Ok(()))
+            }
+        };
+        // The host may have stopped waiting.
+        drop(reply.try_send(done));
+    }
+
+    fn follow(&mut self, input: &OsStr) -> Result<(), PatternError> {
+        if !self.watches.iter().any(|watch| watch.spec.is(input)) {
+            self.watches.push(Watch::new(Spec::new(input, &*self.cx.fs)?));
+            self.scan_one(self.watches.len() - 1);
+        }
+        Ok(())
+    }
+
+    fn unfollow(&mut self, input: &OsStr) {
+        let (out, kept): (Vec<Watch>, _) = self.watches.drain(..).partition(|watch| watch.spec.is(input));
+        self.watches = kept;
+        for watch in out {
+            let files = watch.dirs.into_values().flat_map(|dir| dir.files.into_values());
+            let path = match watch.spec {
+                Spec::Path(path) => Some(path),
+                Spec::Pattern(_) => None,
+            };
+            self.lose(files.chain(path).collect(), |path| Command::Remove(path.clone()));
+        }
+    }
+}
+
+/// A shard that is gone needs to be told nothing.
+fn tell(shard: &Sender<Command>, command: Command) {
+    drop(shard.try_send(command));
+}
+
+impl Watch {
+    fn new(spec: Spec) -> Self {
+        Self { spec, dirs: HashMap::new(), scanned: false, failed: HashSet::new() }
+    }
+}
+
+/// One look at all directories of a pattern.
+struct Scan<'a> {
+    pattern: &'a Pattern,
+    fs: &'a dyn Fs,
+    excluded: &'a dyn Fn(&Path) -> bool,
+    found: Vec<Arc<Path>>,
+    gone: Vec<Arc<Path>>,
+    failed: Vec<(PathBuf, io::Error)>,
+}
+
+/// The directory that an empty path stands for.
+pub(super) fn here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
+}
+
+/// What a pattern finds now, in order, and the directories that it had to list.
+pub(super) fn find(pattern: &Pattern, fs: &dyn Fs) -> (Vec<Arc<Path>>, Vec<(PathBuf, Option<io::Error>)>) {
+    let mut scan = Scan::new(pattern, fs, &|_| false);
+    let mut dirs = HashMap::new();
+    scan.dir(pattern.base(), pattern.start(), &mut dirs);
+    scan.found.sort_unstable();
+    let mut listed: Vec<_> = dirs.into_keys().map(|dir| (dir, None)).collect();
+    for (path, error) in scan.failed {
+        listed.retain(|(dir, _)| *dir != path);
+        listed.push((path, Some(error)));
+    }
+    listed.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    (scan.found, listed)
+}
+
+impl<'a> Scan<'a> {
+    fn new(pattern: &'a Pattern, fs: &'a dyn Fs, excluded: &'a dyn Fn(&Path) -> bool) -> Self {
+        Self { pattern, fs, excluded, found: Vec::new(), gone: Vec::new(), failed: Vec::new() }
+    }
+
+    fn dir(&mut self, path: &Path, state: State, dirs: &mut HashMap<PathBuf, Dir>) {
+        let stat = match self.fs.stat(here(path)) {
+            Ok(stat) if stat.kind == Kind::Dir => stat,
+            _ => return self.forget(path, dirs),
+        };
+        let mut dir = dirs.remove(path);
+        if dir.as_ref().is_none_or(|dir| dir.is_stale(stat.modified)) {
+            dir = Some(self.list(path, state, stat.modified, dir, dirs));
+        }
+        let Some(dir) = dir else { return };
+        for (name, state) in &dir.dirs {
+            self.dir(&path.join(name), *state, dirs);
+        }
+        dirs.insert(path.to_owned(), dir);
+    }
+
+    fn list(
+        &mut self,
+        path: &Path,
+        state: State,
+        modified: Option<SystemTime>,
+        old: Option<Dir>,
+        known: &mut HashMap<PathBuf, Dir>,
+    ) -> Dir {
+        let listed = Instant::now();
+        let age = modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
+        let (mut files, mut dirs) = (HashMap::new(), Vec::new());
+        let (mut old_files, old_dirs) = old.map_or_else(Default::default, |dir| (dir.files, dir.dirs));
+        let result = self.fs.list(here(path), &mut |name, kind| {
+            let mut next = self.pattern.next(state, name, kind == Kind::Link);
+            let mut kind = kind;
+            if self.pattern.goes_on(next) && matches!(kind, Kind::Link | Kind::Unknown) {
+                kind = self.fs.stat(&path.join(name)).map_or(kind, |stat| stat.kind);
+            }
+            if kind == Kind::Dir {
+                if self.pattern.goes_on(next) {
+                    dirs.push((name.to_owned(), next));
+                }
+                next = self.pattern.next(state, name, true);
+            }
+            if kind != Kind::Dir && self.pattern.is_match(next) {
+                let file = old_files.remove(name).or_else(|| {
+                    let path: Arc<Path> = path.join(name).into();
+                    (!(self.excluded)(&path)).then(|| {
+                        self.found.push(path.clone());
+                        path
+                    })
+                });
+                files.extend(file.map(|file| (name.to_owned(), file)));
+            }
+        });
+        let mut unsure = age.is_none_or(|age| age < MODIFIED_GRAIN);
+        match result {
+            Ok(()) => {
+                self.gone.extend(old_files.into_values());
+                for (name, _) in old_dirs.iter().filter(|old| !dirs.contains(old)) {
+                    self.forget(&path.join(name), known);
+                }
+            }
+            Err(error) => {
+                // What was there before is taken to be there still.
+                unsure = true;
+                files.extend(old_files);
+                dirs = old_dirs;
+                self.failed.push((path.to_owned(), error));
+            }
+        }
+        Dir { modified, listed, cost: listed.elapsed(), unsure, files, dirs }
+    }
+
+    /// A directory that is gone, with all below it.
+    fn forget(&mut self, path: &Path, dirs: &mut HashMap<PathBuf, Dir>) {
+        if let Some(dir) = dirs.remove(path) {
+            self.gone.extend(dir.files.into_values());
+            for (name, _) in dir.dirs {
+                self.forget(&path.join(name), dirs);
+            }
+        }
+    }
+}
+
+impl Dir {
+    fn is_stale(&self, modified: Option<SystemTime>) -> bool {
+        let age = self.listed.elapsed();
+        let changed = self.unsure || modified.is_none() || modified != self.modified;
+        age >= RELIST_AFTER || changed && age >= self.cost * LISTING_SHARE
+    }
+}
+
+/// Scans again and again on the blocking pool, until a stop is asked for; then a last time.
+///
+/// Under `once`, scans once. When it returns, or is dropped, no shard is told of files any more.
+///
+/// # Errors
+///
+/// A panic, which can only be an observer's.
+pub(crate) async fn discover<B: Backend>(
+    backend: B,
+    mut discovery: Discovery,
+    requests: Receiver<Request>,
+    stop: Arc<Stop>,
+    every: Duration,
+    wake: impl Fn() + Send + 'static,
+) -> Result<(), TailError> {
+    let mut request = None;
+    loop {
+        let stage = stop.stage();
+        let once = discovery.cx.once;
+        let job = move || {
+            let worked = catch_unwind(AssertUnwindSafe(|| match request {
+                Some(request) => {
+                    discovery.serve(request);
+                    true
+                }
+                None => discovery.scan(),
+            }));
+            worked.map(|news| (discovery, news)).map_err(|panic| TailError::panicked(&*panic))
+        };
+        let news;
+        (discovery, news) = backend.unblock(job).await?;
+        if news {
+            wake();
+        }
+        if once || stage > Stage::Running {
+            return Ok(());
+        }
+        let sleep = async {
+            backend.sleep(every).await;
+            None
+        };
+        let stopped = async {
+            stop.reached(Stage::Stopping).await;
+            None
+        };
+        // An error means that the handle is gone: a stop has been asked for.
+        let asked = async { requests.recv().await.ok() };
+        request = or(asked, or(stopped, sleep)).await;
+    }
+}

@@ -1,0 +1,141 @@
+//! Saying which files match, which do not and why, and where each would start.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::discover::{Spec, find, here};
+use super::input::Trouble;
+use super::{Excludes, StartAt};
+use crate::fs::{FileId, Fs, Kind};
+
+/// What would become of one path.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Explained {
+    /// The path.
+    pub path: PathBuf,
+    /// What would become of it.
+    pub verdict: Verdict,
+}
+
+/// What would become of a path, and why.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It would be followed.
+    Follow {
+        /// Where reading would begin, in bytes; under [`StartAt::End`] the start of the last line if that
+        /// has no newline yet.
+        offset: u64,
+        /// Length in bytes.
+        size: u64,
+        /// Which file it is.
+        id: FileId,
+    },
+    /// It would be waited for.
+    Missing,
+    /// It would not be followed.
+    Not {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.path.display())?;
+        match &self.verdict {
+            Verdict::Follow { offset, size, id } => {
+                write!(f, "followed from byte {offset} of {size}, by polling (device {}, inode {})", id.dev, id.ino)
+            }
+            Verdict::Missing => f.write_str("not there, waited for"),
+            Verdict::Not { reason } => write!(f, "not followed: {reason}"),
+        }
+    }
+}
+
+/// How many files of a directory that do not match are listed.
+const NEAR_MISSES: usize = 100;
+
+/// Looks at what the inputs come to now. Blocks; reads no file's content.
+pub(crate) fn explain(
+    fs: &dyn Fs,
+    specs: &[Spec],
+    excludes: &Excludes,
+    start: StartAt,
+    forbidden: &[FileId],
+) -> Vec<Explained> {
+    let mut seen = HashMap::new();
+    let mut explained = Vec::new();
+    let mut add = |path: &Path, verdict| explained.push(Explained { path: path.to_owned(), verdict });
+    for spec in specs {
+        let pattern = match spec {
+            Spec::Path(path) => {
+                add(path, judge(fs, path, start, forbidden, &mut seen));
+                continue;
+            }
+            Spec::Pattern(pattern) => pattern,
+        };
+        let (found, dirs) = find(pattern, fs);
+        for path in &found {
+            match excludes.excluding(path) {
+                Some(by) => add(path, Verdict::Not { reason: format!("excluded by {by}") }),
+                None => add(path, judge(fs, path, start, forbidden, &mut seen)),
+            }
+        }
+        if found.is_empty() {
+            add(Path::new(pattern.text()), Verdict::Not { reason: "no file matches now; waited for".into() });
+        }
+        for (dir, error) in dirs {
+            if let Some(error) = error {
+                add(&dir, Verdict::Not { reason: format!("the directory cannot be listed: {error}") });
+                continue;
+            }
+            let mut misses = Vec::new();
+            // A directory that was listed a moment ago; should it be gone, there is nothing to add.
+            drop(fs.list(here(&dir), &mut |name, kind| {
+                let path: Arc<Path> = dir.join(name).into();
+                if kind == Kind::File && misses.len() < NEAR_MISSES && found.binary_search(&path).is_err() {
+                    misses.push(path);
+                }
+            }));
+            misses.sort_unstable();
+            for path in misses {
+                add(&path, Verdict::Not { reason: format!("does not match {}", pattern.text()) });
+            }
+        }
+    }
+    explained
+}
+
+fn judge(
+    fs: &dyn Fs,
+    path: &Path,
+    start: StartAt,
+    forbidden: &[FileId],
+    seen: &mut HashMap<FileId, PathBuf>,
+) -> Verdict {
+    let not = |reason: String| Verdict::Not { reason };
+    let stat = match fs.stat(path) {
+        Ok(stat) => stat,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Verdict::Missing,
+        Err(error) => return not(format!("cannot be looked at: {error}")),
+    };
+    if forbidden.contains(&stat.id) {
+        return not("the output itself".into());
+    }
+    if let Some(first) = seen.get(&stat.id) {
+        return not(format!("the same file as {}", first.display()));
+    }
+    if let Some(trouble) = Trouble::of(stat.kind) {
+        return not(trouble.to_string());
+    }
+    if let Err(error) = fs.open(path) {
+        return not(format!("cannot be opened: {error}; tried again"));
+    }
+    seen.insert(stat.id, path.to_owned());
+    let offset = if start == StartAt::End { stat.size } else { 0 };
+    Verdict::Follow { offset, size: stat.size, id: stat.id }
+}

@@ -1,0 +1,190 @@
+//! The reading side: following files, many of them in one job of the blocking pool.
+//!
+//! Inputs come from [`discover`], are followed by a [`shard`], and what a shard reads is carried to
+//! whoever wants it by [`reader`], the only part here that is asynchronous.
+
+mod claims;
+mod discover;
+mod explain;
+mod file;
+mod input;
+mod many;
+mod pattern;
+mod reader;
+mod shard;
+mod stream;
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use claims::Claims;
+pub(crate) use discover::{Discovery, Request, Spec, discover};
+pub(crate) use explain::explain;
+pub use explain::{Explained, Verdict};
+pub(crate) use many::{Failures, Many};
+pub(crate) use pattern::Excludes;
+pub use pattern::PatternError;
+pub(crate) use reader::{Feed, read};
+pub(crate) use shard::FileShard;
+pub use stream::{Batches, Line, Lines, ReadBatch, Tail, tail};
+
+use crate::batch::Batch;
+use crate::fs::Fs;
+use crate::line::{LineFormat, LineLimit};
+use crate::report::Ledger;
+
+/// One or many growing inputs.
+///
+/// A tailer is synchronous: it is polled on the blocking pool, by one job at a time, and never waits for
+/// data to come. It travels into each job and back, so it needs no lock.
+///
+/// # Examples
+///
+/// A tailer that counts to three:
+///
+/// ```
+/// use tailmerge_core::{Batch, Progress, TailError, Tailer};
+///
+/// struct Count(u64);
+///
+/// impl Tailer for Count {
+///     fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError> {
+///         self.0 += 1;
+///         let line = format!("{}\n", self.0);
+///         batch.spare()[..line.len()].copy_from_slice(line.as_bytes());
+///         batch.commit(2 * (self.0 - 1), line.len());
+///         Ok(if self.0 < 3 { Progress::More } else { Progress::Ended })
+///     }
+/// }
+///
+/// let mut batch = Batch::with_capacity(64);
+/// let mut count = Count(0);
+/// while let Progress::More = count.fill(&mut batch)? {}
+/// assert_eq!(batch.bytes(), b"1\n2\n3\n");
+/// # Ok::<(), TailError>(())
+/// ```
+pub trait Tailer: Send + 'static {
+    /// Puts whole lines into the batch, as far as there are any and there is room.
+    ///
+    /// [`Progress::More`]: called again at once, with the next free batch. [`Progress::Idle`]: called again
+    /// after the poll interval, or sooner when something hints at new lines; once a stop is asked for, this
+    /// counts as the end. [`Progress::Ended`]: never called again.
+    ///
+    /// # Errors
+    ///
+    /// An error, or a panic, ends this tailer and comes back when the merge is stopped; other inputs go on.
+    /// Lines committed before it are delivered.
+    fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError>;
+
+    /// Called now and then while the output is behind and no batch is free: time to notice what would be
+    /// gone later, such as a file that is deleted. Nothing to do by default.
+    fn look(&mut self) {}
+}
+
+/// What a [`Tailer`] says of its inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There may be more to read right now.
+    More,
+    /// All that is there has been read.
+    Idle,
+    /// There will never be more.
+    Ended,
+}
+
+/// Why a [`Tailer`] cannot go on.
+#[derive(Debug)]
+pub struct TailError {
+    cause: Box<dyn Error + Send + Sync>,
+    panicked: bool,
+}
+
+impl TailError {
+    /// An error with a cause.
+    pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { cause: cause.into(), panicked: false }
+    }
+
+    /// Whether the tailer panicked.
+    pub fn is_panic(&self) -> bool {
+        self.panicked
+    }
+
+    /// What [`catch_unwind`](std::panic::catch_unwind) caught of a tailer.
+    pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        Self { cause: format!("panicked: {}", panic_message(panic)).into(), panicked: true }
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+impl fmt::Display for TailError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl Error for TailError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.source()
+    }
+}
+
+impl From<io::Error> for TailError {
+    fn from(error: io::Error) -> Self {
+        Self::new(error)
+    }
+}
+
+/// Where to begin in a file that is present at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartAt {
+    /// At its first byte.
+    #[default]
+    Start,
+    /// At its end; at the start of its last line if that has no newline yet.
+    End,
+}
+
+/// What everything on the reading side needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct TailContext {
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) claims: Arc<Claims>,
+    pub(crate) limit: LineLimit,
+    pub(crate) format: LineFormat,
+    /// Stop at the end of what is there.
+    pub(crate) once: bool,
+    /// How long a rotated file must have been quiet to be let go.
+    pub(crate) grace: Duration,
+    /// Bytes read at a time, and about as many go into a batch.
+    pub(crate) chunk: usize,
+    /// Most files open at a time, all shards together.
+    pub(crate) open_files: usize,
+}
+
+/// What discovery tells a shard.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Follow this path.
+    Add {
+        path: Arc<Path>,
+        /// Whether the user named it; otherwise a pattern matched it.
+        named: bool,
+        start: StartAt,
+    },
+    /// No pattern finds it any more: let go of it when it is read to its end.
+    Gone(Arc<Path>),
+    /// Stop following it, where it stands.
+    Remove(Arc<Path>),
+}

@@ -1,0 +1,222 @@
+//! Many files in one job: who is read next, and for how long.
+//!
+//! Files with news wait in a queue and are read by turns, a chunk each, so that a hot file cannot starve
+//! the others. The rest costs one `stat` a sweep.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_channel::{Receiver, TryRecvError};
+
+use super::file::{Scratch, Visit};
+use super::input::Input;
+use super::{Command, Progress, TailContext, TailError, Tailer};
+use crate::batch::Batch;
+
+/// How many files are looked at between two batches. A look takes about a microsecond, so that a sweep
+/// over many files holds up those with news for a few milliseconds only.
+const SWEEP_STEP: usize = 1024;
+
+/// A tailer of many files.
+#[derive(Debug)]
+pub(crate) struct FileShard {
+    cx: TailContext,
+    inbox: Receiver<Command>,
+    inputs: Vec<Option<Input>>,
+    by_path: HashMap<Arc<Path>, usize>,
+    vacant: Vec<usize>,
+    /// Inputs with news, next first.
+    hot: VecDeque<usize>,
+    /// Where the sweep under way stands; at the end when there is none.
+    sweep_at: usize,
+    sweep_every: Duration,
+    swept: Instant,
+    rested: bool,
+    /// Where to look next for a file to close.
+    close_at: usize,
+    /// Once no input joins any more: how many inputs are finished.
+    finished: Option<usize>,
+    scratch: Scratch,
+}
+
+impl FileShard {
+    pub(crate) fn new(cx: TailContext, inbox: Receiver<Command>, sweep_every: Duration) -> Self {
+        Self {
+            cx,
+            inbox,
+            inputs: Vec::new(),
+            by_path: HashMap::new(),
+            vacant: Vec::new(),
+            hot: VecDeque::new(),
+            sweep_at: 0,
+            sweep_every,
+            swept: Instant::now(),
+            rested: false,
+            close_at: 0,
+            finished: None,
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Does what discovery asks. True once it will never ask again.
+    fn take_commands(&mut self) -> bool {
+        loop {
+            match self.inbox.try_recv() {
+                Ok(Command::Add { path, named, start }) => match self.by_path.get(&path) {
+                    Some(&at) => {
+                        if let Some(input) = &mut self.inputs[at] {
+                            input.gone = false;
+                        }
+                    }
+                    None => {
+                        let at = self.vacant.pop().unwrap_or(self.inputs.len());
+                        if at == self.inputs.len() {
+                            self.inputs.push(None);
+                        }
+                        self.by_path.insert(path.clone(), at);
+                        self.inputs[at] = Some(Input::new(path, named, start));
+                        self.look_at(at);
+                    }
+                },
+                Ok(Command::Gone(path)) => {
+                    if let Some(&at) = self.by_path.get(&path) {
+                        if let Some(input) = &mut self.inputs[at] {
+                            input.gone = true;
+                        }
+                        self.look_at(at);
+                    }
+                }
+                Ok(Command::Remove(path)) => {
+                    if let Some(&at) = self.by_path.get(&path) {
+                        self.remove(at);
+                    }
+                }
+                Err(TryRecvError::Empty) => return false,
+                Err(TryRecvError::Closed) => return true,
+            }
+        }
+    }
+
+    fn look_at(&mut self, at: usize) {
+        let Some(input) = &mut self.inputs[at] else { return };
+        let news = input.look(&mut self.scratch, &self.cx);
+        if input.is_over() {
+            self.remove(at);
+        } else if news && !input.hot {
+            input.hot = true;
+            self.hot.push_back(at);
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        if let Some(mut input) = self.inputs[at].take() {
+            input.abandon(&self.cx);
+            self.by_path.remove(&input.path);
+            self.hot.retain(|&hot| hot != at);
+            self.vacant.push(at);
+        }
+    }
+
+    /// Looks at the next files of the sweep under way, or of a new one if it is time. True if it is through.
+    fn sweep(&mut self) -> bool {
+        if self.sweep_at >= self.inputs.len() {
+            if !self.rested && self.swept.elapsed() < self.sweep_every {
+                return true;
+            }
+            (self.sweep_at, self.rested, self.swept) = (0, false, Instant::now());
+        }
+        let end = self.inputs.len().min(self.sweep_at + SWEEP_STEP);
+        for at in self.sweep_at..end {
+            self.look_at(at);
+        }
+        self.sweep_at = end;
+        end == self.inputs.len()
+    }
+
+    /// Reads files with news until the batch is full enough.
+    fn read(&mut self, batch: &mut Batch) {
+        while batch.len() < self.cx.chunk {
+            let Some(at) = self.hot.pop_front() else { return };
+            if self.inputs[at].as_ref().is_some_and(Input::is_closed) && self.cx.claims.open() >= self.cx.open_files {
+                self.close_one(at);
+            }
+            let Some(input) = &mut self.inputs[at] else { continue };
+            match input.visit(batch, &mut self.scratch, &self.cx) {
+                Visit::More if self.finished.is_none() || !input.is_at_end() => self.hot.push_back(at),
+                Visit::More | Visit::End => input.hot = false,
+                Visit::Full => {
+                    self.hot.push_front(at);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Closes a file other than `except`, rather one that has no news.
+    fn close_one(&mut self, except: usize) {
+        for any in [false, true] {
+            for _ in 0..self.inputs.len() {
+                self.close_at = (self.close_at + 1) % self.inputs.len();
+                if let Some(input) = &mut self.inputs[self.close_at]
+                    && self.close_at != except
+                    && (any || !input.hot)
+                    && input.close()
+                {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// No input joins any more: fixes how far each is read.
+    fn begin_finish(&mut self) {
+        for at in 0..self.inputs.len() {
+            self.look_at(at);
+            if let Some(input) = &mut self.inputs[at] {
+                input.set_end();
+            }
+        }
+        self.finished = Some(0);
+    }
+
+    /// Ends the inputs one by one. True when all are.
+    fn finish(&mut self, from: usize, batch: &mut Batch) -> bool {
+        for at in from..self.inputs.len() {
+            self.finished = Some(at);
+            if let Some(input) = &mut self.inputs[at]
+                && !input.finish(batch, &mut self.scratch, &self.cx)
+            {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Tailer for FileShard {
+    fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError> {
+        let last = self.take_commands();
+        if let Some(from) = self.finished {
+            self.read(batch);
+            let ended = self.hot.is_empty() && batch.len() < self.cx.chunk && self.finish(from, batch);
+            return Ok(if ended { Progress::Ended } else { Progress::More });
+        }
+        if last {
+            self.begin_finish();
+            return Ok(Progress::More);
+        }
+        let swept = self.sweep();
+        self.read(batch);
+        self.rested = swept && self.hot.is_empty();
+        Ok(if self.rested { Progress::Idle } else { Progress::More })
+    }
+
+    fn look(&mut self) {
+        if !self.take_commands() {
+            self.rested = true;
+            while !self.sweep() {}
+        }
+    }
+}

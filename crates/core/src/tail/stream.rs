@@ -1,0 +1,219 @@
+//! A tail alone: one or many files as a stream of lines, or of batches, without a merge.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_channel::{Receiver, Sender};
+use futures_lite::Stream;
+use memchr::memchr;
+
+use super::TailError;
+use crate::backend::Backend;
+use crate::batch::{Batch, Source};
+use crate::merge::{Builder, StartError, TailParts, tail_on};
+use crate::stop::{Stage, Stop};
+
+/// A tail alone, on its way to being a stream; see [`tail`].
+#[derive(Debug)]
+#[must_use = "a tail does nothing until it is made a stream"]
+pub struct Tail {
+    builder: Builder,
+}
+
+/// Follows a path, or a pattern, without a merge.
+///
+/// The input is understood as by [`Builder::input`]. For more inputs and other settings, make a [`Builder`] a
+/// tail by [`Builder::into_tail`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use futures_lite::StreamExt;
+/// # async fn example(backend: impl tailmerge_core::Backend) -> Result<(), Box<dyn std::error::Error>> {
+///
+/// let mut lines = tailmerge_core::tail("app.log").lines_on(backend).await?;
+/// while let Some(line) = lines.next().await {
+///     println!("{}", line?.bytes.escape_ascii());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub fn tail(input: impl AsRef<OsStr>) -> Tail {
+    Tail::new(Builder::new().input(input))
+}
+
+impl Tail {
+    pub(crate) fn new(builder: Builder) -> Self {
+        Self { builder }
+    }
+
+    /// Starts, as a stream of batches: the cheapest way to many lines.
+    ///
+    /// # Errors
+    ///
+    /// If a setting cannot be or a pattern is not understood.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, it has started nothing.
+    pub async fn batches_on<B: Backend>(self, backend: B) -> Result<Batches, StartError> {
+        let runner = backend.clone();
+        backend.unblock(move || tail_on(self.builder, runner)).await.map(Batches::new)
+    }
+
+    /// Starts, as a stream of lines.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tail::batches_on`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Tail::batches_on`].
+    pub async fn lines_on<B: Backend>(self, backend: B) -> Result<Lines, StartError> {
+        let batches = self.batches_on(backend).await?;
+        Ok(Lines { batches, current: None })
+    }
+}
+
+/// A stream of batches of whole lines; see [`Tail::batches_on`].
+///
+/// Reading waits while the batches taken from it are held. Dropping it stops the readers; it does not wait
+/// for them.
+///
+/// # Cancel safety
+///
+/// Waiting for the next batch and giving up loses nothing.
+pub struct Batches {
+    full: Pin<Box<Receiver<Result<Batch, Arc<TailError>>>>>,
+    give_back: Sender<Batch>,
+    stop: Arc<Stop>,
+    capacity: usize,
+}
+
+impl Batches {
+    fn new(parts: TailParts) -> Self {
+        let TailParts { full, give_back, stop, capacity } = parts;
+        Self { full: Box::pin(full), give_back, stop, capacity }
+    }
+}
+
+impl Stream for Batches {
+    type Item = Result<ReadBatch, Arc<TailError>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let next = ready!(this.full.as_mut().poll_next(cx));
+        let (give_back, capacity) = (&this.give_back, this.capacity);
+        let read = |batch| ReadBatch { batch: Some(batch), give_back: give_back.clone(), capacity };
+        Poll::Ready(next.map(|batch| batch.map(read)))
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        self.stop.advance(Stage::Leaving);
+        self.full.close();
+    }
+}
+
+impl fmt::Debug for Batches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batches").finish_non_exhaustive()
+    }
+}
+
+/// A batch that was read; dropped, it goes back to be filled again.
+#[derive(Debug)]
+pub struct ReadBatch {
+    /// Always there until it is dropped.
+    batch: Option<Batch>,
+    give_back: Sender<Batch>,
+    capacity: usize,
+}
+
+impl Deref for ReadBatch {
+    type Target = Batch;
+
+    fn deref(&self) -> &Batch {
+        self.batch.as_ref().expect("a batch is given back only by drop")
+    }
+}
+
+impl Drop for ReadBatch {
+    fn drop(&mut self) {
+        if let Some(mut batch) = self.batch.take() {
+            batch.clear(self.capacity);
+            // Closed only if the readers are gone.
+            drop(self.give_back.try_send(batch));
+        }
+    }
+}
+
+/// A line of a tail.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Line {
+    /// Where it comes from.
+    pub source: Arc<Source>,
+    /// Its bytes, without the newline.
+    pub bytes: Vec<u8>,
+}
+
+/// A stream of lines; see [`Tail::lines_on`].
+///
+/// # Cancel safety
+///
+/// Waiting for the next line and giving up loses nothing.
+#[derive(Debug)]
+pub struct Lines {
+    batches: Batches,
+    /// The batch at hand and where in it the next line stands.
+    current: Option<(ReadBatch, Position)>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Position {
+    at: usize,
+    extent: usize,
+    /// Where the extent ends.
+    end: usize,
+}
+
+impl Stream for Lines {
+    type Item = Result<Line, Arc<TailError>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Some((batch, position)) = &mut this.current
+                && let Some(line) = position.next(batch)
+            {
+                return Poll::Ready(Some(Ok(line)));
+            }
+            this.current = None;
+            match ready!(Pin::new(&mut this.batches).poll_next(cx)) {
+                Some(Ok(batch)) => this.current = Some((batch, Position::default())),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl Position {
+    fn next(&mut self, batch: &Batch) -> Option<Line> {
+        let rest = &batch.bytes()[self.at..];
+        let len = memchr(b'\n', rest)?;
+        if self.at == self.end {
+            self.extent += usize::from(self.at > 0);
+            self.end += batch.extents()[self.extent].len_out as usize;
+        }
+        self.at += len + 1;
+        Some(Line { source: batch.extents()[self.extent].source.clone(), bytes: rest[..len].to_vec() })
+    }
+}

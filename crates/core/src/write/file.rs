@@ -1,0 +1,181 @@
+//! The output as a file, and how an output is opened.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memchr::memrchr;
+
+use super::pipe::PipeWriter;
+use super::{PartialWrite, Writer, WriterContext};
+use crate::batch::Batch;
+use crate::fs::{FileId, Fs, Kind, WriteFile};
+
+/// What to open as the output.
+#[derive(Debug)]
+pub(crate) struct FileOutput {
+    pub(crate) fs: Arc<dyn Fs>,
+    /// None: standard output.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) append: bool,
+    /// Paths that the user named as inputs; the output must not be one of them.
+    pub(crate) inputs: Vec<PathBuf>,
+}
+
+/// An output that is a file, or something that can stall for ever.
+#[derive(Debug)]
+pub(crate) enum OutputWriter {
+    File(FileWriter),
+    Pipe(PipeWriter),
+}
+
+impl FileOutput {
+    /// Opens the output. Nothing is truncated before it is certain that nobody else writes there, and that
+    /// it is no input.
+    pub(crate) async fn open(self, cx: WriterContext) -> io::Result<OutputWriter> {
+        let Some(path) = &self.path else {
+            let file = rustix::io::dup(rustix::stdio::stdout())?;
+            let file = std::fs::File::from(file);
+            let stat = crate::fs::ReadFile::stat(&file)?;
+            self.refuse_input(Path::new("standard output"), stat.id)?;
+            return Ok(match stat.kind {
+                Kind::File => OutputWriter::File(FileWriter { file: Box::new(file), id: stat.id, len: None }),
+                _ => OutputWriter::Pipe(PipeWriter::stdout(file.into(), stat.id, cx)?),
+            });
+        };
+        let open = |error: io::Error| {
+            let reason = match error.kind() {
+                io::ErrorKind::NotFound => match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                    Some(parent) => format!("the directory {} does not exist; create it first", parent.display()),
+                    None => error.to_string(),
+                },
+                io::ErrorKind::IsADirectory => "it is a directory; give the name of a file".to_owned(),
+                _ => error.to_string(),
+            };
+            io::Error::new(error.kind(), format!("cannot write to {}: {reason}", path.display()))
+        };
+        match self.fs.stat(path) {
+            Ok(stat) if stat.kind != Kind::File && stat.kind != Kind::Dir => {
+                self.refuse_input(path, stat.id)?;
+                return PipeWriter::open(path, stat.id, cx).map(OutputWriter::Pipe).map_err(open);
+            }
+            _ => {}
+        }
+        let file = self.fs.output(path, self.append).map_err(open)?;
+        let stat = file.stat().map_err(open)?;
+        self.refuse_input(path, stat.id)?;
+        match file.try_lock(self.append) {
+            Ok(true) => {}
+            Ok(false) => {
+                let reason = "another process is writing to it; stop that one or choose another output";
+                return Err(io::Error::new(
+                    io::ErrorKind::ResourceBusy,
+                    format!("cannot write to {}: {reason}", path.display()),
+                ));
+            }
+            // A file system without locks.
+            Err(error) => log::debug!(target: "tailmerge", "{}: cannot be locked: {error}", path.display()),
+        }
+        FileWriter::begin(file, stat.id, self.append).map(OutputWriter::File).map_err(open)
+    }
+
+    fn refuse_input(&self, output: &Path, id: FileId) -> io::Result<()> {
+        let same = |input: &&PathBuf| self.fs.stat(input).is_ok_and(|stat| stat.id == id);
+        match self.inputs.iter().find(same) {
+            None => Ok(()),
+            Some(input) => {
+                let (input, output) = (input.display(), output.display());
+                Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{input} is the output ({output}) and an input; choose another output"),
+                ))
+            }
+        }
+    }
+}
+
+impl Writer for OutputWriter {
+    async fn write(&mut self, batch: &Batch) -> Result<(), PartialWrite> {
+        match self {
+            Self::File(file) => file.write(batch.bytes()),
+            Self::Pipe(pipe) => pipe.write(batch.bytes()).await,
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        // Nothing is held back on this side of the kernel.
+        Ok(())
+    }
+
+    async fn closed(&mut self) {
+        match self {
+            Self::File(_) => std::future::pending().await,
+            Self::Pipe(pipe) => pipe.closed().await,
+        }
+    }
+
+    fn files(&self) -> Vec<FileId> {
+        vec![match self {
+            Self::File(file) => file.id,
+            Self::Pipe(pipe) => pipe.id(),
+        }]
+    }
+}
+
+/// Writes to a file. It is alone in it unless it appends.
+#[derive(Debug)]
+pub(crate) struct FileWriter {
+    file: Box<dyn WriteFile>,
+    id: FileId,
+    /// Bytes in the file, where nobody else writes to it.
+    len: Option<u64>,
+}
+
+impl FileWriter {
+    /// Empties the file, or, to append, ends the fragment that it may end in.
+    fn begin(mut file: Box<dyn WriteFile>, id: FileId, append: bool) -> io::Result<Self> {
+        if !append {
+            file.truncate(0)?;
+            return Ok(Self { file, id, len: Some(0) });
+        }
+        let size = file.stat()?.size;
+        let mut last = [b'\n'];
+        if size > 0 {
+            file.read_at(&mut last, size - 1)?;
+        }
+        let mut this = Self { file, id, len: None };
+        if last != *b"\n" {
+            this.write(b"\n").map_err(|partial| partial.error)?;
+        }
+        Ok(this)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite> {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.file.write(&bytes[written..]) {
+                Ok(0) => return Err(self.failed(&bytes[..written], io::ErrorKind::WriteZero.into())),
+                Ok(more) => written += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(&bytes[..written], error)),
+            }
+        }
+        if let Some(len) = &mut self.len {
+            *len += written as u64;
+        }
+        Ok(())
+    }
+
+    /// Takes back the part of a line that was written, so that the file ends in a whole line meanwhile.
+    fn failed(&mut self, written: &[u8], error: io::Error) -> PartialWrite {
+        let mut kept = written.len();
+        if let Some(len) = &mut self.len {
+            let whole = memrchr(b'\n', written).map_or(0, |last| last + 1);
+            if whole < kept && self.file.truncate(*len + whole as u64).is_ok() {
+                kept = whole;
+            }
+            *len += kept as u64;
+        }
+        PartialWrite { written: kept, error }
+    }
+}

@@ -1,0 +1,161 @@
+//! The writing side: one output, and the thread that owns it.
+
+mod file;
+mod pipe;
+mod queue;
+mod sender;
+mod thread;
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_executor::LocalExecutor;
+
+pub(crate) use file::FileOutput;
+pub(crate) use queue::{Message, Queue};
+pub(crate) use sender::HostLines;
+pub use sender::{LineSender, SendError};
+pub(crate) use thread::{Cause, Outcome, Serve, Session, WriterThread, serve};
+
+use crate::batch::Batch;
+use crate::fs::FileId;
+use crate::report::{Event, Ledger};
+use crate::stop::{Stage, Stop};
+
+/// The one output.
+///
+/// It is made, used and dropped on the writer's own thread, `tailmerge-writer`, where blocking harms
+/// nobody. So neither it nor its futures need be `Send`. One call is under way at a time.
+///
+/// # Examples
+///
+/// A writer that counts lines:
+///
+/// ```
+/// use std::cell::Cell;
+/// use std::io;
+/// use tailmerge_core::{Batch, PartialWrite, Writer};
+///
+/// #[derive(Default)]
+/// struct Count(Cell<u64>);
+///
+/// impl Writer for Count {
+///     async fn write(&mut self, batch: &Batch) -> Result<(), PartialWrite> {
+///         let lines: u64 = batch.extents().iter().map(|extent| extent.lines).sum();
+///         self.0.set(self.0.get() + lines);
+///         Ok(())
+///     }
+///
+///     async fn flush(&mut self) -> io::Result<()> {
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Writer: 'static {
+    /// Writes what [`Batch::bytes`] holds.
+    ///
+    /// On an error that may pass (the disk is full, say) the merge waits, with growing pauses, and calls
+    /// again with the same batch, its bytes reduced by those that [`PartialWrite::written`] counts. `BrokenPipe`
+    /// ends the merge quietly; any other error is final.
+    ///
+    /// The future is dropped when the merge has to end at once.
+    ///
+    /// # Errors
+    ///
+    /// How far it got, and what went wrong.
+    fn write(&mut self, batch: &Batch) -> impl Future<Output = Result<(), PartialWrite>>;
+
+    /// Hands on whatever the writer still holds. Called when the queue runs empty, when the host asks for
+    /// it, and last of all.
+    ///
+    /// # Errors
+    ///
+    /// An error is final.
+    fn flush(&mut self) -> impl Future<Output = io::Result<()>>;
+
+    /// Completes when nobody reads the output any more. Polled while there is nothing to write; never
+    /// completes by default.
+    fn closed(&mut self) -> impl Future<Output = ()> {
+        std::future::pending()
+    }
+
+    /// The files that it writes, which must not be inputs. None by default.
+    fn files(&self) -> Vec<FileId> {
+        Vec::new()
+    }
+}
+
+/// A write that failed, perhaps half-way.
+#[derive(Debug)]
+pub struct PartialWrite {
+    /// Bytes of [`Batch::bytes`] that are in the output all the same.
+    pub written: usize,
+    /// What went wrong.
+    pub error: io::Error,
+}
+
+impl PartialWrite {
+    /// A write that failed before its first byte.
+    pub fn none(error: io::Error) -> Self {
+        Self { written: 0, error }
+    }
+}
+
+impl fmt::Display for PartialWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} after {} bytes", self.error, self.written)
+    }
+}
+
+impl Error for PartialWrite {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+pub(crate) type Sleep = dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
+
+/// What a writer gets to work with; it never leaves the writer's thread.
+pub struct WriterContext {
+    pub(crate) executor: Rc<LocalExecutor<'static>>,
+    pub(crate) sleep: Arc<Sleep>,
+    pub(crate) stop: Arc<Stop>,
+    pub(crate) ledger: Arc<Ledger>,
+}
+
+impl WriterContext {
+    /// Runs a helper on the writer's thread, while the writer waits. It is dropped with the writer.
+    ///
+    /// A helper must not block for long: it holds up the writer.
+    pub fn spawn(&self, helper: impl Future<Output = ()> + 'static) {
+        self.executor.spawn(helper).detach();
+    }
+
+    /// Completes after `duration` at the earliest.
+    pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
+        (self.sleep)(duration)
+    }
+
+    /// Completes when the merge has to end at once. Cancel safe.
+    pub fn aborted(&self) -> impl Future<Output = ()> + Send + 'static {
+        let stop = self.stop.clone();
+        async move { stop.reached(Stage::Aborted).await }
+    }
+
+    /// Tells the host that the output has to be waited for.
+    pub fn waiting(&self, reason: &str) {
+        self.ledger.tell(&Event::OutputWaiting { reason });
+    }
+}
+
+impl fmt::Debug for WriterContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriterContext").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! The output as something that can stall for ever: a pipe, FIFO, terminal or socket.
+//!
+//! It is never written to before it says that it can take something, and the wait for that ends when the
+//! merge has to end.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::{PartialWrite, WriterContext};
+use crate::fs::FileId;
+
+/// How often it is checked that there still is a reader, while there is nothing to write.
+const CHECK_EVERY: Duration = Duration::from_millis(250);
+
+/// How often a FIFO is tried that nobody has opened for reading.
+const OPEN_EVERY: Duration = Duration::from_millis(50);
+
+/// What a pipe that polls as writable takes without blocking (`PIPE_BUF` on Linux, in bytes).
+const ATOMIC: usize = 4096;
+
+/// Writes to whatever can be polled.
+#[derive(Debug)]
+pub(crate) struct PipeWriter {
+    /// None: a FIFO that nobody has opened for reading yet.
+    fd: Option<OwnedFd>,
+    path: PathBuf,
+    id: FileId,
+    /// Whether a write of any length returns at once.
+    nonblocking: bool,
+    /// Becomes readable when the merge has to end.
+    aborted: UnixStream,
+    cx: WriterContext,
+}
+
+impl PipeWriter {
+    /// Opens a path that is no regular file. A FIFO's reader may come later.
+    pub(super) fn open(path: &Path, id: FileId, cx: WriterContext) -> io::Result<Self> {
+        let mut this = Self::new(None, path.to_owned(), id, cx)?;
+        if !this.try_open()? {
+            this.cx.waiting(&format!("nobody has opened {} for reading yet", path.display()));
+        }
+        Ok(this)
+    }
+
+    /// Standard output. Its file description is shared with other processes, so it is not made
+    /// nonblocking; a description of our own is, where one can be had.
+    pub(super) fn stdout(fd: OwnedFd, id: FileId, cx: WriterContext) -> io::Result<Self> {
+        let mut this = Self::new(Some(fd), PathBuf::from("/proc/self/fd/1"), id, cx)?;
+        // Where there is none it is written to in small pieces.
+        drop(this.try_open());
+        Ok(this)
+    }
+
+    fn new(fd: Option<OwnedFd>, path: PathBuf, id: FileId, cx: WriterContext) -> io::Result<Self> {
+        let (aborted, mut abort) = UnixStream::pair()?;
+        cx.stop.on_abort(move || {
+            // The one byte finds room; if the other end is gone, nobody waits.
+            drop(abort.write(&[0]));
+        });
+        Ok(Self { fd, path, id, nonblocking: false, aborted, cx })
+    }
+
+    /// Opens the path; false if it is a FIFO without a reader.
+    fn try_open(&mut self) -> io::Result<bool> {
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+        match OpenOptions::new().write(true).custom_flags(flags as i32).open(&self.path) {
+            Ok(file) => {
+                (self.fd, self.nonblocking) = (Some(file.into()), true);
+                Ok(true)
+            }
+            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn id(&self) -> FileId {
+        self.id
+    }
+
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite> {
+        while self.fd.is_none() {
+            if !self.try_open().map_err(PartialWrite::none)? {
+                self.cx.sleep(OPEN_EVERY).await;
+            }
+        }
+        let Some(fd) = &self.fd else { return Ok(()) };
+        let mut written = 0;
+        while written < bytes.len() {
+            let rest = &bytes[written..];
+            let piece = if self.nonblocking { rest } else { &rest[..rest.len().min(ATOMIC)] };
+            match wait(fd.as_fd(), self.aborted.as_fd()).and_then(|()| Ok(rustix::io::write(fd, piece)?)) {
+                Ok(more) => written += more,
+                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+                Err(error) => return Err(PartialWrite { written, error }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Completes when the reader is gone.
+    pub(super) async fn closed(&mut self) {
+        loop {
+            self.cx.sleep(CHECK_EVERY).await;
+            if let Some(fd) = &self.fd {
+                let mut fds = [PollFd::new(fd, PollFlags::empty())];
+                let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+                if poll(&mut fds, Some(&now)).is_ok() && !fds[0].revents().is_empty() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Waits, on this thread, until the output takes something.
+fn wait(output: BorrowedFd<'_>, aborted: BorrowedFd<'_>) -> io::Result<()> {
+    let mut fds = [PollFd::from_borrowed_fd(output, PollFlags::OUT), PollFd::from_borrowed_fd(aborted, PollFlags::IN)];
+    poll(&mut fds, None)?;
+    if !fds[1].revents().is_empty() {
+        return Err(io::Error::other("the merge has to end"));
+    }
+    if fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL) {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! The thread `tailmerge-writer`: makes the writer, runs its loop, and keeps how it ended.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use async_channel::Sender;
+use async_executor::LocalExecutor;
+use event_listener::{Event, Listener, listener};
+use futures_lite::future::or;
+
+use super::{Queue, Writer, WriterContext};
+use crate::backend::Backend;
+use crate::fs::FileId;
+use crate::stop::Stage;
+use crate::tail::{TailError, panic_message};
+
+/// The writer's thread, by its name in the process.
+const NAME: &str = "tailmerge-writer";
+
+/// How a writer's loop ended, when nothing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All that was submitted is written and flushed.
+    Drained,
+    /// Nobody reads the output any more.
+    OutputClosed,
+    /// It had to end at once.
+    Aborted,
+}
+
+/// What ended a merge before its time.
+#[derive(Clone, Debug)]
+pub(crate) enum Cause {
+    Write(Arc<io::Error>),
+    Flush(Arc<io::Error>),
+    WriterPanicked(String),
+    Tailer(String, Arc<TailError>),
+    /// The thread does not come back from a call.
+    WriterStuck,
+}
+
+/// How the writer ended, for all who wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    outcome: Mutex<Option<Result<Outcome, Cause>>>,
+    set: Event,
+}
+
+impl Ended {
+    fn set(&self, outcome: Result<Outcome, Cause>) {
+        *self.lock() = Some(outcome);
+        self.set.notify(usize::MAX);
+    }
+
+    pub(crate) fn get(&self) -> Option<Result<Outcome, Cause>> {
+        self.lock().clone()
+    }
+
+    pub(crate) async fn wait(&self) {
+        while self.get().is_none() {
+            listener!(self.set => set);
+            if self.get().is_some() {
+                return;
+            }
+            set.await;
+        }
+    }
+
+    /// Waits on this thread, until `deadline` if there is one. False: not ended by then.
+    pub(crate) fn wait_blocking(&self, deadline: Option<Instant>) -> bool {
+        while self.get().is_none() {
+            listener!(self.set => set);
+            if self.get().is_some() {
+                return true;
+            }
+            match deadline {
+                None => set.wait(),
+                Some(deadline) => {
+                    if set.wait_deadline(deadline).is_none() {
+                        return self.get().is_some();
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Result<Outcome, Cause>>> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub(crate) struct WriterThread {
+    handle: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) ended: Arc<Ended>,
+}
+
+impl WriterThread {
+    /// Starts the thread.
+    pub(crate) fn start<B: Backend>(backend: B, serve: Serve, session: Session) -> io::Result<Self> {
+        let ended = Arc::new(Ended::default());
+        let at_end = ended.clone();
+        let handle = thread::Builder::new().name(NAME.into()).spawn(move || {
+            let stop = session.queue.stop.clone();
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let executor = Rc::new(LocalExecutor::new());
+                let context = WriterContext {
+                    executor: executor.clone(),
+                    sleep: session.queue.sleep.clone(),
+                    stop: session.queue.stop.clone(),
+                    ledger: session.queue.ledger.clone(),
+                };
+                backend.block_on(executor.run(serve(context, session)))
+            }));
+            // Readers leave: nobody takes their lines.
+            stop.advance(Stage::Leaving);
+            at_end.set(outcome.unwrap_or_else(|panic| Err(Cause::WriterPanicked(panic_message(&*panic).to_owned()))));
+        })?;
+        Ok(Self { handle: Mutex::new(Some(handle)), ended })
+    }
+
+    /// Waits for the thread, which has ended or is about to.
+    pub(crate) fn join(&self) {
+        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(handle) = handle {
+            // It catches its panics itself.
+            drop(handle.join());
+        }
+    }
+}
+
+/// What the writer's thread works with.
+pub(crate) struct Session {
+    pub(crate) queue: Queue,
+    /// Hears once whether the writer could be made.
+    pub(crate) ready: Sender<io::Result<()>>,
+    /// Hears which files the writer writes, before it is said to be ready.
+    pub(crate) forbid: Box<dyn FnOnce(Vec<FileId>) + Send>,
+}
+
+/// Makes a writer and runs its loop. Boxed, so that a builder need not name the writer's type.
+pub(crate) type Serve =
+    Box<dyn FnOnce(WriterContext, Session) -> Pin<Box<dyn Future<Output = Result<Outcome, Cause>>>> + Send>;
+
+/// The whole life of the writer that `make` makes.
+pub(crate) fn serve<M, F, W>(make: M) -> Serve
+where
+    M: FnOnce(WriterContext) -> F + Send + 'static,
+    F: Future<Output = io::Result<W>>,
+    W: Writer,
+{
+    Box::new(|context, session| {
+        Box::pin(async move {
+            let aborted = async {
+                session.queue.stop.reached(Stage::Aborted).await;
+                Err(io::Error::new(io::ErrorKind::Interrupted, "stopped before it started"))
+            };
+            // If nobody listens any more, the start was given up, and the stop has been asked for.
+            let mut writer = match or(make(context), aborted).await {
+                Ok(writer) => writer,
+                Err(error) => {
+                    drop(session.ready.try_send(Err(error)));
+                    return Ok(Outcome::Aborted);
+                }
+            };
+            (session.forbid)(writer.files());
+            drop(session.ready.try_send(Ok(())));
+            session.queue.run(&mut writer).await
+        })
+    })
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(error) => write!(f, "the output cannot be written: {error}"),
+            Self::Flush(error) => write!(f, "the output cannot be flushed: {error}"),
+            Self::WriterPanicked(message) => write!(f, "the writer panicked: {message}"),
+            Self::Tailer(name, error) => write!(f, "the tailer {name} failed: {error}"),
+            Self::WriterStuck => f.write_str("the writer does not return from a call; its thread is left behind"),
+        }
+    }
+}
