@@ -1,0 +1,226 @@
+//! The command line: options, their values, and what does not go together.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Parser, ValueEnum};
+use log::LevelFilter;
+
+use crate::quantity;
+use crate::status::Failure;
+
+const AFTER_HELP: &str = "\
+An INPUT is a path, or a pattern in quotes: * ? [..] {a,b} **. Files that match later join in.
+After '--' everything is an INPUT.
+
+Exit status: 0 all was delivered up to the stop; 1 a failure, told on standard error;
+2 wrong usage; 3 finished, but parts of the inputs could not be delivered (gaps).
+
+Examples:
+  tailmerge -o all.log 'logs/*.log'            follow the logs until SIGINT or SIGTERM
+  tailmerge --once --prefix name a.log b.log   merge what is there to standard output
+  tailmerge --verify -o all.log 'logs/*.log'   check what was merged
+";
+
+/// Follow many growing log files and merge their whole lines into one output.
+#[derive(Debug, Parser)]
+#[command(name = "tailmerge", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Files to merge: paths, or patterns in quotes
+    #[arg(value_name = "INPUT", required = true)]
+    pub(crate) inputs: Vec<OsString>,
+
+    /// Where merged lines go; '-' is standard output
+    #[arg(short, long, value_name = "PATH", default_value = "-")]
+    pub(crate) output: PathBuf,
+
+    /// Keep what the output holds, and add to it
+    #[arg(long)]
+    pub(crate) append: bool,
+
+    /// Stop when the end of every input is reached; without it, follow until stopped
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// Where to begin in files that are there at the start; later ones are read from their start
+    #[arg(long, value_enum, default_value_t = StartAt::Start, hide_possible_values = true, value_name = "start|end")]
+    pub(crate) from: StartAt,
+
+    /// Leave out files that match; may be given more than once
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+
+    /// How often to look for new lines
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = quantity::interval)]
+    pub(crate) poll_interval: Duration,
+
+    /// How long a rotated or deleted file must have been quiet before it is let go
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = quantity::duration)]
+    pub(crate) rotated_grace: Duration,
+
+    /// Longest line that is passed on whole
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = quantity::size)]
+    pub(crate) max_line_bytes: usize,
+
+    /// What to do with longer ones; what truncate and skip drop is a gap
+    #[arg(long, value_enum, default_value_t = LongLines::Split, hide_possible_values = true, value_name = "split|truncate|skip")]
+    pub(crate) long_lines: LongLines,
+
+    /// What to put before each line
+    #[arg(long, value_enum, default_value_t = Prefix::None, hide_possible_values = true, value_name = "none|name|path")]
+    pub(crate) prefix: Prefix,
+
+    /// Lines as they are, or as JSON objects
+    #[arg(long, value_enum, default_value_t = Format::Raw, hide_possible_values = true, value_name = "raw|json")]
+    pub(crate) format: Format,
+
+    /// Executor to run on
+    #[arg(long, value_enum, default_value_t = BackendName::DEFAULT, hide_possible_values = true, value_name = "smol|async-std")]
+    pub(crate) backend: BackendName,
+
+    /// Bound for the buffers between inputs and output
+    #[arg(long, value_name = "SIZE", value_parser = quantity::size)]
+    pub(crate) memory: Option<usize>,
+
+    /// How long a stop may take to write what is there
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = quantity::duration)]
+    pub(crate) stop_timeout: Duration,
+
+    /// Write a report as JSON at the end: inputs, bytes, lines, gaps
+    #[arg(long, value_name = "PATH")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Say which files match and which do not and why, then exit
+    #[arg(long, conflicts_with = "verify")]
+    pub(crate) explain: bool,
+
+    /// Check that the output holds the inputs' lines, each once and in order, then exit
+    #[arg(long, conflicts_with = "report")]
+    pub(crate) verify: bool,
+
+    /// Say errors only
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Say more
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+/// Where to begin in files that are there at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StartAt {
+    Start,
+    End,
+}
+
+/// What to do with lines over the limit.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LongLines {
+    Split,
+    Truncate,
+    Skip,
+}
+
+/// What stands before each line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Prefix {
+    None,
+    Name,
+    Path,
+}
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    Raw,
+    Json,
+}
+
+/// The executor to run on.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum BackendName {
+    Smol,
+    AsyncStd,
+}
+
+/// What the arguments ask for in place of a run.
+#[derive(Debug)]
+pub(crate) enum NoRun {
+    /// The help or the version, to be printed on standard output.
+    Print(String),
+    /// They are wrong.
+    Refuse(Failure),
+}
+
+impl Args {
+    /// Reads the program's arguments.
+    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, NoRun> {
+        let args = Self::try_parse_from(args).map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => NoRun::Print(error.render().to_string()),
+            _ => NoRun::Refuse(Failure::usage(in_one_line(&error.render().to_string()))),
+        })?;
+        match args.contradiction() {
+            Some(message) => Err(NoRun::Refuse(Failure::usage(message))),
+            None => Ok(args),
+        }
+    }
+
+    /// The output's path, unless it is standard output.
+    pub(crate) fn output_file(&self) -> Option<&Path> {
+        (self.output.as_os_str() != "-").then_some(&*self.output)
+    }
+
+    /// How much the user wants to hear.
+    pub(crate) fn level(&self) -> LevelFilter {
+        match (self.quiet, self.verbose) {
+            (true, _) => LevelFilter::Error,
+            (_, true) => LevelFilter::Info,
+            _ => LevelFilter::Warn,
+        }
+    }
+
+    /// What is wrong with arguments that are right one by one.
+    fn contradiction(&self) -> Option<String> {
+        let is = |name: &OsStr, value: &str| name == value;
+        let message = if self.inputs.iter().any(|input| is(input, "-")) {
+            "standard input as an input ('-') is not supported yet: give a file (one that is called '-' is './-')"
+        } else if self.inputs.iter().any(|input| is(input, "")) {
+            "an INPUT is empty: give a path or a pattern"
+        } else if self.report.as_ref().is_some_and(|path| is(path.as_os_str(), "-")) {
+            "--report needs the path of a file: standard output carries merged lines only"
+        } else if self.verify && self.output_file().is_none() {
+            "--verify needs --output FILE: the file to check against the inputs"
+        } else if self.verify && self.from == StartAt::End {
+            "--verify checks whole inputs: it cannot tell what a merge with --from end began with"
+        } else if self.append && self.output_file().is_none() {
+            "--append needs --output FILE: standard output is never cut, '>>' in the shell appends"
+        } else {
+            return None;
+        };
+        Some(message.to_owned())
+    }
+}
+
+/// What clap has to say about an error, without its usage and in one line.
+fn in_one_line(rendered: &str) -> String {
+    let mut message = String::new();
+    let said = rendered.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    for line in said.filter(|line| !line.is_empty() && !line.starts_with("For more information")) {
+        if message.ends_with(':') {
+            message.push(' ');
+        } else if !message.is_empty() {
+            message.push_str("; ");
+        }
+        message.push_str(line.strip_prefix("error: ").unwrap_or(line));
+    }
+    message + "; try 'tailmerge --help'"
+}
+
+impl BackendName {
+    /// The first one that the program was built with.
+    const DEFAULT: Self =
+        if cfg!(feature = "smol") || cfg!(not(feature = "async-std")) { Self::Smol } else { Self::AsyncStd };
+}

@@ -1,0 +1,88 @@
+//! `tailmerge`: follows many growing log files and merges their whole lines into one output.
+//!
+//! This thread is the host: it reads the arguments, starts the merge, and waits for its end or for a
+//! signal. Standard output carries merged lines only; all that is said goes through [`voice::Voice`].
+
+#![cfg_attr(
+    not(any(feature = "smol", feature = "async-std")),
+    expect(dead_code, unused_imports, unused_variables, reason = "without a backend there is nothing to run")
+)]
+
+mod args;
+mod merge;
+mod quantity;
+mod report;
+mod run;
+mod setup;
+mod status;
+mod verdict;
+mod verify;
+mod voice;
+
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use args::{Args, NoRun};
+use status::{Failure, Status};
+use voice::Voice;
+
+/// As many jobs as a merge has under way at once. The pool never gives a thread back otherwise.
+const POOL_THREADS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
+
+fn main() -> ExitCode {
+    blocking::set_max_blocking_threads(POOL_THREADS);
+    let args = match Args::read(std::env::args_os()) {
+        Ok(args) => args,
+        Err(NoRun::Print(text)) => return print(text.as_bytes()).map_or_else(end_early, |()| ExitCode::SUCCESS),
+        Err(NoRun::Refuse(failure)) => return end_early(failure),
+    };
+    let voice = match Voice::new(args.level()) {
+        Ok(voice) => voice,
+        Err(error) => return end_early(Failure::run_time(format!("cannot start a thread: {error}"))),
+    };
+    let done = if args.explain {
+        explain(&args, &voice)
+    } else if args.verify {
+        verify::verify(&args, &voice)
+    } else {
+        merge::merge(&args, &voice)
+    };
+    let status = match done {
+        Ok(()) => Status::Delivered,
+        Err(failure) => {
+            voice.error(failure.message);
+            failure.status
+        }
+    };
+    voice.finish();
+    status.into()
+}
+
+/// Ends the program while there is no voice yet.
+fn end_early(failure: Failure) -> ExitCode {
+    voice::write_line(&voice::one_line(&failure.message));
+    failure.status.into()
+}
+
+/// `--explain`: one line for each file that could be an input.
+fn explain(args: &Args, voice: &Voice) -> Result<(), Failure> {
+    let explained = setup::builder(args, voice).explain().map_err(|error| merge::start_failure(&error))?;
+    let mut text = String::new();
+    for line in explained {
+        text += &voice::one_line(&line.to_string());
+        text.push('\n');
+    }
+    print(text.as_bytes())
+}
+
+/// Writes to standard output what is no merged line. Who closes it early has read enough.
+fn print(text: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::run_time(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

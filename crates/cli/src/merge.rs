@@ -1,0 +1,99 @@
+//! The main job: a merge from its start to its exit status, and the report of it.
+
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use tailmerge::{Report, StartError};
+
+use crate::args::{Args, BackendName};
+use crate::report::ReportFile;
+use crate::run::RunError;
+use crate::status::Failure;
+use crate::voice::Voice;
+use crate::{run, setup, verdict};
+
+/// Merges, and writes the report that was asked for, also that of a merge that failed.
+pub(crate) fn merge(args: &Args, voice: &Voice) -> Result<(), Failure> {
+    let report_file = args.report.as_deref().map(|path| open_report(args, path)).transpose()?;
+    let ended = run_on_backend(args, voice);
+    let (report, done) = match &ended {
+        Ok(report) => (Some(report), verdict::of(report)),
+        Err(RunError::Merge(error)) => (Some(error.report()), Err(Failure::run_time(with_causes(error)))),
+        Err(RunError::Start(error)) => (None, Err(start_failure(error))),
+        Err(RunError::Other(failure)) => (None, Err(failure.clone())),
+    };
+    if let Some(report) = report {
+        tell_figures(report, voice);
+    }
+    let Some(file) = report_file else {
+        return done;
+    };
+    match (file.write(done.as_ref().err(), report), done) {
+        (Err(also), Err(first)) => {
+            voice.error(also.message);
+            Err(first)
+        }
+        (written, done) => done.and(written),
+    }
+}
+
+fn run_on_backend(args: &Args, voice: &Voice) -> Result<Report, RunError> {
+    let builder = setup::builder(args, voice);
+    match args.backend {
+        #[cfg(feature = "smol")]
+        BackendName::Smol => run::run(builder, tailmerge::Smol::new(), args.stop_timeout, voice),
+        #[cfg(feature = "async-std")]
+        BackendName::AsyncStd => run::run(builder, tailmerge::AsyncStd::new(), args.stop_timeout, voice),
+        #[cfg(not(all(feature = "smol", feature = "async-std")))]
+        _ => Err(RunError::Other(Failure::usage("this program was built without that backend: choose another one"))),
+    }
+}
+
+/// Opens the report, unless it is the output or an input.
+fn open_report(args: &Args, path: &Path) -> Result<ReportFile, Failure> {
+    let output = args.output_file();
+    let same = |other: &Path| other == path || matches!((id(other), id(path)), (Ok(a), Ok(b)) if a == b);
+    if output.is_some_and(same) {
+        return Err(Failure::usage(format!(
+            "{}: the report cannot go to the output: give another path",
+            path.display()
+        )));
+    }
+    if args.inputs.iter().any(|input| same(Path::new(input))) {
+        return Err(Failure::usage(format!("{}: the report cannot go to an input: give another path", path.display())));
+    }
+    ReportFile::open(path)
+}
+
+/// Device and inode.
+fn id(path: &Path) -> io::Result<(u64, u64)> {
+    fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+fn tell_figures(report: &Report, voice: &Voice) {
+    let Report { lines, bytes, inputs, .. } = report;
+    voice.info(format_args!("{lines} lines, {bytes} bytes written, of {} inputs", inputs.len()));
+}
+
+/// What to end with when a merge did not start.
+pub(crate) fn start_failure(error: &StartError) -> Failure {
+    let message = with_causes(error);
+    if error.is_usage() { Failure::usage(message) } else { Failure::run_time(message) }
+}
+
+/// The error and what caused it, as far as it does not say so itself.
+fn with_causes(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message = message + ": " + &text;
+        }
+        cause = error.source();
+    }
+    message
+}

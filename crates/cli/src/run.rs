@@ -1,0 +1,110 @@
+//! Running a merge to its end: by itself, or by the signals that stop it.
+//!
+//! The first SIGINT, SIGTERM or SIGHUP asks the merge to write what is there and end; the second one
+//! stops it at once.
+
+use std::future::{Future, pending};
+use std::io;
+use std::time::Duration;
+
+use async_signal::{Signal, Signals};
+use futures_lite::{StreamExt, future};
+use tailmerge::{Backend, Builder, MergeError, Report, StartError};
+
+use crate::status::Failure;
+use crate::voice::Voice;
+
+/// Why there is no report, or one of a merge that failed.
+#[derive(Debug)]
+pub(crate) enum RunError {
+    Start(StartError),
+    Merge(MergeError),
+    /// It could not even be tried.
+    Other(Failure),
+}
+
+/// Runs a merge on this thread until it ends or a signal ends it.
+pub(crate) fn run<B: Backend>(
+    builder: Builder,
+    backend: B,
+    stop_timeout: Duration,
+    voice: &Voice,
+) -> Result<Report, RunError> {
+    future::block_on(async {
+        let mut stops = Stops::new(voice)
+            .map_err(|error| RunError::Other(Failure::run_time(format!("cannot receive signals: {error}"))))?;
+
+        // A signal that comes early is served when the merge has started; the wait for that has its limit too.
+        let mut starting = std::pin::pin!(builder.start_on(backend.clone()));
+        let mut asked = false;
+        let started = match stops.or(starting.as_mut()).await {
+            Some(started) => started,
+            None => {
+                asked = true;
+                let late = future::or(async { Some(starting.await) }, async {
+                    backend.sleep(stop_timeout).await;
+                    None
+                });
+                stops
+                    .or(late)
+                    .await
+                    .flatten()
+                    .ok_or_else(|| RunError::Other(Failure::run_time("stopped before the merge had started")))?
+            }
+        };
+        let merge = started.map_err(RunError::Start)?;
+
+        if !asked && stops.or(merge.finished()).await.is_none() {
+            asked = true;
+        }
+        if asked {
+            voice.info(format_args!(
+                "stopping: what is there is written first, for {stop_timeout:?} at most; a second signal stops at once"
+            ));
+        }
+        match stops.or(merge.stop(stop_timeout)).await {
+            Some(stopped) => stopped,
+            None => merge.stop_now().await,
+        }
+        .map_err(RunError::Merge)
+    })
+}
+
+/// The signals that stop the program.
+struct Stops<'a> {
+    signals: Signals,
+    voice: &'a Voice,
+}
+
+impl<'a> Stops<'a> {
+    fn new(voice: &'a Voice) -> io::Result<Self> {
+        let mut signals = Signals::new([Signal::Int, Signal::Term])?;
+        if !hangup_is_ignored() {
+            signals.add_signals([Signal::Hup])?;
+        }
+        Ok(Self { signals, voice })
+    }
+
+    /// Waits for the future, or for the next signal: then there is nothing.
+    async fn or<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        future::or(async { Some(future.await) }, async {
+            match self.signals.next().await {
+                Some(Ok(_)) => None,
+                Some(Err(error)) => {
+                    self.voice.note(format_args!("signals are not received any more: {error}"));
+                    pending().await
+                }
+                None => pending().await,
+            }
+        })
+        .await
+    }
+}
+
+/// Whether the program was started by `nohup` or the like, which a handler of its own would undo.
+fn hangup_is_ignored() -> bool {
+    const HANGUP: u64 = 1 << 0;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & HANGUP != 0)
+}

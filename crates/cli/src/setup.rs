@@ -1,0 +1,73 @@
+//! From arguments to the merge's builder.
+
+use tailmerge::{Builder, Event};
+
+use crate::args::{Args, Format, LongLines, Prefix, StartAt};
+use crate::voice::Voice;
+
+/// The merge that the arguments describe.
+pub(crate) fn builder(args: &Args, voice: &Voice) -> Builder {
+    let voice = voice.clone();
+    let mut builder = Builder::new()
+        .from(args.from.into())
+        .once(args.once)
+        .poll_interval(args.poll_interval)
+        .rotated_grace(args.rotated_grace)
+        .max_line_bytes(args.max_line_bytes)
+        .long_lines(args.long_lines.into())
+        .prefix(args.prefix.into())
+        .format(args.format.into())
+        .append(args.append)
+        .observer(move |event: &Event<'_>| voice.event(event));
+    for input in &args.inputs {
+        builder = builder.input(input);
+    }
+    for glob in &args.exclude {
+        builder = builder.exclude(glob);
+    }
+    if let Some(bytes) = args.memory {
+        builder = builder.memory(bytes);
+    }
+    match args.output_file() {
+        Some(path) => builder.output(path),
+        None => builder.stdout(),
+    }
+}
+
+impl From<StartAt> for tailmerge::StartAt {
+    fn from(from: StartAt) -> Self {
+        match from {
+            StartAt::Start => Self::Start,
+            StartAt::End => Self::End,
+        }
+    }
+}
+
+impl From<LongLines> for tailmerge::LongLines {
+    fn from(policy: LongLines) -> Self {
+        match policy {
+            LongLines::Split => Self::Split,
+            LongLines::Truncate => Self::Truncate,
+            LongLines::Skip => Self::Skip,
+        }
+    }
+}
+
+impl From<Prefix> for tailmerge::Prefix {
+    fn from(prefix: Prefix) -> Self {
+        match prefix {
+            Prefix::None => Self::None,
+            Prefix::Name => Self::Name,
+            Prefix::Path => Self::Path,
+        }
+    }
+}
+
+impl From<Format> for tailmerge::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Raw => Self::Raw,
+            Format::Json => Self::Json,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What the end of a merge means: the exit status, and the line that says why it is not 0.
+
+use tailmerge::Report;
+
+use crate::status::{Failure, Status};
+
+/// Judges a merge that ended in order.
+pub(crate) fn of(report: &Report) -> Result<(), Failure> {
+    // Who closes the output has what he wanted.
+    if report.output_closed {
+        return Ok(());
+    }
+    if report.readers_lost {
+        return Err(Failure::run_time(
+            "the readers ended before the inputs did: what they had read is written, what followed is not",
+        ));
+    }
+    if !report.drained || report.unwritten_bytes > 0 {
+        return Err(unwritten(report));
+    }
+    if let Some((path, reason)) = report.failed_inputs.first() {
+        let failed = count(report.failed_inputs.len(), "input");
+        let path = path.display();
+        return Err(Failure::run_time(format!("{failed} could not be read ({path}: {reason}); the others are merged")));
+    }
+    if !report.gaps.is_empty() {
+        return Err(gaps(report));
+    }
+    Ok(())
+}
+
+fn unwritten(report: &Report) -> Failure {
+    let unread: u64 = report.inputs.iter().map(|input| rest(&input.name, input.offset)).sum();
+    let bytes = unread.max(report.unwritten_bytes);
+    Failure::run_time(format!(
+        "stopped before all was written: {bytes} bytes of the inputs are not in the output; \
+         check what reads the output, or allow more time with --stop-timeout"
+    ))
+}
+
+/// Bytes of the file beyond the offset.
+fn rest(path: &std::path::Path, offset: u64) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len().saturating_sub(offset))
+}
+
+fn gaps(report: &Report) -> Failure {
+    let bytes: u64 = report.gaps.iter().map(|gap| gap.end.saturating_sub(gap.start)).sum();
+    let message = format!(
+        "finished with {}: at least {bytes} bytes of the inputs could not be delivered; --report tells which",
+        count(report.gaps.len(), "gap")
+    );
+    Failure { status: Status::Gaps, message }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}

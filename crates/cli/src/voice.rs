@@ -1,0 +1,152 @@
+//! What the program says on standard error, line by line.
+//!
+//! A line is handed to a thread of its own that writes it, because standard error may be a pipe that
+//! nobody reads: a merge must be able to stop in time all the same. What cannot be held is dropped and
+//! counted, and what cannot be written is nobody's error.
+
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use log::{Level, LevelFilter};
+use tailmerge::Event;
+
+/// Most lines that wait to be written.
+const LINES_MAX: usize = 1000;
+
+/// How long the end of the program waits for the last lines to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Says what happens, as far as the user wants to hear it. A clone speaks on the same thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Voice {
+    level: LevelFilter,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Signalled when a line comes in, and when all are written.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    lines: VecDeque<String>,
+    /// Lines that there was no room for.
+    lost: u64,
+    /// A line has been taken out and is not written yet.
+    writing: bool,
+}
+
+impl Voice {
+    /// Starts the thread `tailmerge-voice`, which lasts as long as the program.
+    pub(crate) fn new(level: LevelFilter) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = shared.clone();
+        thread::Builder::new().name("tailmerge-voice".into()).spawn(move || theirs.write_all())?;
+        Ok(Self { level, shared })
+    }
+
+    /// Says something that went wrong.
+    pub(crate) fn error(&self, what: impl Display) {
+        self.say(Level::Error, what);
+    }
+
+    /// Says something that the user should know.
+    pub(crate) fn note(&self, what: impl Display) {
+        self.say(Level::Warn, what);
+    }
+
+    /// Says something for those who asked to hear more.
+    pub(crate) fn info(&self, what: impl Display) {
+        self.say(Level::Info, what);
+    }
+
+    /// Says what a merge tells its observer.
+    pub(crate) fn event(&self, event: &Event<'_>) {
+        let level = match event {
+            // Matters to who shares an executor with the merge; here it has one of its own.
+            Event::Stalled { .. } => Level::Info,
+            _ => event.level(),
+        };
+        self.say(level, event);
+    }
+
+    /// Waits until all is written, for a second at most.
+    pub(crate) fn finish(&self) {
+        let silent = |queue: &mut Queue| queue.writing || !queue.lines.is_empty();
+        let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), LAST_WORDS, silent);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn say(&self, level: Level, what: impl Display) {
+        if level > self.level {
+            return;
+        }
+        let line = one_line(&what.to_string());
+        let mut queue = self.shared.lock();
+        if queue.lines.len() < LINES_MAX {
+            queue.lines.push_back(line);
+        } else {
+            queue.lost += 1;
+        }
+        drop(queue);
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread's work.
+    fn write_all(&self) {
+        loop {
+            let idle = |queue: &mut Queue| queue.lines.is_empty() && queue.lost == 0;
+            let mut queue = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+            let line = match queue.lines.pop_front() {
+                Some(line) => line,
+                None => format!("{} messages are left out here", std::mem::take(&mut queue.lost)),
+            };
+            queue.writing = true;
+            drop(queue);
+            write_line(&line);
+            self.lock().writing = false;
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// Writes a line to standard error; nobody is left to hear it if that fails.
+pub(crate) fn write_line(line: &str) {
+    drop(io::stderr().write_all(format!("tailmerge: {line}\n").as_bytes()));
+}
+
+/// The text with its control characters escaped: file names may hold newlines and worse.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() {
+            line.extend(char.escape_default());
+        } else {
+            line.push(char);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        assert_eq!(one_line("a\nb\u{1b}[1m \t'ü' \u{9b}"), "a\\nb\\u{1b}[1m \\t'ü' \\u{9b}");
+    }
+}

@@ -1,0 +1,146 @@
+//! Following: files that grow, come and go while they are merged.
+
+use std::fs::File;
+use std::io::Write;
+use std::thread;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::tool::{Dir, lines_of, numbered, wait_until};
+
+/// Writers at a time, each with files of its own.
+const WRITERS: usize = 8;
+/// Files that each writer makes, one after another.
+const FILES: usize = 6;
+const LINES: usize = 200;
+
+/// Lines in pieces that end anywhere, to a file that the program does not know yet.
+fn write_file(dir: &Dir, writer: usize, number: usize) {
+    let content = numbered(&format!("{writer}-{number}"), LINES);
+    let mut file = File::create(dir.path(format!("logs/{writer}-{number}.log"))).unwrap();
+    for piece in content.as_bytes().chunks(61) {
+        file.write_all(piece).unwrap();
+    }
+}
+
+#[test]
+fn all_that_was_written_before_the_stop_is_delivered() {
+    for (signal, backend) in [(Signal::TERM, "smol"), (Signal::INT, "async-std"), (Signal::HUP, "smol")] {
+        let dir = Dir::new();
+        dir.write("logs/first.log", "first\n");
+        let args =
+            ["-o", "all.log", "--poll-interval", "5ms", "--backend", backend, "--report", "r.json", "logs/*.log"];
+        let running = dir.tailmerge(args).start();
+        wait_until("the first line is merged", || dir.text("all.log") == "first\n");
+        thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let dir = &dir;
+                scope.spawn(move || (0..FILES).for_each(|number| write_file(dir, writer, number)));
+            }
+        });
+        running.signal(signal);
+        running.finish().expect_quiet();
+        let lines = 1 + WRITERS * FILES * LINES;
+        let files = 1 + WRITERS * FILES;
+        let summary = format!("the {lines} lines of {files} inputs");
+        dir.run(["--verify", "-o", "all.log", "logs/*.log"]).expect(0).says(&summary);
+        let report: Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
+        assert_eq!((&report["status"], &report["lines"]), (&0.into(), &lines.into()));
+    }
+}
+
+#[test]
+fn a_line_written_byte_by_byte_comes_once_and_whole() {
+    let dir = Dir::new();
+    dir.write("a.log", "begin\n");
+    let running = dir.tailmerge(["-o", "all", "--poll-interval", "1ms", "a.log"]).start();
+    wait_until("the first line is merged", || dir.text("all") == "begin\n");
+    for byte in b"slow but sure" {
+        dir.append("a.log", [*byte]);
+        assert_eq!(dir.text("all"), "begin\n");
+    }
+    dir.append("a.log", "\n");
+    wait_until("the line is merged", || dir.text("all") == "begin\nslow but sure\n");
+    running.stop().expect_quiet();
+}
+
+#[test]
+fn a_fragment_is_left_out_at_a_stop() {
+    let dir = Dir::new();
+    dir.write("a.log", "whole\nfragm");
+    let running = dir.tailmerge(["-o", "all", "a.log"]).start();
+    wait_until("the line is merged", || dir.text("all") == "whole\n");
+    running.stop().expect_quiet();
+    assert_eq!(dir.text("all"), "whole\n");
+}
+
+#[test]
+fn inputs_may_come_later_and_their_directory_too() {
+    let dir = Dir::new();
+    let args = ["-v", "-o", "all", "--poll-interval", "5ms", "later/a.log", "later/*.txt"];
+    let running = dir.tailmerge(args).start();
+    running.until_said("later/a.log");
+    dir.write("later/a.log", "a\n");
+    dir.write("later/b.txt", "b\n");
+    wait_until("both are merged", || dir.text("all").len() == 4);
+    running.stop().expect(0);
+}
+
+#[test]
+fn from_end_gives_new_lines_and_new_files_only() {
+    let dir = Dir::new();
+    dir.write("a.log", "old\n");
+    let args = ["-v", "--from", "end", "-o", "all", "--poll-interval", "5ms", "--report", "r.json", "*.log"];
+    let running = dir.tailmerge(args).start();
+    running.until_said("a.log: followed from byte 4");
+    dir.append("a.log", "new\n");
+    dir.write("b.log", "b\n");
+    wait_until("the new lines are merged", || dir.text("all").len() == 6);
+    running.stop().expect(0);
+    let output = dir.text("all");
+    assert!(["new\nb\n", "b\nnew\n"].contains(&&*output), "{output}");
+}
+
+#[test]
+fn a_file_that_did_not_grow_ends_where_it_began() {
+    let dir = Dir::new();
+    dir.write("a.log", "old\n");
+    let args = ["-v", "--from", "end", "-o", "all", "--report", "r.json", "a.log"];
+    let running = dir.tailmerge(args).start();
+    running.until_said("a.log: followed from byte 4");
+    running.stop().expect(0);
+    let report: Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
+    assert_eq!(report["inputs"][0], serde_json::json!({"input": "a.log", "bytes": 0, "lines": 0, "offset": 4}));
+}
+
+#[test]
+fn a_rotated_file_is_read_to_its_end_before_the_new_one() {
+    let dir = Dir::new();
+    dir.write("a.log", "a 0\n");
+    let args = ["-o", "all", "--poll-interval", "5ms", "--rotated-grace", "50ms", "a.log"];
+    let running = dir.tailmerge(args).start();
+    wait_until("the first line is merged", || dir.text("all") == "a 0\n");
+    dir.append("a.log", "a 1\n");
+    std::fs::rename(dir.path("a.log"), dir.path("a.log.1")).unwrap();
+    dir.write("a.log", "a 2\n");
+    wait_until("all lines are merged", || dir.text("all").lines().count() == 3);
+    running.stop().expect(0);
+    assert_eq!(lines_of(&dir.text("all"), "a"), ["a 0", "a 1", "a 2"]);
+}
+
+#[test]
+fn what_was_cut_off_before_it_was_read_is_a_gap() {
+    let dir = Dir::new();
+    dir.write("a.log", "one\ntwo\nthree");
+    let args = ["-o", "all", "--poll-interval", "5ms", "--report", "r.json", "a.log"];
+    let running = dir.tailmerge(args).start();
+    wait_until("the whole lines are merged", || dir.text("all") == "one\ntwo\n");
+    // The fragment has been seen by then: it was there when the lines before it were read.
+    dir.write("a.log", "new\n");
+    wait_until("the new line is merged", || dir.text("all") == "one\ntwo\nnew\n");
+    running.stop().expect(3).says("a.log: bytes 8 to 13").says("finished with 1 gap");
+    let report: Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
+    let gap = &report["gaps"][0];
+    assert_eq!((&gap["input"], &gap["start"], &gap["end"]), (&"a.log".into(), &8.into(), &13.into()));
+}

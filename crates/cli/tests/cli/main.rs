@@ -1,0 +1,12 @@
+//! The program as its users meet it: started as a process, judged by its output, its messages and its
+//! exit status.
+
+mod follow;
+mod lines;
+mod names;
+mod once;
+mod output;
+mod stop;
+mod tool;
+mod usage;
+mod verify;

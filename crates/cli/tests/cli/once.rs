@@ -1,0 +1,141 @@
+//! `--once`: what is there, then the end.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+
+use crate::tool::{Dir, Tool, lines_of, numbered};
+
+#[test]
+fn inputs_come_whole_and_in_order_to_standard_output() {
+    let dir = Dir::new();
+    for name in ["a", "b", "c"] {
+        dir.write(format!("{name}.log"), numbered(name, 1000));
+    }
+    let finished = dir.run(["--once", "a.log", "b.log", "c.log"]).expect_quiet();
+    let output = String::from_utf8(finished.stdout).unwrap();
+    assert_eq!(output.lines().count(), 3000);
+    for name in ["a", "b", "c"] {
+        assert_eq!(lines_of(&output, name), numbered(name, 1000).lines().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn both_backends_merge() {
+    for backend in ["smol", "async-std"] {
+        let dir = Dir::new();
+        dir.write("a.log", numbered("a", 100));
+        let finished = dir.run(["--once", "--backend", backend, "a.log"]).expect_quiet();
+        assert_eq!(String::from_utf8(finished.stdout).unwrap(), numbered("a", 100), "{backend}");
+    }
+}
+
+#[test]
+fn an_output_is_begun_anew_unless_told_to_append() {
+    let dir = Dir::new();
+    dir.write("a.log", "one\ntwo\n");
+    dir.write("all", "a longer text from before\n");
+    dir.run(["--once", "-o", "all", "a.log"]).expect_quiet();
+    assert_eq!(dir.text("all"), "one\ntwo\n");
+    dir.run(["--once", "--append", "-o", "all", "a.log"]).expect_quiet();
+    assert_eq!(dir.text("all"), "one\ntwo\none\ntwo\n");
+}
+
+#[test]
+fn from_end_gives_nothing_of_what_is_there() {
+    let dir = Dir::new();
+    dir.write("a.log", "old\n");
+    let finished = dir.run(["--once", "--from", "end", "a.log"]).expect_quiet();
+    assert_eq!(finished.stdout, b"");
+}
+
+#[test]
+fn excluded_files_are_left_out() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    dir.write("b.log", "b\n");
+    dir.write("c.log", "c\n");
+    let finished = dir.run(["--once", "--exclude", "b.log", "--exclude", "c*", "*.log"]).expect_quiet();
+    assert_eq!(finished.stdout, b"a\n");
+}
+
+#[test]
+fn the_output_and_the_report_are_no_inputs_even_when_they_match() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    for _ in 0..2 {
+        dir.run(["--once", "-o", "all.log", "--report", "report.log", "*.log"]).expect_quiet();
+        assert_eq!(dir.text("all.log"), "a\n");
+    }
+}
+
+#[test]
+fn a_missing_input_is_told_and_the_others_are_merged() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    dir.write("c.log", "c\n");
+    for quiet in [&[][..], &["-q"]] {
+        let args = [&["--once", "a.log", "b.log", "c.log"], quiet].concat();
+        let finished = dir.run(args).expect(1).says("b.log").says_not("a.log").says_not("c.log");
+        let mut lines: Vec<_> = finished.stdout.split_inclusive(|&byte| byte == b'\n').collect();
+        lines.sort();
+        assert_eq!(lines, [b"a\n", b"c\n"]);
+    }
+}
+
+#[test]
+fn a_pattern_without_a_match_is_told() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    let finished = dir.run(["--once", "a.log", "*.txt"]).expect(1).says("*.txt");
+    assert_eq!(finished.stdout, b"a\n");
+}
+
+#[test]
+fn a_directory_as_input_is_told_and_the_others_are_merged() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    fs::create_dir(dir.path("logs")).unwrap();
+    let finished = dir.run(["--once", "a.log", "logs"]).expect(1).says("logs").says("directory");
+    assert_eq!(finished.stdout, b"a\n");
+}
+
+#[test]
+fn an_unreadable_input_is_told_and_the_others_are_merged() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    dir.write("secret.log", "b\n");
+    fs::set_permissions(dir.path("secret.log"), Permissions::from_mode(0o000)).unwrap();
+    let args = ["--once", "a.log", "secret.log"];
+    let tool = if File::open(dir.path("secret.log")).is_ok() {
+        // Root reads everything, so the program runs as somebody else.
+        const NOBODY: u32 = 65_534;
+        let program = dir.path("tailmerge");
+        fs::copy(env!("CARGO_BIN_EXE_tailmerge"), &program).unwrap();
+        fs::set_permissions(dir.path(""), Permissions::from_mode(0o755)).unwrap();
+        let mut tool = Tool::new(Path::new(&program), &dir.path("")).args(args);
+        tool.command().uid(NOBODY).gid(NOBODY);
+        tool
+    } else {
+        dir.tailmerge(args)
+    };
+    let finished = tool.start().finish().expect(1).says("secret.log").says("ermission denied");
+    assert_eq!(finished.stdout, b"a\n");
+}
+
+#[test]
+fn one_file_under_two_names_is_one_input() {
+    let dir = Dir::new();
+    dir.write("a.log", numbered("a", 100));
+    std::os::unix::fs::symlink("a.log", dir.path("link.log")).unwrap();
+    let finished = dir.run(["--once", "a.log", "./a.log", "link.log", "*.log"]).expect_quiet();
+    assert_eq!(String::from_utf8(finished.stdout).unwrap(), numbered("a", 100));
+}
+
+#[test]
+fn with_v_the_figures_are_told() {
+    let dir = Dir::new();
+    dir.write("a.log", "one\ntwo\n");
+    dir.run(["--once", "-v", "a.log"]).expect(0).says("2 lines, 8 bytes written, of 1 inputs");
+}

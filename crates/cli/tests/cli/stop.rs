@@ -1,0 +1,127 @@
+//! Stopping in time, whatever stands in the way.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::tool::{Dir, Finished, Tool, numbered, wait_until};
+
+/// A stop that must not wait for its timeout, or has a short one, is over by then. Far from the timeouts
+/// that are not to be waited for, and generous for a busy machine.
+const IN_TIME: Duration = Duration::from_secs(15);
+
+/// A number of bytes that the message tells.
+fn bytes_told(finished: &Finished) -> usize {
+    let words: Vec<_> = finished.stderr.split_whitespace().collect();
+    let at = words.iter().position(|word| *word == "bytes").unwrap_or_else(|| panic!("{}", finished.stderr));
+    words[at - 1].parse().unwrap()
+}
+
+#[test]
+fn an_output_that_nobody_reads_does_not_hold_up_a_stop() {
+    let dir = Dir::new();
+    let content = numbered("a", 200_000);
+    dir.write("a.log", &content);
+    dir.fifo("fifo");
+    let running = dir.tailmerge(["-v", "-o", "fifo", "--stop-timeout", "1s", "--report", "r.json", "a.log"]).start();
+    running.until_said("a.log: followed");
+    let start = Instant::now();
+    let finished = running.stop().expect(1).says("stopped before all was written");
+    assert!(start.elapsed() < IN_TIME, "it took {:?}", start.elapsed());
+    let report: serde_json::Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
+    let written = usize::try_from(report["bytes"].as_u64().unwrap()).unwrap();
+    assert_eq!(report["drained"], false);
+    let line = finished.stderr.lines().find(|line| line.contains("stopped before")).unwrap();
+    let told = bytes_told(&Finished { stderr: line.to_owned(), ..finished });
+    assert!(told > 0 && told >= content.len() - written - 100, "{told} told, {written} of {} written", content.len());
+    assert!(told <= content.len());
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let dir = Dir::new();
+        dir.write("a.log", numbered("a", 200_000));
+        dir.fifo("fifo");
+        let mut running = dir.tailmerge(["-v", "-o", "fifo", "--stop-timeout", "1h", "a.log"]).start();
+        running.until_said("a.log: followed");
+        running.signal(signal);
+        running.until_said("a second signal stops at once");
+        assert!(running.is_running());
+        let start = Instant::now();
+        running.signal(signal);
+        running.finish().expect(1).says("stopped before all was written");
+        assert!(start.elapsed() < IN_TIME, "it took {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_stop_without_time_still_ends_in_order() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    let running = dir.tailmerge(["-o", "all", "--stop-timeout", "0", "a.log"]).start();
+    wait_until("the line is merged", || dir.text("all") == "a\n");
+    let finished = running.stop();
+    assert!(matches!(finished.status, Some(0 | 1)), "{finished:?}");
+    assert_eq!(dir.text("all"), "a\n");
+}
+
+#[test]
+fn messages_that_nobody_reads_do_not_hold_up_a_stop() {
+    let dir = Dir::new();
+    dir.write("a.log", numbered("a", 200_000));
+    let (reader, writer) = std::io::pipe().unwrap();
+    let args = ["-v", "--stop-timeout", "500ms", "a.log", "missing.log"];
+    let running = dir.tailmerge(args).stdout(writer.try_clone().unwrap()).stderr(writer).start();
+    let mut last = (0, Instant::now());
+    wait_until("the pipe is full", || {
+        let held = rustix::io::ioctl_fionread(&reader).unwrap();
+        if held != last.0 {
+            last = (held, Instant::now());
+        }
+        held > 0 && last.1.elapsed() > Duration::from_millis(300)
+    });
+    let start = Instant::now();
+    running.signal(Signal::TERM);
+    let finished = running.finish().expect(1);
+    assert!(start.elapsed() < IN_TIME, "it took {:?}", start.elapsed());
+    assert_eq!(finished.stderr, "", "standard error was the pipe");
+    let mut merged = Vec::new();
+    (&reader).read_to_end(&mut merged).unwrap();
+    assert!(merged.len() > 1000, "{} bytes", merged.len());
+}
+
+#[test]
+fn a_hangup_that_is_ignored_stays_ignored() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    let program = env!("CARGO_BIN_EXE_tailmerge");
+    let script = "trap '' HUP; exec \"$0\" \"$@\"";
+    let args = ["-c", script, program, "-o", "all", "--poll-interval", "5ms", "a.log"];
+    let mut running = Tool::new("/bin/sh".as_ref(), &dir.path("")).args(args).start();
+    wait_until("the line is merged", || dir.text("all") == "a\n");
+    running.signal(Signal::HUP);
+    dir.append("a.log", "b\n");
+    wait_until("the next line is merged", || dir.text("all") == "a\nb\n");
+    assert!(running.is_running());
+    running.stop().expect_quiet();
+}
+
+#[test]
+fn a_signal_right_after_the_start_is_not_lost() {
+    for round in 0..20 {
+        let dir = Dir::new();
+        dir.write("a.log", numbered("a", 1000));
+        let mut running = dir.tailmerge(["-o", "all", "a.log"]).start();
+        // Its handlers are in place as soon as the kernel says so; what else is done by then is open.
+        let status = format!("/proc/{}/status", running.child().id());
+        wait_until("the handlers are in place", || {
+            let text = std::fs::read_to_string(&status).unwrap();
+            let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+            u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << (15 - 1)) != 0
+        });
+        running.stop().expect_quiet();
+        assert_eq!(dir.text("all"), numbered("a", 1000), "round {round}");
+    }
+}

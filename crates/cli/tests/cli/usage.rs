@@ -1,0 +1,135 @@
+//! What is refused, before anything is read or written.
+
+use std::fs;
+
+use crate::tool::Dir;
+
+fn refused(args: &[&str], because: &str) {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    let finished = dir.run(args).expect(2).says(because);
+    assert_eq!(finished.stderr.lines().count(), 1, "more than one line: {}", finished.stderr);
+    assert_eq!(finished.stdout, b"");
+    assert_eq!(fs::read_dir(dir.path("")).unwrap().count(), 1, "it left something behind");
+}
+
+#[test]
+fn wrong_options_are_refused_in_one_line() {
+    refused(&["--onec", "a.log"], "unexpected argument '--onec' found");
+    refused(&["--state", "s", "a.log"], "unexpected argument '--state' found");
+    refused(&["--watch", "notify", "a.log"], "unexpected argument '--watch' found");
+    refused(&["--from", "middle", "a.log"], "invalid value 'middle' for '--from");
+    refused(&["--prefix", "auto", "a.log"], "invalid value 'auto' for '--prefix");
+    refused(&["-o"], "a value is required for '--output");
+    refused(&[], "<INPUT>...");
+    refused(&["-o", "x", "-o", "y", "a.log"], "cannot be used multiple times");
+}
+
+#[test]
+fn wrong_values_are_refused_with_what_would_be_right() {
+    refused(&["--stop-timeout", "5", "a.log"], "the unit is missing: give a whole number and a unit");
+    refused(&["--poll-interval", "0", "a.log"], "must be longer than 0");
+    refused(&["--max-line-bytes", "1M", "a.log"], "unknown unit 'M'");
+    refused(&["--max-line-bytes", "0", "a.log"], "must be at least 1 byte");
+    refused(&["--memory", "lots", "a.log"], "give a whole number of bytes");
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    refused(&["-q", "-v", "a.log"], "cannot be used with");
+    refused(&["--explain", "--verify", "-o", "x", "a.log"], "cannot be used with");
+    refused(&["--verify", "--report", "r", "-o", "x", "a.log"], "cannot be used with");
+    refused(&["--verify", "a.log"], "--verify needs --output FILE");
+    refused(&["--verify", "-o", "-", "a.log"], "--verify needs --output FILE");
+    refused(&["--verify", "--from", "end", "-o", "x", "a.log"], "--from end");
+    refused(&["--append", "a.log"], "--append needs --output FILE");
+}
+
+#[test]
+fn names_that_cannot_be_meant_are_refused() {
+    refused(&["-"], "standard input as an input ('-') is not supported yet: give a file");
+    refused(&["--", "-"], "standard input as an input ('-') is not supported yet: give a file");
+    refused(&[""], "an INPUT is empty");
+    refused(&["-o", "", "a.log"], "a value is required for '--output");
+    refused(&["--report", "-", "a.log"], "--report needs the path of a file");
+    refused(&["--report", "a.log", "a.log"], "a.log: the report cannot go to an input");
+    refused(&["--report", "x", "-o", "x", "a.log"], "x: the report cannot go to the output");
+    refused(&["--exclude", "[", "a.log"], "[");
+    refused(&["logs/["], "[");
+}
+
+#[test]
+fn the_output_among_the_inputs_is_refused_and_kept() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    dir.write("b.log", "b\n");
+    std::os::unix::fs::symlink("b.log", dir.path("link")).unwrap();
+    fs::hard_link(dir.path("b.log"), dir.path("hard")).unwrap();
+    for input in ["b.log", "./b.log", "link", "hard"] {
+        let args = ["--once", "-o", "b.log", "a.log", input];
+        dir.run(args).expect(2).says(input).says("output");
+        assert_eq!(dir.text("b.log"), "b\n", "overwritten by way of {input}");
+    }
+}
+
+#[test]
+fn a_report_that_is_a_link_to_an_input_is_refused() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    std::os::unix::fs::symlink("a.log", dir.path("r.json")).unwrap();
+    dir.run(["--once", "--report", "r.json", "a.log"]).expect(2).says("the report cannot go to an input");
+    assert_eq!(dir.text("a.log"), "a\n");
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let dir = Dir::new();
+    let help = dir.run(["--help"]).expect_quiet();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let options = [
+        "--output",
+        "--append",
+        "--once",
+        "--from",
+        "--exclude",
+        "--poll-interval",
+        "--rotated-grace",
+        "--max-line-bytes",
+        "--long-lines",
+        "--prefix",
+        "--format",
+        "--backend",
+        "--memory",
+        "--stop-timeout",
+        "--report",
+        "--explain",
+        "--verify",
+        "--quiet",
+        "--verbose",
+        "--help",
+        "--version",
+    ];
+    for option in options {
+        assert!(help.contains(option), "{option} is missing in: {help}");
+    }
+    let version = dir.run(["-V"]).expect_quiet();
+    assert_eq!(version.stdout, concat!("tailmerge ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+}
+
+#[test]
+fn explain_tells_which_files_are_meant_and_touches_nothing() {
+    let dir = Dir::new();
+    dir.write("logs/a.log", "a\n");
+    dir.write("logs/b.log", "b\n");
+    dir.write("logs/c.txt", "c\n");
+    dir.write("all.log", "precious\n");
+    let args = ["--explain", "-o", "all.log", "--exclude", "b*", "logs/*.log"];
+    let said = String::from_utf8(dir.run(args).expect_quiet().stdout).unwrap();
+    let about = |name: &str| said.lines().find(|line| line.contains(name)).map(str::to_owned);
+    assert!(about("logs/a.log").is_some(), "{said}");
+    let excluded = about("logs/b.log").unwrap_or_else(|| panic!("{said}"));
+    assert!(excluded.contains("exclude"), "{excluded}");
+    let unmatched = about("logs/c.txt").unwrap_or_else(|| panic!("{said}"));
+    assert!(unmatched.contains("does not match"), "{unmatched}");
+    assert_eq!(dir.text("all.log"), "precious\n");
+}
