@@ -15,6 +15,7 @@ use super::handle::Parts;
 use super::{Builder, FollowError, Merge, StartError};
 use crate::backend::Backend;
 use crate::batch::{Batch, Source};
+use crate::pool::BatchPool;
 use crate::report::{Event, Ledger};
 use crate::stall::guard_with;
 use crate::stop::{Stage, Stop};
@@ -76,7 +77,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<Launched, StartE
     let ledger = tail.ledger.clone();
     let stop = Arc::new(Stop::new());
     let (queue, messages) = async_channel::unbounded();
-    let (give_back, free) = circulating(batches, capacity);
+    let pool = BatchPool::new(batches, capacity);
     let host = HostLines::new(capacity, tail.limit.max, queue.clone(), ledger.clone());
     let sleep: Arc<Sleep> = {
         let backend = backend.clone();
@@ -87,7 +88,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<Launched, StartE
     let session = Session {
         queue: Queue {
             messages,
-            give_back: give_back.clone(),
+            pool: pool.clone(),
             host: host.clone(),
             ledger: ledger.clone(),
             stop: stop.clone(),
@@ -123,16 +124,8 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<Launched, StartE
     };
     let name = format!("{backend:?}");
     let thread = WriterThread::start(backend.clone(), serve, session).map_err(StartError::thread)?;
-    let hub = Hub {
-        backend,
-        free,
-        give_back,
-        submit,
-        readers: readers.clone(),
-        ledger: ledger.clone(),
-        stall_limit,
-        poll_interval,
-    };
+    let hub =
+        Hub { backend, pool, submit, readers: readers.clone(), ledger: ledger.clone(), stall_limit, poll_interval };
     let files = Files { specs: prepared.specs, excludes: prepared.excludes, start: prepared.start, tail: tail.clone() };
     let (wakes, requests) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(None)));
     let has_files = !files.specs.is_empty();
@@ -172,16 +165,6 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<Launched, StartE
     Ok((merge, ready, Box::new(begin)))
 }
 
-/// Empty batches, in a channel with room for all of them.
-fn circulating(batches: usize, capacity: usize) -> (Sender<Batch>, Receiver<Batch>) {
-    let (give_back, free) = async_channel::bounded(batches);
-    for _ in 0..batches {
-        // There is room: the channel is as large as there are batches.
-        drop(give_back.try_send(Batch::with_capacity(capacity)));
-    }
-    (give_back, free)
-}
-
 type Submit = Arc<dyn Fn(Batch) + Send + Sync>;
 
 /// What is to be followed.
@@ -196,8 +179,7 @@ struct Files {
 #[derive(Clone)]
 struct Hub<B> {
     backend: B,
-    free: Receiver<Batch>,
-    give_back: Sender<Batch>,
+    pool: Arc<BatchPool>,
     submit: Submit,
     readers: Arc<Readers>,
     ledger: Arc<Ledger>,
@@ -210,8 +192,7 @@ impl<B: Backend> Hub<B> {
     fn spawn(&self, name: &'static str, tailer: impl Tailer) -> Sender<()> {
         let (wake, woken) = async_channel::bounded(1);
         let feed = Feed {
-            free: self.free.clone(),
-            give_back: self.give_back.clone(),
+            pool: self.pool.clone(),
             submit: self.submit.clone(),
             wake: woken,
             stop: self.readers.stop.clone(),
@@ -368,9 +349,8 @@ pub(super) fn ask(
 /// A tail alone: what its readers read, and what ends them.
 pub(crate) struct TailParts {
     pub(crate) full: Receiver<Result<Batch, Arc<TailError>>>,
-    pub(crate) give_back: Sender<Batch>,
+    pub(crate) pool: Arc<BatchPool>,
     pub(crate) stop: Arc<Stop>,
-    pub(crate) capacity: usize,
 }
 
 /// Starts readers without a writer.
@@ -378,7 +358,7 @@ pub(crate) fn tail_on<B: Backend>(builder: Builder, backend: B) -> Result<TailPa
     let Prepared { specs, excludes, start, tailers, tail, stall_limit, capacity, batches, poll_interval, .. } =
         builder.prepare()?;
     let stop = Arc::new(Stop::new());
-    let (give_back, free) = circulating(batches, capacity);
+    let pool = BatchPool::new(batches, capacity);
     let (full, taken) = async_channel::unbounded();
     let failures: Arc<Failures> = Arc::default();
     let readers = Arc::new(Readers {
@@ -401,8 +381,7 @@ pub(crate) fn tail_on<B: Backend>(builder: Builder, backend: B) -> Result<TailPa
     });
     let hub = Hub {
         backend,
-        free,
-        give_back: give_back.clone(),
+        pool: pool.clone(),
         submit: Arc::new(move |batch| drop(full.try_send(Ok(batch)))),
         ledger: tail.ledger.clone(),
         readers,
@@ -416,5 +395,5 @@ pub(crate) fn tail_on<B: Backend>(builder: Builder, backend: B) -> Result<TailPa
         drop(hub.follow(Files { specs, excludes, start, tail }));
     }
     hub.readers.end_if_none();
-    Ok(TailParts { full: taken, give_back, stop, capacity })
+    Ok(TailParts { full: taken, pool, stop })
 }

@@ -9,22 +9,28 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_channel::{Receiver, Sender};
+use async_channel::Receiver;
 use futures_lite::future::or;
 
 use super::{Progress, TailError, Tailer};
 use crate::backend::Backend;
 use crate::batch::Batch;
+use crate::pool::BatchPool;
 use crate::stop::{Stage, Stop};
 
 /// How often a tailer looks at its files while the output is behind.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Most batches that one job fills, so that it is a matter of milliseconds.
+const BATCHES_A_JOB: usize = 16;
+
+/// How long a job waits for the next batch. Going back to the task and coming again takes two hops between
+/// threads; while the output keeps up a batch is free sooner than that.
+const WAIT_IN_JOB: Duration = Duration::from_millis(1);
+
 /// What a reader needs besides its tailer.
 pub(crate) struct Feed {
-    /// Empty batches, to and from.
-    pub(crate) free: Receiver<Batch>,
-    pub(crate) give_back: Sender<Batch>,
+    pub(crate) pool: Arc<BatchPool>,
     /// Takes a batch with lines in it. Never waits.
     pub(crate) submit: Arc<dyn Fn(Batch) + Send + Sync>,
     /// Hints that there may be news.
@@ -47,9 +53,9 @@ impl fmt::Debug for Feed {
 pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed: Feed) -> Result<(), TailError> {
     loop {
         let batch;
-        (tailer, batch) = match feed.free.try_recv() {
-            Ok(batch) => (tailer, batch),
-            Err(_) => match wait_for_batch(&backend, tailer, &feed).await? {
+        (tailer, batch) = match feed.pool.try_take() {
+            Some(batch) => (tailer, batch),
+            None => match wait_for_batch(&backend, tailer, &feed).await? {
                 Some(both) => both,
                 None => return Ok(()),
             },
@@ -59,20 +65,9 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
         if stage >= Stage::Leaving {
             return Ok(());
         }
-        let (back, batch, progress) = backend
-            .unblock(move || {
-                let mut both = (tailer, batch);
-                let filled = catch_unwind(AssertUnwindSafe(|| both.0.fill(&mut both.1)));
-                (both.0, both.1, filled.unwrap_or_else(|panic| Err(TailError::panicked(&*panic))))
-            })
-            .await;
-        tailer = back;
-        if batch.is_empty() {
-            // Closed only if nobody takes batches any more.
-            drop(feed.give_back.try_send(batch));
-        } else {
-            (feed.submit)(batch);
-        }
+        let (pool, submit) = (feed.pool.clone(), feed.submit.clone());
+        let progress;
+        (tailer, progress) = backend.unblock(move || work(tailer, batch, &pool, &*submit)).await;
         match progress? {
             Progress::More => {}
             Progress::Ended => return Ok(()),
@@ -90,6 +85,29 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
     }
 }
 
+/// A tailer's turn on the blocking pool: fills the batch, and more of them while there are some.
+fn work<T: Tailer>(
+    mut tailer: T,
+    mut batch: Batch,
+    pool: &BatchPool,
+    submit: &dyn Fn(Batch),
+) -> (T, Result<Progress, TailError>) {
+    for left in (0..BATCHES_A_JOB).rev() {
+        let filled = catch_unwind(AssertUnwindSafe(|| tailer.fill(&mut batch)));
+        match batch.is_empty() {
+            true => pool.give_back([batch]),
+            false => submit(batch),
+        }
+        let progress = filled.unwrap_or_else(|panic| Err(TailError::panicked(&*panic)));
+        let again = matches!(progress, Ok(Progress::More)) && left > 0;
+        match if again { pool.take_within(WAIT_IN_JOB) } else { None } {
+            Some(free) => batch = free,
+            None => return (tailer, progress),
+        }
+    }
+    unreachable!("the last round returns")
+}
+
 /// Waits while the output is behind, and has the tailer look at its files meanwhile. None: it is to end.
 async fn wait_for_batch<B: Backend, T: Tailer>(
     backend: &B,
@@ -97,8 +115,7 @@ async fn wait_for_batch<B: Backend, T: Tailer>(
     feed: &Feed,
 ) -> Result<Option<(T, Batch)>, TailError> {
     loop {
-        // An error means that nobody takes batches any more.
-        let free = async { Some(feed.free.recv().await.ok()) };
+        let free = async { Some(Some(feed.pool.take().await)) };
         let leave = async {
             feed.stop.reached(Stage::Leaving).await;
             Some(None)

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use async_channel::{Receiver, Sender};
+use async_channel::Receiver;
 use futures_lite::Stream;
 use memchr::memchr;
 
@@ -15,6 +15,7 @@ use super::TailError;
 use crate::backend::Backend;
 use crate::batch::{Batch, Source};
 use crate::merge::{Builder, StartError, TailParts, tail_on};
+use crate::pool::BatchPool;
 use crate::stop::{Stage, Stop};
 
 /// A tail alone, on its way to being a stream; see [`tail`].
@@ -90,15 +91,14 @@ impl Tail {
 /// Waiting for the next batch and giving up loses nothing.
 pub struct Batches {
     full: Pin<Box<Receiver<Result<Batch, Arc<TailError>>>>>,
-    give_back: Sender<Batch>,
+    pool: Arc<BatchPool>,
     stop: Arc<Stop>,
-    capacity: usize,
 }
 
 impl Batches {
     fn new(parts: TailParts) -> Self {
-        let TailParts { full, give_back, stop, capacity } = parts;
-        Self { full: Box::pin(full), give_back, stop, capacity }
+        let TailParts { full, pool, stop } = parts;
+        Self { full: Box::pin(full), pool, stop }
     }
 }
 
@@ -108,8 +108,7 @@ impl Stream for Batches {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let next = ready!(this.full.as_mut().poll_next(cx));
-        let (give_back, capacity) = (&this.give_back, this.capacity);
-        let read = |batch| ReadBatch { batch: Some(batch), give_back: give_back.clone(), capacity };
+        let read = |batch| ReadBatch { batch: Some(batch), pool: this.pool.clone() };
         Poll::Ready(next.map(|batch| batch.map(read)))
     }
 }
@@ -132,8 +131,7 @@ impl fmt::Debug for Batches {
 pub struct ReadBatch {
     /// Always there until it is dropped.
     batch: Option<Batch>,
-    give_back: Sender<Batch>,
-    capacity: usize,
+    pool: Arc<BatchPool>,
 }
 
 impl Deref for ReadBatch {
@@ -146,11 +144,7 @@ impl Deref for ReadBatch {
 
 impl Drop for ReadBatch {
     fn drop(&mut self) {
-        if let Some(mut batch) = self.batch.take() {
-            batch.clear(self.capacity);
-            // Closed only if the readers are gone.
-            drop(self.give_back.try_send(batch));
-        }
+        self.pool.give_back(self.batch.take());
     }
 }
 

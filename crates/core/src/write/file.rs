@@ -76,7 +76,16 @@ impl FileOutput {
             // A file system without locks.
             Err(error) => log::debug!(target: "tailmerge", "{}: cannot be locked: {error}", path.display()),
         }
-        FileWriter::begin(file, stat.id, self.append).map(OutputWriter::File).map_err(open)
+        let mut writer = FileWriter { file, id: stat.id, len: (!self.append).then_some(0) };
+        if self.append {
+            writer.end_fragment(stat.size).map_err(open)?;
+        } else if stat.size > 0 {
+            writer.file.truncate(0).map_err(open)?;
+            // ext4 writes a file that was truncated to the disk when it is next closed (`auto_da_alloc`), for
+            // hundreds of ms a GiB. Closed while it is empty, it is not written later.
+            drop(self.fs.output(path, false));
+        }
+        Ok(OutputWriter::File(writer))
     }
 
     fn refuse_input(&self, output: &Path, id: FileId) -> io::Result<()> {
@@ -132,22 +141,14 @@ pub(crate) struct FileWriter {
 }
 
 impl FileWriter {
-    /// Empties the file, or, to append, ends the fragment that it may end in.
-    fn begin(mut file: Box<dyn WriteFile>, id: FileId, append: bool) -> io::Result<Self> {
-        if !append {
-            file.truncate(0)?;
-            return Ok(Self { file, id, len: Some(0) });
-        }
-        let size = file.stat()?.size;
+    /// Ends the fragment that a file may end in.
+    fn end_fragment(&mut self, size: u64) -> io::Result<()> {
         let mut last = [b'\n'];
-        if size > 0 {
-            file.read_at(&mut last, size - 1)?;
+        // A file that may be written but not read is taken at its word.
+        if size > 0 && self.file.read_at(&mut last, size - 1).is_ok() && last != *b"\n" {
+            self.write(b"\n").map_err(|partial| partial.error)?;
         }
-        let mut this = Self { file, id, len: None };
-        if last != *b"\n" {
-            this.write(b"\n").map_err(|partial| partial.error)?;
-        }
-        Ok(this)
+        Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), PartialWrite> {

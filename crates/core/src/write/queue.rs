@@ -13,6 +13,7 @@ use futures_lite::future::or;
 use super::thread::{Cause, Outcome};
 use super::{HostLines, PartialWrite, Sleep, Writer};
 use crate::batch::Batch;
+use crate::pool::BatchPool;
 use crate::report::{Event, Ledger};
 use crate::stall::guard_with;
 use crate::stop::{Stage, Stop};
@@ -35,7 +36,7 @@ pub(crate) enum Message {
 /// Where messages come in, and what is needed to work them off.
 pub(crate) struct Queue {
     pub(crate) messages: Receiver<Message>,
-    pub(crate) give_back: Sender<Batch>,
+    pub(crate) pool: Arc<BatchPool>,
     pub(crate) host: Arc<HostLines>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) stop: Arc<Stop>,
@@ -50,8 +51,14 @@ impl Queue {
     pub(crate) async fn run<W: Writer>(&self, writer: &mut W) -> Result<Outcome, Cause> {
         let mut spare = Batch::with_capacity(self.capacity);
         let mut flushed = true;
+        let mut done = Vec::new();
         loop {
-            let message = match self.messages.try_recv() {
+            let received = self.messages.try_recv();
+            // Several at a time: to wake a reader costs as much as writing tens of kilobytes.
+            if received.is_err() || 2 * done.len() >= self.pool.count() {
+                self.pool.give_back(done.drain(..));
+            }
+            let message = match received {
                 Ok(message) => message,
                 Err(TryRecvError::Empty) if flushed => match self.idle(writer).await {
                     Ok(message) => message,
@@ -70,9 +77,7 @@ impl Queue {
                     if let Some(outcome) = self.write(writer, &mut batch).await? {
                         return Ok(outcome);
                     }
-                    batch.clear(self.capacity);
-                    // Closed only if no reader is left to want it.
-                    drop(self.give_back.try_send(batch));
+                    done.push(batch);
                 }
                 Message::Host => {
                     flushed = false;

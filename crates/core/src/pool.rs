@@ -1,0 +1,77 @@
+//! The empty batches of a merge: to read at all takes one of them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use event_listener::{Event, Listener, listener};
+
+use crate::batch::Batch;
+
+/// A fixed number of batches, those of them that are empty.
+///
+/// Not a channel, since a job on the blocking pool waits here for a bounded time.
+#[derive(Debug)]
+pub(crate) struct BatchPool {
+    free: Mutex<Vec<Batch>>,
+    given_back: Event,
+    /// Bytes in a batch.
+    capacity: usize,
+    /// How many there are.
+    count: usize,
+}
+
+impl BatchPool {
+    pub(crate) fn new(count: usize, capacity: usize) -> Arc<Self> {
+        let free = (0..count).map(|_| Batch::with_capacity(capacity)).collect();
+        Arc::new(Self { free: Mutex::new(free), given_back: Event::new(), capacity, count })
+    }
+
+    /// How many batches circulate.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn try_take(&self) -> Option<Batch> {
+        self.lock().pop()
+    }
+
+    /// Waits for a batch. Cancel safe: a batch is taken only as it completes.
+    pub(crate) async fn take(&self) -> Batch {
+        loop {
+            listener!(self.given_back => given_back);
+            if let Some(batch) = self.try_take() {
+                return batch;
+            }
+            given_back.await;
+        }
+    }
+
+    /// Waits for a batch on this thread, for so long.
+    pub(crate) fn take_within(&self, within: Duration) -> Option<Batch> {
+        let deadline = Instant::now() + within;
+        loop {
+            listener!(self.given_back => given_back);
+            if let Some(batch) = self.try_take() {
+                return Some(batch);
+            }
+            given_back.wait_deadline(deadline)?;
+        }
+    }
+
+    /// Empties batches and has them used again.
+    pub(crate) fn give_back(&self, batches: impl IntoIterator<Item = Batch>) {
+        let mut free = self.lock();
+        let before = free.len();
+        free.extend(batches.into_iter().map(|mut batch| {
+            batch.clear(self.capacity);
+            batch
+        }));
+        let more = free.len() - before;
+        drop(free);
+        self.given_back.notify_additional(more);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Batch>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
