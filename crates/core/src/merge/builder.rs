@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::launch::{Prepared, start_on, start_on_blocking};
+use super::readers::Inputs;
 use super::{Merge, StartError};
 use crate::backend::Backend;
 use crate::batch::Source;
@@ -364,7 +365,7 @@ impl Builder {
                 serve(|cx| output.open(cx))
             }
         };
-        Ok(Prepared {
+        let inputs = Inputs {
             specs,
             excludes: Excludes::new(self.excludes)?,
             start: self.start,
@@ -373,9 +374,8 @@ impl Builder {
             poll_interval: self.poll_interval,
             stall_limit: self.stall_limit,
             capacity,
-            batches: (batches - 2).min(BATCHES_MAX),
-            serve,
-        })
+        };
+        Ok(Prepared { inputs, batches: (batches - 2).min(BATCHES_MAX), serve })
     }
 }
 

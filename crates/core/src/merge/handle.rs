@@ -3,20 +3,19 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use futures_lite::future::or;
 
-use super::launch::{Readers, ask, wake_all};
+use super::readers::Readers;
 use super::{Closed, FollowError, MergeError};
 use crate::batch::Source;
 use crate::line::LineFormat;
 use crate::report::{Ledger, Report};
-use crate::stop::{Stage, Stop};
-use crate::tail::{PatternError, Request};
+use crate::stop::Stage;
+use crate::tail::PatternError;
 use crate::write::{Cause, HostLines, LineSender, Message, Outcome, Sleep, WriterThread};
 
 /// How long what was submitted may still take to be written, when a merge ends at once.
@@ -39,24 +38,23 @@ pub struct Merge {
 
 pub(super) struct Parts {
     pub(super) backend: String,
-    pub(super) stop: Arc<Stop>,
     pub(super) thread: WriterThread,
     pub(super) ledger: Arc<Ledger>,
-    pub(super) readers: Arc<Readers>,
+    pub(super) readers: Readers,
     pub(super) host: Arc<HostLines>,
     pub(super) queue: Sender<Message>,
     pub(super) sleep: Arc<Sleep>,
     pub(super) format: LineFormat,
-    /// To discovery, once it runs.
-    pub(super) requests: Arc<Mutex<Option<Sender<Request>>>>,
-    pub(super) wakes: Arc<Mutex<Vec<Sender<()>>>>,
-    /// Starts discovery and the readers of files, if that has not been done.
-    pub(super) follow: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
 }
 
 impl Merge {
     pub(super) fn new(parts: Parts) -> Self {
         Self { parts }
+    }
+
+    /// Lets the readers go.
+    pub(super) fn begin(&self) {
+        self.parts.readers.begin();
     }
 
     /// The executor that it runs on: the backend's `Debug` form.
@@ -85,7 +83,7 @@ impl Merge {
     ///
     /// Dropped before it completes, the input may or may not be followed.
     pub async fn follow(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
-        replied(self.ask_follow(input.as_ref())?.recv().await)
+        replied(self.parts.readers.follow(input.as_ref())?.recv().await)
     }
 
     /// Follows one more input.
@@ -98,18 +96,7 @@ impl Merge {
     ///
     /// Waits on this thread until the file system has been looked at.
     pub fn follow_blocking(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
-        replied(self.ask_follow(input.as_ref())?.recv_blocking())
-    }
-
-    fn ask_follow(&self, input: &OsStr) -> Result<Receiver<Result<(), PatternError>>, FollowError> {
-        if self.parts.stop.stage() > Stage::Running {
-            return Err(FollowError::Closed);
-        }
-        let follow = self.parts.follow.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(follow) = follow {
-            follow();
-        }
-        ask(&self.parts.requests, |input, reply| Request::Follow { input, reply }, input.to_owned())
+        replied(self.parts.readers.follow(input.as_ref())?.recv_blocking())
     }
 
     /// Stops following an input, given by the same text as when it was added.
@@ -124,7 +111,7 @@ impl Merge {
     ///
     /// Dropped before it completes, the input may or may not be followed.
     pub async fn unfollow(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
-        replied(self.ask_unfollow(input.as_ref())?.recv().await)
+        replied(self.parts.readers.unfollow(input.as_ref())?.recv().await)
     }
 
     /// Stops following an input.
@@ -137,11 +124,7 @@ impl Merge {
     ///
     /// Waits on this thread for discovery, which may be looking at the file system.
     pub fn unfollow_blocking(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
-        replied(self.ask_unfollow(input.as_ref())?.recv_blocking())
-    }
-
-    fn ask_unfollow(&self, input: &OsStr) -> Result<Receiver<Result<(), PatternError>>, FollowError> {
-        ask(&self.parts.requests, |input, reply| Request::Unfollow { input, reply }, input.to_owned())
+        replied(self.parts.readers.unfollow(input.as_ref())?.recv_blocking())
     }
 
     /// Completes when all that was submitted before the call is written and the writer has flushed it.
@@ -180,7 +163,7 @@ impl Merge {
 
     /// Hints that an input has news: readers look now rather than after the poll interval.
     pub fn wake(&self) {
-        wake_all(&self.parts.wakes.lock().unwrap_or_else(PoisonError::into_inner));
+        self.parts.readers.wake();
     }
 
     /// Completes when the merge has ended by itself; [`Merge::stop`] tells how.
@@ -250,7 +233,7 @@ impl Merge {
     ///
     /// As [`Merge::stop`].
     pub async fn stop_now(&self) -> Result<Report, MergeError> {
-        self.leave();
+        self.parts.readers.leave(Stage::Leaving);
         if !self.ended_within(LEAVE_WITHIN).await {
             self.abort().await;
         }
@@ -267,7 +250,7 @@ impl Merge {
     ///
     /// Waits on this thread, two seconds at most.
     pub fn stop_now_blocking(&self) -> Result<Report, MergeError> {
-        self.leave();
+        self.parts.readers.leave(Stage::Leaving);
         if !self.parts.thread.ended.wait_blocking(Some(Instant::now() + LEAVE_WITHIN)) {
             self.abort_blocking();
         }
@@ -276,20 +259,8 @@ impl Merge {
 
     /// Asks everybody to come to an end.
     fn begin_stop(&self) {
-        let Parts { stop, host, readers, requests, .. } = &self.parts;
-        host.close();
-        stop.advance(Stage::Stopping);
-        if requests.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
-            // No discovery to wait for.
-            stop.advance(Stage::Draining);
-        }
-        readers.end_if_none();
-    }
-
-    /// Asks everybody to leave.
-    fn leave(&self) {
-        self.parts.stop.advance(Stage::Leaving);
-        self.parts.readers.end();
+        self.parts.host.close();
+        self.parts.readers.stop();
     }
 
     async fn ended_within(&self, within: Duration) -> bool {
@@ -305,14 +276,12 @@ impl Merge {
     }
 
     async fn abort(&self) {
-        self.parts.stop.advance(Stage::Aborted);
-        self.parts.readers.end();
+        self.parts.readers.leave(Stage::Aborted);
         self.ended_within(ABORT_WITHIN).await;
     }
 
     fn abort_blocking(&self) {
-        self.parts.stop.advance(Stage::Aborted);
-        self.parts.readers.end();
+        self.parts.readers.leave(Stage::Aborted);
         self.parts.thread.ended.wait_blocking(Some(Instant::now() + ABORT_WITHIN));
     }
 
@@ -324,18 +293,15 @@ impl Merge {
             thread.join();
         }
         let mut report = ledger.report();
-        report.readers_lost = readers.lost.load(Ordering::SeqCst);
-        let outcome = ended.unwrap_or(Err(Cause::WriterStuck)).and_then(|outcome| {
-            match readers.failures.lock().unwrap_or_else(PoisonError::into_inner).first() {
-                Some((name, error)) => Err(Cause::Tailer(name.clone(), error.clone())),
-                None => Ok(outcome),
-            }
+        report.readers_lost = readers.were_lost();
+        let outcome = ended.unwrap_or(Err(Cause::WriterStuck)).and_then(|outcome| match readers.failure() {
+            Some((name, error)) => Err(Cause::Tailer(name, error)),
+            None => Ok(outcome),
         });
         match outcome {
             Ok(outcome) => {
                 report.output_closed = outcome == Outcome::OutputClosed;
-                report.drained =
-                    outcome == Outcome::Drained && !report.readers_lost && !readers.left.load(Ordering::SeqCst);
+                report.drained = outcome == Outcome::Drained && !report.readers_lost && !readers.had_to_leave();
                 Ok(report)
             }
             Err(cause) => Err(MergeError { cause, report: Box::new(report) }),

@@ -4,8 +4,10 @@ mod builder;
 mod error;
 mod handle;
 mod launch;
+mod readers;
 
 pub use builder::Builder;
 pub use error::{Closed, FollowError, MergeError, StartError};
 pub use handle::Merge;
 pub(crate) use launch::{TailParts, tail_on};
+pub(crate) use readers::Readers;

@@ -250,8 +250,11 @@ pub(super) fn here(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
+/// A directory that was looked at, and why it could not be listed, if so.
+type Listed = (PathBuf, Option<io::Error>);
+
 /// What a pattern finds now, in order, and the directories that it had to list.
-pub(super) fn find(pattern: &Pattern, fs: &dyn Fs) -> (Vec<Arc<Path>>, Vec<(PathBuf, Option<io::Error>)>) {
+pub(super) fn find(pattern: &Pattern, fs: &dyn Fs) -> (Vec<Arc<Path>>, Vec<Listed>) {
     let mut scan = Scan::new(pattern, fs, &|_| false);
     let mut dirs = HashMap::new();
     scan.dir(pattern.base(), pattern.start(), &mut dirs);
@@ -372,7 +375,7 @@ pub(crate) async fn discover<B: Backend>(
     requests: Receiver<Request>,
     stop: Arc<Stop>,
     every: Duration,
-    wake: impl Fn() + Send + 'static,
+    wake: impl Fn(),
 ) -> Result<(), TailError> {
     let mut request = None;
     loop {

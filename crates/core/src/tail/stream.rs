@@ -14,9 +14,9 @@ use memchr::memchr;
 use super::TailError;
 use crate::backend::Backend;
 use crate::batch::{Batch, Source};
-use crate::merge::{Builder, StartError, TailParts, tail_on};
+use crate::merge::{Builder, Readers, StartError, TailParts, tail_on};
 use crate::pool::BatchPool;
-use crate::stop::{Stage, Stop};
+use crate::stop::Stage;
 
 /// A tail alone, on its way to being a stream; see [`tail`].
 #[derive(Debug)]
@@ -81,6 +81,8 @@ impl Tail {
     }
 }
 
+type Taken = Result<Batch, Arc<TailError>>;
+
 /// A stream of batches of whole lines; see [`Tail::batches_on`].
 ///
 /// Reading waits while the batches taken from it are held. Dropping it stops the readers; it does not wait
@@ -90,15 +92,20 @@ impl Tail {
 ///
 /// Waiting for the next batch and giving up loses nothing.
 pub struct Batches {
-    full: Pin<Box<Receiver<Result<Batch, Arc<TailError>>>>>,
+    full: Pin<Box<Receiver<Taken>>>,
     pool: Arc<BatchPool>,
-    stop: Arc<Stop>,
+    readers: Readers,
 }
 
 impl Batches {
     fn new(parts: TailParts) -> Self {
-        let TailParts { full, pool, stop } = parts;
-        Self { full: Box::pin(full), pool, stop }
+        let TailParts { full, pool, readers } = parts;
+        Self { full: Box::pin(full), pool, readers }
+    }
+
+    /// Has what is in the inputs now read to its end; after that the stream ends. It does not wait.
+    pub fn stop(&self) {
+        self.readers.stop();
     }
 }
 
@@ -115,8 +122,7 @@ impl Stream for Batches {
 
 impl Drop for Batches {
     fn drop(&mut self) {
-        self.stop.advance(Stage::Leaving);
-        self.full.close();
+        self.readers.leave(Stage::Leaving);
     }
 }
 
@@ -176,6 +182,13 @@ struct Position {
     extent: usize,
     /// Where the extent ends.
     end: usize,
+}
+
+impl Lines {
+    /// Has what is in the inputs now read to its end; after that the stream ends. It does not wait.
+    pub fn stop(&self) {
+        self.batches.stop();
+    }
 }
 
 impl Stream for Lines {

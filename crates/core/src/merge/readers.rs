@@ -1,0 +1,343 @@
+//! The readers of a merge, or of a tail alone: started, counted, asked and brought to an end together.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender};
+use futures_lite::FutureExt;
+
+use super::FollowError;
+use crate::backend::Backend;
+use crate::batch::{Batch, Source};
+use crate::pool::BatchPool;
+use crate::report::{Event, Ledger};
+use crate::stall::guard_with;
+use crate::stop::{Stage, Stop};
+use crate::tail::{
+    Discovery, Excludes, Failures, Feed, FileShard, Many, PatternError, Request, Spec, StartAt, TailContext, TailError,
+    Tailer, discover, read,
+};
+
+/// Most readers of files at a time. With discovery and the host's tailers that makes at most four jobs on
+/// the blocking pool.
+const FILE_READERS_MAX: usize = 2;
+
+/// What is to be read.
+pub(super) struct Inputs {
+    pub(super) specs: Vec<Spec>,
+    pub(super) excludes: Excludes,
+    pub(super) start: StartAt,
+    pub(super) tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>,
+    pub(super) tail: TailContext,
+    pub(super) poll_interval: Duration,
+    pub(super) stall_limit: Option<Duration>,
+    /// Bytes in a batch.
+    pub(super) capacity: usize,
+}
+
+/// Where what is read goes.
+pub(super) struct Sink {
+    pub(super) pool: Arc<BatchPool>,
+    pub(super) submit: Arc<dyn Fn(Batch) + Send + Sync>,
+    pub(super) stop: Arc<Stop>,
+    /// Called when nothing will be read any more; perhaps more than once.
+    pub(super) end: Box<dyn Fn(&Failures) + Send + Sync>,
+}
+
+/// The readers, to whoever holds the handle.
+pub(crate) struct Readers {
+    state: Arc<State>,
+    /// Starts the host's tailers, and files if there are any.
+    begin: Mutex<Option<Begin>>,
+    /// Starts discovery and the readers of files.
+    start_files: Mutex<Option<StartFiles>>,
+    files: OnceLock<Files>,
+    /// Wakes the host's tailers.
+    tailers: OnceLock<Sender<()>>,
+}
+
+type Begin = Box<dyn FnOnce(&Readers) + Send>;
+type StartFiles = Box<dyn FnOnce() -> Files + Send>;
+
+/// Running readers of files.
+struct Files {
+    requests: Sender<Request>,
+    wakes: Vec<Sender<()>>,
+}
+
+impl Readers {
+    /// Makes readers ready; they start with [`Readers::begin`].
+    pub(super) fn new<B: Backend>(backend: B, inputs: Inputs, sink: Sink) -> Self {
+        let Inputs { specs, excludes, start, tailers, tail, poll_interval, stall_limit, capacity } = inputs;
+        let Sink { pool, submit, stop, end } = sink;
+        let state = Arc::new(State {
+            live: AtomicUsize::new(0),
+            lost: AtomicBool::new(false),
+            left: AtomicBool::new(false),
+            failures: Arc::default(),
+            once: tail.once,
+            stop,
+            end,
+        });
+        let hub = Hub {
+            backend,
+            pool,
+            submit,
+            state: state.clone(),
+            ledger: tail.ledger.clone(),
+            stall_limit,
+            poll_interval,
+        };
+        let has_files = !specs.is_empty();
+        let at_begin = hub.clone();
+        Self {
+            state,
+            begin: Mutex::new(Some(Box::new(move |readers: &Self| {
+                if !tailers.is_empty() {
+                    let many = Many::new(tailers, capacity, at_begin.state.failures.clone());
+                    readers.tailers.get_or_init(|| at_begin.spawn("tailmerge: tailers", many));
+                }
+                if has_files {
+                    readers.start_files();
+                }
+            }))),
+            start_files: Mutex::new(Some(Box::new(move || hub.follow(specs, excludes, start, tail)))),
+            files: OnceLock::new(),
+            tailers: OnceLock::new(),
+        }
+    }
+
+    /// Lets the readers go. Once; later calls do nothing.
+    pub(super) fn begin(&self) {
+        // Counts as a reader meanwhile, so that one which ends at once is not the last.
+        let mut starting = Reader::new(self.state.clone());
+        let begin = lock(&self.begin).take();
+        if let Some(begin) = begin {
+            begin(self);
+        }
+        starting.ended = true;
+    }
+
+    fn start_files(&self) {
+        let start = lock(&self.start_files).take();
+        if let Some(start) = start {
+            self.files.get_or_init(start);
+        }
+    }
+
+    /// Asks to follow an input; the receiver hears when that is done.
+    pub(super) fn follow(&self, input: &OsStr) -> Result<Receiver<Result<(), PatternError>>, FollowError> {
+        if self.state.stop.stage() > Stage::Running {
+            return Err(FollowError::Closed);
+        }
+        self.start_files();
+        self.ask(|reply| Request::Follow { input: input.to_owned(), reply })
+    }
+
+    /// Asks to stop following an input; the receiver hears when that is done.
+    pub(super) fn unfollow(&self, input: &OsStr) -> Result<Receiver<Result<(), PatternError>>, FollowError> {
+        self.ask(|reply| Request::Unfollow { input: input.to_owned(), reply })
+    }
+
+    fn ask(
+        &self,
+        request: impl FnOnce(Sender<Result<(), PatternError>>) -> Request,
+    ) -> Result<Receiver<Result<(), PatternError>>, FollowError> {
+        let (reply, replied) = async_channel::bounded(1);
+        let files = self.files.get().ok_or(FollowError::Closed)?;
+        files.requests.try_send(request(reply)).map_err(|_| FollowError::Closed)?;
+        Ok(replied)
+    }
+
+    /// Hints that there may be news.
+    pub(super) fn wake(&self) {
+        wake_all(self.files.get().map(|files| &files.wakes[..]).unwrap_or_default());
+        wake_all(self.tailers.get().map(std::slice::from_ref).unwrap_or_default());
+    }
+
+    /// Asks the readers to read what is there now and then end.
+    pub(crate) fn stop(&self) {
+        self.state.stop.advance(Stage::Stopping);
+        if self.files.get().is_none() {
+            // No discovery to wait for.
+            self.state.stop.advance(Stage::Draining);
+        }
+        self.end_if_none();
+    }
+
+    /// Asks the readers to end at once.
+    pub(crate) fn leave(&self, stage: Stage) {
+        self.state.stop.advance(stage);
+        self.state.end();
+    }
+
+    /// Ends if there is no reader that could.
+    pub(super) fn end_if_none(&self) {
+        if self.state.live.load(Ordering::SeqCst) == 0 {
+            self.state.end();
+        }
+    }
+
+    /// Whether a reader was dropped before its end.
+    pub(super) fn were_lost(&self) -> bool {
+        self.state.lost.load(Ordering::SeqCst)
+    }
+
+    /// Whether a reader had to leave before it was done.
+    pub(super) fn had_to_leave(&self) -> bool {
+        self.state.left.load(Ordering::SeqCst)
+    }
+
+    /// The first that failed, and why.
+    pub(super) fn failure(&self) -> Option<(String, Arc<TailError>)> {
+        lock(&self.state.failures).first().cloned()
+    }
+}
+
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readers").field("live", &self.state.live).finish_non_exhaustive()
+    }
+}
+
+/// Where readers are started, and what all of them share.
+#[derive(Clone)]
+struct Hub<B> {
+    backend: B,
+    pool: Arc<BatchPool>,
+    submit: Arc<dyn Fn(Batch) + Send + Sync>,
+    state: Arc<State>,
+    ledger: Arc<Ledger>,
+    stall_limit: Option<Duration>,
+    poll_interval: Duration,
+}
+
+impl<B: Backend> Hub<B> {
+    /// Starts a reader; gives what wakes it.
+    fn spawn(&self, name: &'static str, tailer: impl Tailer) -> Sender<()> {
+        let (wake, woken) = async_channel::bounded(1);
+        let feed = Feed {
+            pool: self.pool.clone(),
+            submit: self.submit.clone(),
+            wake: woken,
+            stop: self.state.stop.clone(),
+            poll_interval: self.poll_interval,
+        };
+        self.run(name, read(self.backend.clone(), tailer, feed));
+        wake
+    }
+
+    /// Starts the readers of files and their discovery.
+    fn follow(&self, specs: Vec<Spec>, excludes: Excludes, start: StartAt, tail: TailContext) -> Files {
+        let (requests, asked) = async_channel::unbounded();
+        let (mut shards, mut wakes) = (Vec::new(), Vec::new());
+        for _ in 0..FILE_READERS_MAX {
+            let (commands, inbox) = async_channel::unbounded();
+            shards.push(commands);
+            wakes.push(self.spawn("tailmerge: reader", FileShard::new(tail.clone(), inbox, self.poll_interval)));
+        }
+        let discovery = Discovery::new(tail, specs, excludes, start, shards);
+        let (backend, stop, every) = (self.backend.clone(), self.state.stop.clone(), self.poll_interval);
+        let readers = wakes.clone();
+        self.run("tailmerge: discovery", async move {
+            let discovered = discover(backend, discovery, asked, stop.clone(), every, || wake_all(&readers)).await;
+            if stop.stage() > Stage::Running {
+                stop.advance(Stage::Draining);
+            }
+            wake_all(&readers);
+            discovered
+        });
+        Files { requests, wakes }
+    }
+
+    /// Runs a task that counts as a reader.
+    fn run(&self, name: &'static str, task: impl Future<Output = Result<(), TailError>> + Send + 'static) {
+        let mut reader = Reader::new(self.state.clone());
+        let ledger = self.ledger.clone();
+        let task = async move {
+            // What the host gave is called on the pool, where panics are caught; what is left to panic is its
+            // backend, and that leaves nothing of ours half done.
+            let ended = AssertUnwindSafe(task).catch_unwind().await;
+            let ended = ended.unwrap_or_else(|panic| Err(TailError::panicked(&*panic)));
+            reader.end(name, ended, &ledger);
+        };
+        let ledger = self.ledger.clone();
+        match self.stall_limit {
+            Some(limit) => self.backend.spawn(guard_with(name, limit, task, move |name, took| {
+                ledger.tell(&Event::Stalled { name, took });
+            })),
+            None => self.backend.spawn(task),
+        }
+    }
+}
+
+/// Hints to readers that there may be news. One that has a hint already needs no other.
+fn wake_all(wakes: &[Sender<()>]) {
+    for wake in wakes {
+        wake.try_send(()).ok();
+    }
+}
+
+/// What all readers share.
+struct State {
+    live: AtomicUsize,
+    /// Whether one was dropped before its end.
+    lost: AtomicBool,
+    /// Whether one had to leave before it was done.
+    left: AtomicBool,
+    failures: Arc<Failures>,
+    once: bool,
+    stop: Arc<Stop>,
+    end: Box<dyn Fn(&Failures) + Send + Sync>,
+}
+
+impl State {
+    fn end(&self) {
+        (self.end)(&self.failures);
+    }
+}
+
+/// One reader, which counts until it ends or is dropped.
+struct Reader {
+    state: Arc<State>,
+    ended: bool,
+}
+
+impl Reader {
+    fn new(state: Arc<State>) -> Self {
+        state.live.fetch_add(1, Ordering::SeqCst);
+        Self { state, ended: false }
+    }
+
+    fn end(&mut self, name: &str, ended: Result<(), TailError>, ledger: &Ledger) {
+        self.ended = true;
+        if self.state.stop.stage() >= Stage::Leaving {
+            self.state.left.store(true, Ordering::SeqCst);
+        }
+        if let Err(error) = ended {
+            ledger.tell(&Event::Failed { name, reason: &error.to_string() });
+            lock(&self.state.failures).push((name.to_owned(), Arc::new(error)));
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let state = &self.state;
+        if !self.ended {
+            state.lost.store(true, Ordering::SeqCst);
+        }
+        let last = state.live.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && (state.once || state.lost.load(Ordering::SeqCst) || state.stop.stage() > Stage::Running) {
+            state.end();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
