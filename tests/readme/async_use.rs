@@ -1,0 +1,16 @@
+use std::error::Error;
+use std::time::Duration;
+use tailmerge::{Builder, Report, Smol};
+
+async fn merge_logs() -> Result<Report, Box<dyn Error>> {
+    let merge = Builder::new().input("logs/*.log").output("all.log").start_on(Smol::new()).await?;
+
+    // The program's own lines, into the same output.
+    merge.sender("app").send("started").await?;
+    merge.flush().await?;
+
+    // Reads what is there now, writes it, flushes, and ends the writer's thread.
+    let report = merge.stop(Duration::from_secs(10)).await?;
+    println!("{} lines, {} gaps", report.lines, report.gaps.len());
+    Ok(report)
+}
