@@ -40,7 +40,7 @@ pub fn guard<F: Future>(name: impl Into<String>, limit: Duration, future: F) -> 
 /// Wraps a future and calls `tell` with its name and the duration when one poll takes longer than `limit`.
 ///
 /// `tell` runs on the thread that polled, right after that poll.
-pub fn guard_with<F: Future, T: FnMut(&str, Duration)>(
+pub fn guard_with<F: Future, T: FnMut(&str, Duration) + Unpin>(
     name: impl Into<String>,
     limit: Duration,
     future: F,

@@ -407,8 +407,13 @@ pub(crate) async fn discover<B: Backend>(
             stop.reached(Stage::Stopping).await;
             None
         };
-        // An error means that the handle is gone: a stop has been asked for.
-        let asked = async { requests.recv().await.ok() };
+        let asked = async {
+            match requests.recv().await {
+                Ok(request) => Some(request),
+                // Nobody can ask any more.
+                Err(_) => std::future::pending().await,
+            }
+        };
         request = or(asked, or(stopped, sleep)).await;
     }
 }

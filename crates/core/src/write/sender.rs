@@ -49,7 +49,7 @@ pub struct LineSender {
 pub enum SendError {
     /// The merge is stopping or has ended.
     Closed,
-    /// Longer than the line limit.
+    /// Longer than the line limit, all lines of it together.
     TooLong,
     /// There is no room just now; only [`LineSender::try_send`] says so.
     Full,
@@ -84,7 +84,7 @@ impl LineSender {
     }
 
     /// Submits a line, waiting for room. A newline is added if there is none; with newlines in it, it is
-    /// several lines, which stay together.
+    /// several lines, which stay together and may not be longer, all in all, than the line limit.
     ///
     /// # Errors
     ///
