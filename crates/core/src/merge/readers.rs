@@ -171,6 +171,9 @@ impl Readers {
 
     /// Asks the readers to end at once.
     pub(crate) fn leave(&self, stage: Stage) {
+        if self.state.live.load(Ordering::SeqCst) > 0 {
+            self.state.left.store(true, Ordering::SeqCst);
+        }
         self.state.stop.advance(stage);
         self.state.end();
     }
@@ -187,7 +190,7 @@ impl Readers {
         self.state.lost.load(Ordering::SeqCst)
     }
 
-    /// Whether a reader had to leave before it was done.
+    /// Whether readers had to leave before they were done.
     pub(super) fn had_to_leave(&self) -> bool {
         self.state.left.load(Ordering::SeqCst)
     }
@@ -287,7 +290,7 @@ struct State {
     live: AtomicUsize,
     /// Whether one was dropped before its end.
     lost: AtomicBool,
-    /// Whether one had to leave before it was done.
+    /// Whether they were asked to leave before all were done.
     left: AtomicBool,
     failures: Arc<Failures>,
     once: bool,
@@ -315,9 +318,6 @@ impl Reader {
 
     fn end(&mut self, name: &str, ended: Result<(), TailError>, ledger: &Ledger) {
         self.ended = true;
-        if self.state.stop.stage() >= Stage::Leaving {
-            self.state.left.store(true, Ordering::SeqCst);
-        }
         if let Err(error) = ended {
             ledger.tell(&Event::Failed { name, reason: &error.to_string() });
             lock(&self.state.failures).push((name.to_owned(), Arc::new(error)));
