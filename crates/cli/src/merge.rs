@@ -6,22 +6,22 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use tailmerge::{Report, StartError};
+use tailmerge::{MergeError, Report, StartError};
 
 use crate::args::{Args, BackendName};
 use crate::report::ReportFile;
 use crate::run::RunError;
 use crate::status::Failure;
-use crate::voice::Voice;
+use crate::voice::{Voice, count};
 use crate::{run, setup, verdict};
 
 /// Merges, and writes the report that was asked for, also that of a merge that failed.
 pub(crate) fn merge(args: &Args, voice: &Voice) -> Result<(), Failure> {
-    let report_file = args.report.as_deref().map(|path| open_report(args, path)).transpose()?;
+    let report_file = args.report.as_deref().map(|path| open_report(args, path, voice)).transpose()?;
     let ended = run_on_backend(args, voice);
     let (report, done) = match &ended {
         Ok(report) => (Some(report), verdict::of(report)),
-        Err(RunError::Merge(error)) => (Some(error.report()), Err(Failure::run_time(with_causes(error)))),
+        Err(RunError::Merge(error)) => (Some(error.report()), Err(merge_failure(args, error))),
         Err(RunError::Start(error)) => (None, Err(start_failure(error))),
         Err(RunError::Other(failure)) => (None, Err(failure.clone())),
     };
@@ -53,19 +53,26 @@ fn run_on_backend(args: &Args, voice: &Voice) -> Result<Report, RunError> {
 }
 
 /// Opens the report, unless it is the output or an input.
-fn open_report(args: &Args, path: &Path) -> Result<ReportFile, Failure> {
-    let output = args.output_file();
+fn open_report(args: &Args, path: &Path, voice: &Voice) -> Result<ReportFile, Failure> {
+    let refuse = |what| {
+        let path = path.display();
+        Err(Failure::usage(format!("{path}: the report cannot be {what}: give another path, or --exclude this one")))
+    };
     let same = |other: &Path| other == path || matches!((id(other), id(path)), (Ok(a), Ok(b)) if a == b);
-    if output.is_some_and(same) {
-        return Err(Failure::usage(format!(
-            "{}: the report cannot go to the output: give another path",
-            path.display()
-        )));
+    if args.output_file().is_some_and(same) {
+        return refuse("the output");
     }
-    if args.inputs.iter().any(|input| same(Path::new(input))) {
-        return Err(Failure::usage(format!("{}: the report cannot go to an input: give another path", path.display())));
+    let is_new = !path.exists();
+    let report = ReportFile::open(path)?;
+    let inputs = setup::builder(args, voice).inputs_now().map_err(|error| start_failure(&error))?;
+    if inputs.iter().any(|input| same(input)) {
+        if is_new {
+            // Best effort: what is left behind is empty.
+            drop(fs::remove_file(path));
+        }
+        return refuse("an input");
     }
-    ReportFile::open(path)
+    Ok(report)
 }
 
 /// Device and inode.
@@ -74,14 +81,22 @@ fn id(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 fn tell_figures(report: &Report, voice: &Voice) {
-    let Report { lines, bytes, inputs, .. } = report;
-    voice.info(format_args!("{lines} lines, {bytes} bytes written, of {} inputs", inputs.len()));
+    let [lines, bytes] = [(report.lines, "line"), (report.bytes, "byte")].map(|(number, noun)| count(number, noun));
+    voice.info(format_args!("{lines}, {bytes} written, of {}", count(report.inputs.len() as u64, "input")));
 }
 
 /// What to end with when a merge did not start.
 pub(crate) fn start_failure(error: &StartError) -> Failure {
     let message = with_causes(error);
     if error.is_usage() { Failure::usage(message) } else { Failure::run_time(message) }
+}
+
+fn merge_failure(args: &Args, error: &MergeError) -> Failure {
+    let message = with_causes(error);
+    match args.output_file() {
+        Some(path) if error.output_error().is_some() => Failure::run_time(format!("{}: {message}", path.display())),
+        _ => Failure::run_time(message),
+    }
 }
 
 /// The error and what caused it, as far as it does not say so itself.

@@ -1,8 +1,12 @@
 //! What the end of a merge means: the exit status, and the line that says why it is not 0.
 
-use tailmerge::Report;
+use std::fs;
+use std::path::Path;
+
+use tailmerge::{Gap, Report};
 
 use crate::status::{Failure, Status};
+use crate::voice::count;
 
 /// Judges a merge that ended in order.
 pub(crate) fn of(report: &Report) -> Result<(), Failure> {
@@ -19,7 +23,7 @@ pub(crate) fn of(report: &Report) -> Result<(), Failure> {
         return Err(unwritten(report));
     }
     if let Some((path, reason)) = report.failed_inputs.first() {
-        let failed = count(report.failed_inputs.len(), "input");
+        let failed = count(report.failed_inputs.len() as u64, "input");
         let path = path.display();
         return Err(Failure::run_time(format!("{failed} could not be read ({path}: {reason}); the others are merged")));
     }
@@ -39,19 +43,15 @@ fn unwritten(report: &Report) -> Failure {
 }
 
 /// Bytes of the file beyond the offset.
-fn rest(path: &std::path::Path, offset: u64) -> u64 {
-    std::fs::metadata(path).map_or(0, |metadata| metadata.len().saturating_sub(offset))
+fn rest(path: &Path, offset: u64) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len().saturating_sub(offset))
 }
 
 fn gaps(report: &Report) -> Failure {
-    let bytes: u64 = report.gaps.iter().map(|gap| gap.end.saturating_sub(gap.start)).sum();
+    let bytes: u64 = report.gaps.iter().map(Gap::bytes).sum();
     let message = format!(
         "finished with {}: at least {bytes} bytes of the inputs could not be delivered; --report tells which",
-        count(report.gaps.len(), "gap")
+        count(report.gaps.len() as u64, "gap")
     );
     Failure { status: Status::Gaps, message }
-}
-
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

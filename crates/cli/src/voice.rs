@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +17,9 @@ use tailmerge::Event;
 
 /// Most lines that wait to be written.
 const LINES_MAX: usize = 1000;
+
+/// Most gaps that are told one by one.
+const GAPS_TOLD: usize = 20;
 
 /// How long the end of the program waits for the last lines to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -29,6 +33,8 @@ pub(crate) struct Voice {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Gaps so far.
+    gaps: AtomicUsize,
     queue: Mutex<Queue>,
     /// Signalled when a line comes in, and when all are written.
     changed: Condvar,
@@ -72,6 +78,12 @@ impl Voice {
         let level = match event {
             // Matters to who shares an executor with the merge; here it has one of its own.
             Event::Stalled { .. } => Level::Info,
+            // A line limit that does not fit the input can make one of each line.
+            Event::Gap(_) => match self.shared.gaps.fetch_add(1, Ordering::Relaxed) {
+                ..GAPS_TOLD => event.level(),
+                GAPS_TOLD => return self.say(event.level(), "there are more gaps; the rest is counted, not told"),
+                _ => return,
+            },
             _ => event.level(),
         };
         self.say(level, event);
@@ -126,6 +138,11 @@ impl Shared {
 /// Writes a line to standard error; nobody is left to hear it if that fails.
 pub(crate) fn write_line(line: &str) {
     drop(io::stderr().write_all(format!("tailmerge: {line}\n").as_bytes()));
+}
+
+/// A number of things: `1 line`, `2 lines`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The text with its control characters escaped: file names may hold newlines and worse.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -48,6 +49,26 @@ fn all_that_was_written_before_the_stop_is_delivered() {
         let report: Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
         assert_eq!((&report["status"], &report["lines"]), (&0.into(), &lines.into()));
     }
+}
+
+#[test]
+fn the_number_of_threads_does_not_follow_the_number_of_files() {
+    let dir = Dir::new();
+    for file in 0..500 {
+        dir.write(format!("logs/{file}.log"), numbered("x", 100));
+    }
+    let mut running = dir.tailmerge(["-o", "all", "--poll-interval", "1ms", "logs/*"]).start();
+    let tasks = format!("/proc/{}/task", running.child().id());
+    let mut most = 0;
+    wait_until("all lines are merged", || {
+        // A thread may end between being listed and being looked at.
+        let tasks = std::fs::read_dir(&tasks).unwrap().flatten();
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        most = most.max(names.filter(|name| name.starts_with("blocking-")).count());
+        dir.text("all").lines().count() == 50_000
+    });
+    running.stop().expect_quiet();
+    assert!((1..=4).contains(&most), "{most} threads of the blocking pool");
 }
 
 #[test]
@@ -127,6 +148,42 @@ fn a_rotated_file_is_read_to_its_end_before_the_new_one() {
     wait_until("all lines are merged", || dir.text("all").lines().count() == 3);
     running.stop().expect(0);
     assert_eq!(lines_of(&dir.text("all"), "a"), ["a 0", "a 1", "a 2"]);
+}
+
+#[test]
+fn the_last_line_of_a_rotated_file_is_over_after_the_grace_time() {
+    /// Less than the default, so that it makes a difference.
+    const SOON: Duration = Duration::from_secs(4);
+
+    let dir = Dir::new();
+    dir.write("a.log", "a 0\nunfinished");
+    let args = ["-o", "all", "--poll-interval", "5ms", "--rotated-grace", "50ms", "a.log"];
+    let running = dir.tailmerge(args).start();
+    wait_until("the first line is merged", || dir.text("all") == "a 0\n");
+    let start = Instant::now();
+    std::fs::rename(dir.path("a.log"), dir.path("a.log.1")).unwrap();
+    wait_until("the last line is merged", || dir.text("all") == "a 0\nunfinished\n");
+    assert!(start.elapsed() < SOON, "after {:?}", start.elapsed());
+    running.stop().expect(0);
+}
+
+#[test]
+fn files_are_looked_at_no_more_often_than_asked_but_for_the_stop() {
+    /// Enough to be looked at several times, were it not for the interval.
+    const WHILE: Duration = Duration::from_millis(700);
+
+    let dir = Dir::new();
+    dir.write("a.log", "one\n");
+    let running = dir.tailmerge(["-o", "all", "--poll-interval", "1h", "a.log"]).start();
+    wait_until("the first line is merged", || dir.text("all") == "one\n");
+    dir.append("a.log", "two\n");
+    let start = Instant::now();
+    wait_until("some time has passed", || {
+        assert_eq!(dir.text("all"), "one\n");
+        start.elapsed() > WHILE
+    });
+    running.stop().expect_quiet();
+    assert_eq!(dir.text("all"), "one\ntwo\n");
 }
 
 #[test]

@@ -136,3 +136,14 @@ fn the_report_tells_what_became_of_each_input() {
     assert_eq!(report["failed_inputs"][0]["input"], "missing.log");
     assert!(report["error"].as_str().is_some_and(|error| error.contains("missing.log")), "{report}");
 }
+
+#[test]
+fn so_many_gaps_are_not_told_one_by_one() {
+    let dir = Dir::new();
+    dir.write("a.log", "too long\n".repeat(1000));
+    let args = ["--once", "--max-line-bytes", "4", "--long-lines", "truncate", "a.log"];
+    let finished = dir.run(args).expect(3).says("there are more gaps").says("at least 4000 bytes");
+    assert_eq!(finished.stdout, b"too \n".repeat(1000));
+    let told = finished.stderr.lines().count();
+    assert!((20..30).contains(&told), "{told} lines");
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::tool::{Dir, numbered, wait_until};
+use crate::tool::{Dir, Tool, numbered, wait_until};
 
 #[test]
 fn a_missing_directory_of_the_output_is_told() {
@@ -42,6 +42,25 @@ fn a_failure_is_in_the_report_too() {
     let report: serde_json::Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
     assert_eq!(report["status"], 1);
     assert!(report["error"].as_str().is_some_and(|error| error.contains("no/all.log")), "{report}");
+}
+
+#[test]
+fn an_output_that_fails_for_good_ends_the_merge() {
+    let dir = Dir::new();
+    dir.write("a.log", numbered("a", 100_000));
+    // No file may become larger than that, and there is no signal that says so.
+    let script = "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\"";
+    let program = env!("CARGO_BIN_EXE_tailmerge");
+    let args = ["-c", script, program, "-o", "all", "--report", "r.json", "a.log"];
+    let running = Tool::new("/bin/sh".as_ref(), &dir.path("")).args(args).start();
+    let finished = running.finish().expect(1).says("all: the output cannot be written").says("too large");
+    assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+    let output = dir.text("all");
+    assert!(!output.is_empty() && output.ends_with('\n'));
+    assert!(numbered("a", 100_000).starts_with(&output));
+    let report: serde_json::Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
+    assert_eq!((&report["status"], &report["bytes"]), (&1.into(), &output.len().into()));
+    assert!(report["error"].as_str().is_some_and(|error| error.contains("too large")), "{report}");
 }
 
 #[test]

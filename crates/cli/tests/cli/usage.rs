@@ -52,8 +52,10 @@ fn names_that_cannot_be_meant_are_refused() {
     refused(&[""], "an INPUT is empty");
     refused(&["-o", "", "a.log"], "a value is required for '--output");
     refused(&["--report", "-", "a.log"], "--report needs the path of a file");
-    refused(&["--report", "a.log", "a.log"], "a.log: the report cannot go to an input");
-    refused(&["--report", "x", "-o", "x", "a.log"], "x: the report cannot go to the output");
+    refused(&["--report", "a.log", "a.log"], "a.log: the report cannot be an input");
+    refused(&["--report", "r.log", "a.log", "r.log"], "r.log: the report cannot be an input");
+    refused(&["--report", "r.log", "*.log"], "r.log: the report cannot be an input");
+    refused(&["--report", "x", "-o", "x", "a.log"], "x: the report cannot be the output");
     refused(&["--exclude", "[", "a.log"], "[");
     refused(&["logs/["], "[");
 }
@@ -73,12 +75,14 @@ fn the_output_among_the_inputs_is_refused_and_kept() {
 }
 
 #[test]
-fn a_report_that_is_a_link_to_an_input_is_refused() {
+fn a_report_that_is_an_input_is_refused_and_kept() {
     let dir = Dir::new();
     dir.write("a.log", "a\n");
     std::os::unix::fs::symlink("a.log", dir.path("r.json")).unwrap();
-    dir.run(["--once", "--report", "r.json", "a.log"]).expect(2).says("the report cannot go to an input");
-    assert_eq!(dir.text("a.log"), "a\n");
+    for input in ["a.log", "*.log"] {
+        dir.run(["--once", "--report", "r.json", input]).expect(2).says("r.json: the report cannot be an input");
+        assert_eq!(dir.text("a.log"), "a\n");
+    }
 }
 
 #[test]

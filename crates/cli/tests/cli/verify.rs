@@ -113,7 +113,7 @@ fn the_output_is_no_input_of_its_own() {
     let dir = Dir::new();
     dir.write("a.log", "a\n");
     dir.run(["--once", "-o", "all.log", "*.log"]).expect_quiet();
-    dir.run(["--verify", "-o", "all.log", "*.log"]).expect(0).says("the 1 lines of 1 inputs");
+    dir.run(["--verify", "-o", "all.log", "*.log"]).expect(0).says("the 1 line of 1 input,");
 }
 
 #[test]
