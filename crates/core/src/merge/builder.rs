@@ -13,7 +13,7 @@ use super::readers::Inputs;
 use super::{Merge, StartError};
 use crate::backend::Backend;
 use crate::batch::Source;
-use crate::fs::{Fs, OsFs};
+use crate::fs::{FileId, Fs, OsFs};
 use crate::line::{Format, LineFormat, LineLimit, LongLines, Prefix};
 use crate::report::{Event, Ledger, Observer};
 use crate::stall::STALL_LIMIT;
@@ -26,6 +26,8 @@ const CHUNK: usize = 128 * 1024;
 const BATCHES_MAX: usize = 8;
 /// Fewest: one being read, one being written, one of the host's lines and one to swap for it.
 const BATCHES_MIN: usize = 4;
+/// Bytes for the buffers, unless set otherwise.
+const MEMORY: usize = 8 * 1024 * 1024;
 /// Most bytes of a line, unless set otherwise.
 const LINE_MAX: usize = 1024 * 1024;
 /// Files kept open at most, whatever the process may open.
@@ -51,6 +53,7 @@ const OPEN_FILES_MAX: u64 = 4096;
 pub struct Builder {
     inputs: Vec<Wanted>,
     excludes: Vec<String>,
+    never: Vec<PathBuf>,
     tailers: Vec<(OsString, Box<dyn Tailer>)>,
     start: StartAt,
     once: bool,
@@ -58,7 +61,7 @@ pub struct Builder {
     rotated_grace: Duration,
     limit: LineLimit,
     format: LineFormat,
-    memory: usize,
+    memory: Option<usize>,
     stall_limit: Option<Duration>,
     observer: Box<dyn Observer>,
     fs: Arc<dyn Fs>,
@@ -84,6 +87,7 @@ impl Builder {
         Self {
             inputs: Vec::new(),
             excludes: Vec::new(),
+            never: Vec::new(),
             tailers: Vec::new(),
             start: StartAt::Start,
             once: false,
@@ -91,7 +95,7 @@ impl Builder {
             rotated_grace: Duration::from_secs(5),
             limit: LineLimit { max: LINE_MAX, policy: LongLines::Split },
             format: LineFormat::default(),
-            memory: 8 * 1024 * 1024,
+            memory: None,
             stall_limit: Some(STALL_LIMIT),
             observer: Box::new(|_: &Event<'_>| {}),
             fs: Arc::new(OsFs),
@@ -120,6 +124,14 @@ impl Builder {
     /// For files found by a pattern only; a path that is named is not left out.
     pub fn exclude(mut self, glob: impl Into<String>) -> Self {
         self.excludes.push(glob.into());
+        self
+    }
+
+    /// Says that a file is never an input, even when a pattern matches it: one that the host itself writes.
+    ///
+    /// It goes by which file that is when the merge starts, not by its name. The output needs no mention.
+    pub fn never(mut self, path: impl Into<PathBuf>) -> Self {
+        self.never.push(path.into());
         self
     }
 
@@ -179,12 +191,13 @@ impl Builder {
         self
     }
 
-    /// A bound, in bytes, for the buffers between inputs and output. Default: 8 MiB.
+    /// A bound, in bytes, for the buffers between inputs and output. Default: 8 MiB, or six of the longest
+    /// lines if that is more.
     ///
     /// It must hold at least four lines of the greatest length. A rendered line (a label, JSON) that does not
     /// fit a buffer may exceed it while it passes.
     pub fn memory(mut self, bytes: usize) -> Self {
-        self.memory = bytes;
+        self.memory = Some(bytes);
         self
     }
 
@@ -285,11 +298,10 @@ impl Builder {
     ///
     /// Looks at the file system on this thread.
     pub fn explain(&self) -> Result<Vec<Explained>, StartError> {
-        let output = match &self.output {
-            Output::File(path) => self.fs.stat(path).ok(),
-            _ => None,
-        };
-        let forbidden: Vec<_> = output.iter().map(|stat| stat.id).collect();
+        let mut forbidden = self.never_ids();
+        if let Output::File(path) = &self.output {
+            forbidden.extend(self.fs.stat(path).map(|stat| stat.id));
+        }
         Ok(explain(&*self.fs, &self.specs()?, &Excludes::new(self.excludes.clone())?, self.start, &forbidden))
     }
 
@@ -307,6 +319,11 @@ impl Builder {
         Ok(self.explain()?.into_iter().filter(followed).map(|explained| explained.path).collect())
     }
 
+    /// Which files are never inputs.
+    fn never_ids(&self) -> Vec<FileId> {
+        self.never.iter().filter_map(|path| self.fs.stat(path).ok()).map(|stat| stat.id).collect()
+    }
+
     fn specs(&self) -> Result<Vec<Spec>, StartError> {
         let specs = self.inputs.iter().map(|wanted| match wanted {
             Wanted::Any(input) => Spec::new(input, &*self.fs),
@@ -322,23 +339,25 @@ impl Builder {
             return Err(StartError::setting("the line limit must be at least 1 byte"));
         }
         let line = max.saturating_add(1);
-        let chunk = CHUNK.min(self.memory / BATCHES_MIN / 2).max(1);
+        let memory = self.memory.unwrap_or(MEMORY.max(line.saturating_mul(6)));
+        let chunk = CHUNK.min(memory / BATCHES_MIN / 2).max(1);
         let capacity = line.max(2 * chunk);
-        let batches = self.memory / capacity;
+        let batches = memory / capacity;
         if batches < BATCHES_MIN {
             return Err(StartError::setting(format!(
-                "{} bytes of memory are too few for lines of up to {max} bytes: give at least {} or lower the line limit",
-                self.memory,
+                "{memory} bytes of memory are too few for lines of up to {max} bytes: give at least {} or lower the line limit",
                 line.saturating_mul(BATCHES_MIN),
             )));
         }
         let specs = self.specs()?;
         let named = specs.iter().filter_map(Spec::path).map(Path::to_owned).collect();
+        let claims = Claims::default();
+        self.never_ids().into_iter().for_each(|id| claims.forbid(id));
         let ledger = Ledger::new(self.observer);
         let tail = TailContext {
             fs: self.fs.clone(),
             ledger: ledger.clone(),
-            claims: Arc::new(Claims::default()),
+            claims: Arc::new(claims),
             limit: self.limit,
             format: self.format,
             once: self.once,

@@ -12,7 +12,7 @@ use crate::batch::Source;
 /// Counts, gaps and sources of one merge; shared by all its parts. No lock is held while the observer runs.
 pub(crate) struct Ledger {
     observer: Box<dyn Observer>,
-    gaps: Mutex<Vec<Gap>>,
+    gaps: Mutex<Gaps>,
     sources: Mutex<Vec<Arc<Source>>>,
     failed_inputs: Mutex<Vec<(PathBuf, String)>>,
     /// Lines longer than the limit.
@@ -23,6 +23,16 @@ pub(crate) struct Ledger {
     pub(crate) submitted: AtomicU64,
     /// Bytes written to the output.
     pub(crate) written: AtomicU64,
+}
+
+/// Most gaps that are remembered one by one; the rest are only counted.
+const GAPS_MAX: usize = 10_000;
+
+#[derive(Clone, Debug, Default)]
+struct Gaps {
+    list: Vec<Gap>,
+    count: u64,
+    bytes: u64,
 }
 
 impl Ledger {
@@ -44,13 +54,22 @@ impl Ledger {
         self.observer.event(event);
     }
 
+    /// Counts bytes that will not be delivered; with the last gap if they follow upon it.
     pub(crate) fn gap(&self, input: &Path, start: u64, end: u64, reason: GapReason) {
         if start == end {
             return;
         }
         let gap = Gap { input: input.to_owned(), start, end, reason, time: SystemTime::now() };
         self.tell(&Event::Gap(&gap));
-        lock(&self.gaps).push(gap);
+        let mut gaps = lock(&self.gaps);
+        gaps.bytes += gap.bytes();
+        gaps.count += 1;
+        let room = gaps.list.len() < GAPS_MAX;
+        match gaps.list.last_mut() {
+            Some(last) if last.end == start && last.reason == reason && last.input == input => last.end = end,
+            _ if room => gaps.list.push(gap),
+            _ => {}
+        }
     }
 
     pub(crate) fn add_source(&self, source: &Arc<Source>) {
@@ -86,8 +105,11 @@ impl Ledger {
             })
             .collect();
         let written = self.written.load(Ordering::Relaxed);
+        let gaps = lock(&self.gaps).clone();
         Report {
-            gaps: lock(&self.gaps).clone(),
+            gaps: gaps.list,
+            gap_count: gaps.count,
+            gap_bytes: gaps.bytes,
             bytes: written,
             lines: inputs.iter().map(|input| input.lines).sum(),
             unwritten_bytes: self.submitted.load(Ordering::Relaxed).saturating_sub(written),

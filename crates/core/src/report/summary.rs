@@ -10,8 +10,12 @@ use super::Gap;
 pub struct Report {
     /// Each input that was ever followed, in the order of joining.
     pub inputs: Vec<InputReport>,
-    /// What was not delivered and never will be.
+    /// What was not delivered and never will be: the first 10,000 gaps, those that follow upon each other as one.
     pub gaps: Vec<Gap>,
+    /// How often a gap was told.
+    pub gap_count: u64,
+    /// Bytes in all gaps.
+    pub gap_bytes: u64,
     /// Bytes written to the output.
     pub bytes: u64,
     /// Whole lines written to the output.

@@ -119,17 +119,18 @@ impl Discovery {
         Self { cx, excludes, watches, found: HashMap::new(), shards, next_shard: 0, start }
     }
 
-    /// Looks at everything once and tells the shards. True if there was anything to tell.
-    pub(crate) fn scan(&mut self) -> bool {
+    /// Looks at everything once and tells the shards; at the last look without sparing any directory. True
+    /// if there was anything to tell.
+    pub(crate) fn scan(&mut self, last: bool) -> bool {
         let mut news = false;
         for at in 0..self.watches.len() {
-            news |= self.scan_one(at);
+            news |= self.scan_one(at, last);
         }
         self.start = StartAt::Start;
         news
     }
 
-    fn scan_one(&mut self, at: usize) -> bool {
+    fn scan_one(&mut self, at: usize, last: bool) -> bool {
         let watch = &mut self.watches[at];
         let ledger = &self.cx.ledger;
         let first = !std::mem::replace(&mut watch.scanned, true);
@@ -139,7 +140,7 @@ impl Discovery {
             Spec::Path(_) => {}
             Spec::Pattern(pattern) => {
                 let excluded = |path: &Path| self.excludes.excluding(path).is_some();
-                let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded);
+                let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded, last);
                 scan.dir(pattern.base(), pattern.start(), &mut watch.dirs);
                 let input = Path::new(pattern.text());
                 for (dir, error) in &scan.failed {
@@ -205,7 +206,7 @@ impl Discovery {
     fn follow(&mut self, input: &OsStr) -> Result<(), PatternError> {
         if !self.watches.iter().any(|watch| watch.spec.is(input)) {
             self.watches.push(Watch::new(Spec::new(input, &*self.cx.fs)?));
-            self.scan_one(self.watches.len() - 1);
+            self.scan_one(self.watches.len() - 1, true);
         }
         Ok(())
     }
@@ -240,6 +241,8 @@ struct Scan<'a> {
     pattern: &'a Pattern,
     fs: &'a dyn Fs,
     excluded: &'a dyn Fn(&Path) -> bool,
+    /// List each directory, whether or not it seems to have changed.
+    thorough: bool,
     found: Vec<Arc<Path>>,
     gone: Vec<Arc<Path>>,
     failed: Vec<(PathBuf, io::Error)>,
@@ -255,7 +258,7 @@ type Listed = (PathBuf, Option<io::Error>);
 
 /// What a pattern finds now, in order, and the directories that it had to list.
 pub(super) fn find(pattern: &Pattern, fs: &dyn Fs) -> (Vec<Arc<Path>>, Vec<Listed>) {
-    let mut scan = Scan::new(pattern, fs, &|_| false);
+    let mut scan = Scan::new(pattern, fs, &|_| false, true);
     let mut dirs = HashMap::new();
     scan.dir(pattern.base(), pattern.start(), &mut dirs);
     scan.found.sort_unstable();
@@ -269,8 +272,8 @@ pub(super) fn find(pattern: &Pattern, fs: &dyn Fs) -> (Vec<Arc<Path>>, Vec<Liste
 }
 
 impl<'a> Scan<'a> {
-    fn new(pattern: &'a Pattern, fs: &'a dyn Fs, excluded: &'a dyn Fn(&Path) -> bool) -> Self {
-        Self { pattern, fs, excluded, found: Vec::new(), gone: Vec::new(), failed: Vec::new() }
+    fn new(pattern: &'a Pattern, fs: &'a dyn Fs, excluded: &'a dyn Fn(&Path) -> bool, thorough: bool) -> Self {
+        Self { pattern, fs, excluded, thorough, found: Vec::new(), gone: Vec::new(), failed: Vec::new() }
     }
 
     fn dir(&mut self, path: &Path, state: State, dirs: &mut HashMap<PathBuf, Dir>) {
@@ -279,7 +282,7 @@ impl<'a> Scan<'a> {
             _ => return self.forget(path, dirs),
         };
         let mut dir = dirs.remove(path);
-        if dir.as_ref().is_none_or(|dir| dir.is_stale(stat.modified)) {
+        if self.thorough || dir.as_ref().is_none_or(|dir| dir.is_stale(stat.modified)) {
             dir = Some(self.list(path, state, stat.modified, dir, dirs));
         }
         let Some(dir) = dir else { return };
@@ -379,15 +382,14 @@ pub(crate) async fn discover<B: Backend>(
 ) -> Result<(), TailError> {
     let mut request = None;
     loop {
-        let stage = stop.stage();
-        let once = discovery.cx.once;
+        let last = request.is_none() && (discovery.cx.once || stop.stage() > Stage::Running);
         let job = move || {
             let worked = catch_unwind(AssertUnwindSafe(|| match request {
                 Some(request) => {
                     discovery.serve(request);
                     true
                 }
-                None => discovery.scan(),
+                None => discovery.scan(last),
             }));
             worked.map(|news| (discovery, news)).map_err(|panic| TailError::panicked(&*panic))
         };
@@ -396,7 +398,7 @@ pub(crate) async fn discover<B: Backend>(
         if news {
             wake();
         }
-        if once || stage > Stage::Running {
+        if last {
             return Ok(());
         }
         let sleep = async {

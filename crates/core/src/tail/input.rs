@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::claims::Claimed;
 use super::file::{Generation, Scratch, Visit};
@@ -63,7 +64,7 @@ impl fmt::Display for Trouble {
             Self::NotAFile(Kind::Fifo) => f.write_str("a named pipe; only regular files are followed"),
             Self::NotAFile(Kind::Socket) => f.write_str("a socket; only regular files are followed"),
             Self::NotAFile(_) => f.write_str("a device; only regular files are followed"),
-            Self::Output => f.write_str("the output itself, not an input"),
+            Self::Output => f.write_str("written by this program itself, not an input"),
             Self::SameFile => f.write_str("another name of a file that is followed"),
             Self::Unreadable(kind) => write!(f, "cannot be opened: {kind}"),
         }
@@ -154,6 +155,7 @@ impl Input {
                     cx.ledger.add_source(&source);
                     source
                 });
+                source.written.offset.store(generation.offset(), Ordering::Relaxed);
                 cx.ledger.tell(&Event::Joined { input: source.path(), offset: generation.offset() });
                 self.next_number += 1;
                 self.trouble = None;
