@@ -17,7 +17,7 @@ use crate::{run, setup, verdict};
 
 /// Merges, and writes the report that was asked for, also that of a merge that failed.
 pub(crate) fn merge(args: &Args, voice: &Voice) -> Result<(), Failure> {
-    let report_file = args.report.as_deref().map(|path| open_report(args, path, voice)).transpose()?;
+    let report_file = args.report.as_deref().map(|path| open_report(args, path)).transpose()?;
     let ended = run_on_backend(args, voice);
     let (report, done) = match &ended {
         Ok(report) => (Some(report), verdict::of(report)),
@@ -52,27 +52,20 @@ fn run_on_backend(args: &Args, voice: &Voice) -> Result<Report, RunError> {
     }
 }
 
-/// Opens the report, unless it is the output or an input.
-fn open_report(args: &Args, path: &Path, voice: &Voice) -> Result<ReportFile, Failure> {
+/// Opens the report, unless it is the output or a named input. A pattern does not find it.
+fn open_report(args: &Args, path: &Path) -> Result<ReportFile, Failure> {
     let refuse = |what| {
         let path = path.display();
-        Err(Failure::usage(format!("{path}: the report cannot be {what}: give another path, or --exclude this one")))
+        Err(Failure::usage(format!("{path}: the report cannot be {what}: give another path")))
     };
     let same = |other: &Path| other == path || matches!((id(other), id(path)), (Ok(a), Ok(b)) if a == b);
     if args.output_file().is_some_and(same) {
         return refuse("the output");
     }
-    let is_new = !path.exists();
-    let report = ReportFile::open(path)?;
-    let inputs = setup::builder(args, voice).inputs_now().map_err(|error| start_failure(&error))?;
-    if inputs.iter().any(|input| same(input)) {
-        if is_new {
-            // Best effort: what is left behind is empty.
-            drop(fs::remove_file(path));
-        }
+    if args.inputs.iter().any(|input| same(Path::new(input))) {
         return refuse("an input");
     }
-    Ok(report)
+    ReportFile::open(path)
 }
 
 /// Device and inode.

@@ -25,6 +25,9 @@ pub(crate) fn builder(args: &Args, voice: &Voice) -> Builder {
     for glob in &args.exclude {
         builder = builder.exclude(glob);
     }
+    if let Some(report) = &args.report {
+        builder = builder.never(report);
+    }
     if let Some(bytes) = args.memory {
         builder = builder.memory(bytes);
     }
