@@ -7,8 +7,8 @@
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, IoSliceMut, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -106,12 +106,23 @@ pub trait ReadFile: Debug + Send + 'static {
     /// As the system reports them.
     fn stat(&self) -> io::Result<Stat>;
 
-    /// Reads at an offset in bytes; fewer bytes than asked for, 0 at the end of the file.
+    /// Reads at an offset in bytes, into one buffer after the other, all at one moment. Fewer bytes than asked
+    /// for, 0 at the end of the file.
     ///
     /// # Errors
     ///
     /// As the system reports them, `Interrupted` included.
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize>;
+
+    /// Where the next bytes stand that were ever written, at or after an offset; the offset itself where the file
+    /// system does not tell holes. None: there is nothing but a hole up to the end.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        Ok(Some(offset))
+    }
 }
 
 /// The output file.
@@ -181,8 +192,18 @@ impl ReadFile for File {
         self.metadata().map(|metadata| Stat::from(&metadata))
     }
 
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        FileExt::read_at(self, buf, offset)
+    fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::preadv(self, bufs, offset)?)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        match rustix::fs::seek(self, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(data) => Ok(Some(data)),
+            Err(rustix::io::Errno::NXIO) => Ok(None),
+            Err(rustix::io::Errno::INVAL) => Ok(Some(offset)),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::backend::Backend;
 use crate::batch::Batch;
 use crate::pool::BatchPool;
 use crate::stop::Stop;
-use crate::tail::TailError;
+use crate::tail::{Failures, TailError};
 use crate::write::{HostLines, Message, Queue, Serve, Session, Sleep, WriterThread};
 
 /// A builder whose settings are checked.
@@ -86,7 +86,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
     };
     let end = {
         let (queue, host) = (queue.clone(), host.clone());
-        Box::new(move |_: &_| {
+        Box::new(move |_: &_, _| {
             host.close();
             queue.close();
         })
@@ -115,7 +115,10 @@ pub(crate) fn tail_on<B: Backend>(builder: Builder, backend: B) -> Result<TailPa
         // Closed only when whoever took the lines is gone.
         Arc::new(move |batch| drop(full.try_send(Ok(batch))))
     };
-    let end = Box::new(move |failures: &crate::tail::Failures| {
+    let end = Box::new(move |failures: &Failures, lost: bool| {
+        if lost {
+            drop(full.try_send(Err(Arc::new(TailError::new("the executor dropped the readers")))));
+        }
         for (_, error) in failures.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             drop(full.try_send(Err(error)));
         }

@@ -39,13 +39,16 @@ pub(super) struct Inputs {
     pub(super) capacity: usize,
 }
 
+/// Hears at the end what failed, and whether readers were lost. Perhaps more than once.
+pub(super) type AtEnd = Box<dyn Fn(&Failures, bool) + Send + Sync>;
+
 /// Where what is read goes.
 pub(super) struct Sink {
     pub(super) pool: Arc<BatchPool>,
     pub(super) submit: Arc<dyn Fn(Batch) + Send + Sync>,
     pub(super) stop: Arc<Stop>,
-    /// Called when nothing will be read any more; perhaps more than once.
-    pub(super) end: Box<dyn Fn(&Failures) + Send + Sync>,
+    /// Called when nothing will be read any more.
+    pub(super) end: AtEnd,
 }
 
 /// The readers, to whoever holds the handle.
@@ -79,6 +82,7 @@ impl Readers {
             lost: AtomicBool::new(false),
             left: AtomicBool::new(false),
             failures: Arc::default(),
+            discovered: AtomicBool::new(false),
             once: tail.once,
             stop,
             end,
@@ -162,7 +166,7 @@ impl Readers {
     /// Asks the readers to read what is there now and then end.
     pub(crate) fn stop(&self) {
         self.state.stop.advance(Stage::Stopping);
-        if self.files.get().is_none() {
+        if self.files.get().is_none() || self.state.discovered.load(Ordering::SeqCst) {
             // No discovery to wait for.
             self.state.stop.advance(Stage::Draining);
         }
@@ -245,9 +249,10 @@ impl<B: Backend> Hub<B> {
         }
         let discovery = Discovery::new(tail, specs, excludes, start, shards);
         let (backend, stop, every) = (self.backend.clone(), self.state.stop.clone(), self.poll_interval);
-        let readers = wakes.clone();
+        let (state, readers) = (self.state.clone(), wakes.clone());
         self.run("tailmerge: discovery", async move {
             let discovered = discover(backend, discovery, asked, stop.clone(), every, || wake_all(&readers)).await;
+            state.discovered.store(true, Ordering::SeqCst);
             if stop.stage() > Stage::Running {
                 stop.advance(Stage::Draining);
             }
@@ -295,12 +300,14 @@ struct State {
     failures: Arc<Failures>,
     once: bool,
     stop: Arc<Stop>,
-    end: Box<dyn Fn(&Failures) + Send + Sync>,
+    /// Whether discovery has told the readers of its last file.
+    discovered: AtomicBool,
+    end: AtEnd,
 }
 
 impl State {
     fn end(&self) {
-        (self.end)(&self.failures);
+        (self.end)(&self.failures, self.lost.load(Ordering::SeqCst));
     }
 }
 

@@ -66,6 +66,15 @@ pub enum Event<'a> {
         /// The limit in bytes.
         limit: usize,
     },
+    /// A hole of a file was skipped: its writer went on at its old place after the file was truncated.
+    Hole {
+        /// The input.
+        input: &'a Path,
+        /// Where the hole starts, in bytes.
+        start: u64,
+        /// Where it ends.
+        end: u64,
+    },
     /// Bytes that will not be delivered.
     Gap(&'a Gap),
     /// The output cannot be written just now. Nothing is lost: reading waits for it.
@@ -104,6 +113,7 @@ impl Event<'_> {
             | Self::Refused { .. }
             | Self::ReadFailed { .. }
             | Self::LongLine { .. }
+            | Self::Hole { .. }
             | Self::Gap(_)
             | Self::OutputWaiting { .. }
             | Self::Stalled { .. } => Level::Warn,
@@ -125,6 +135,9 @@ impl fmt::Display for Event<'_> {
             }
             Self::LongLine { input, offset, limit } => {
                 write!(f, "{}: the line at byte {offset} is longer than {limit} bytes", input.display())
+            }
+            Self::Hole { input, start, end } => {
+                write!(f, "{}: skipped a hole from byte {start} to {end}, left by a truncation", input.display())
             }
             Self::Gap(gap) => gap.fmt(f),
             Self::OutputWaiting { reason } => write!(f, "the output cannot be written: {reason}; waiting"),

@@ -40,6 +40,8 @@ impl fmt::Display for Gap {
 pub enum GapReason {
     /// The file was truncated before they were read.
     Truncated,
+    /// The file was overwritten before they were read.
+    Overwritten,
     /// The file went away before they were read.
     Gone,
     /// They are beyond the limit that was set for a line.
@@ -50,6 +52,7 @@ impl fmt::Display for GapReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Truncated => "the file was truncated before they were read",
+            Self::Overwritten => "the file was overwritten before they were read",
             Self::Gone => "the file went away before they were read",
             Self::LineLimit => "the line is longer than the limit",
         })

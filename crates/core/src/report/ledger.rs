@@ -17,6 +17,8 @@ pub(crate) struct Ledger {
     failed_inputs: Mutex<Vec<(PathBuf, String)>>,
     /// Lines longer than the limit.
     long_lines: AtomicU64,
+    /// Bytes in holes that were skipped.
+    hole_bytes: AtomicU64,
     /// Lines that got a newline added because their input was over.
     unterminated: AtomicU64,
     /// Bytes handed to the writer.
@@ -43,6 +45,7 @@ impl Ledger {
             sources: Mutex::default(),
             failed_inputs: Mutex::default(),
             long_lines: AtomicU64::new(0),
+            hole_bytes: AtomicU64::new(0),
             unterminated: AtomicU64::new(0),
             submitted: AtomicU64::new(0),
             written: AtomicU64::new(0),
@@ -70,6 +73,12 @@ impl Ledger {
             _ if room => gaps.list.push(gap),
             _ => {}
         }
+    }
+
+    /// Counts a hole, of which nothing is missing: its bytes were never written.
+    pub(crate) fn hole(&self, input: &Path, start: u64, end: u64) {
+        self.tell(&Event::Hole { input, start, end });
+        self.hole_bytes.fetch_add(end - start, Ordering::Relaxed);
     }
 
     pub(crate) fn add_source(&self, source: &Arc<Source>) {
@@ -117,6 +126,7 @@ impl Ledger {
             readers_lost: false,
             output_closed: false,
             long_lines: self.long_lines.load(Ordering::Relaxed),
+            hole_bytes: self.hole_bytes.load(Ordering::Relaxed),
             unterminated_lines: self.unterminated.load(Ordering::Relaxed),
             failed_inputs: lock(&self.failed_inputs).clone(),
             inputs,

@@ -30,6 +30,8 @@ pub struct Report {
     pub output_closed: bool,
     /// Lines that were longer than the limit.
     pub long_lines: u64,
+    /// Bytes in holes that were skipped: never written, left by a truncation.
+    pub hole_bytes: u64,
     /// Last lines without a newline that were delivered with one.
     pub unterminated_lines: u64,
     /// Under `once`: named inputs that were missing or unreadable, patterns without a match, and why.

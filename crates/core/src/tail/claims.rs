@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::check::Check;
 use crate::fs::FileId;
 
 /// How many files that were let go are remembered, in case they turn up under another name.
@@ -33,14 +34,21 @@ enum Claim {
     /// Somebody reads it. `wanted`: another name of it is followed too.
     Held { wanted: bool },
     /// Read up to here and let go.
-    Released { offset: u64 },
+    Released { at: Resume },
+}
+
+/// Where a file was left, and what stood there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Resume {
+    pub(super) offset: u64,
+    pub(super) check: Check,
 }
 
 /// What came of asking for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claimed {
     /// It is the caller's, who begins where it was left off, if it was.
-    Taken { resume: Option<u64> },
+    Taken { resume: Option<Resume> },
     /// Somebody else reads it.
     Held,
     /// It is the output.
@@ -58,9 +66,9 @@ impl Claims {
                 *wanted = true;
                 Claimed::Held
             }
-            Some(claim @ &mut Claim::Released { offset }) => {
+            Some(claim @ &mut Claim::Released { at }) => {
                 *claim = Claim::Held { wanted: false };
-                Claimed::Taken { resume: Some(offset) }
+                Claimed::Taken { resume: Some(at) }
             }
             None => {
                 state.files.insert(id, Claim::Held { wanted: false });
@@ -74,10 +82,10 @@ impl Claims {
         matches!(self.lock().files.get(&id), Some(Claim::Held { wanted: true }))
     }
 
-    /// Lets go of a file that was read up to `offset` and still has a name.
-    pub(super) fn release(&self, id: FileId, offset: u64) {
+    /// Lets go of a file that was read up to a place and still has a name.
+    pub(super) fn release(&self, id: FileId, at: Resume) {
         let mut state = self.lock();
-        state.files.insert(id, Claim::Released { offset });
+        state.files.insert(id, Claim::Released { at });
         state.released.push_back(id);
         if state.released.len() > RELEASED_MAX
             && let Some(oldest) = state.released.pop_front()

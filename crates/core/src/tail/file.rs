@@ -3,23 +3,27 @@
 //! The rule that matters: `offset` only ever moves past bytes that are committed to a batch or accounted
 //! for as a gap. A fragment stays in the file until its newline is there.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use memchr::{memchr, memrchr};
 
-use super::claims::Slot;
+use super::check::{Check, Window};
+use super::claims::{Resume, Slot};
 use super::{StartAt, TailContext};
 use crate::batch::{Batch, Source};
-use crate::fs::{FileId, ReadFile};
+use crate::fs::{FileId, ReadFile, Stat};
 use crate::line::Piece;
 use crate::report::{Event, GapReason};
 
 /// A fragment longer than this, in bytes, is not read again to see whether its newline has come: only
 /// what is new is searched.
 const FRAGMENT_REREAD_MAX: u64 = 16 * 1024;
+
+/// A file that changed less than this before it was looked at may change again without showing it.
+const MODIFIED_GRAIN: Duration = Duration::from_millis(50);
 
 /// What one visit came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub(super) enum Visit {
     End,
     /// The batch has no room for the next line.
     Full,
+    /// The file does not hold any more, before the offset, what was read there.
+    Changed,
 }
 
 /// Buffers of a shard, for what cannot be read straight into a batch.
@@ -78,18 +84,42 @@ pub(super) struct Generation {
     file: Option<(Box<dyn ReadFile>, Slot)>,
     /// Everything before is delivered.
     offset: u64,
+    /// What stands before the offset.
+    check: Check,
     /// No newline between `offset` and here.
     searched: u64,
+    /// What stands before `searched`, while that is far from the offset.
+    searched_check: Check,
     /// Length when last seen.
     size: u64,
+    /// Length when the content was last seen to be the same.
+    sure_size: u64,
     /// When the length was last seen to move.
     moved: Instant,
+    /// Last change of the content when last seen; none if it may have changed again without showing it.
+    modified: Option<SystemTime>,
+    /// Whether the content may be another although the length is the same.
+    suspect: bool,
     within: Within,
 }
 
 impl Generation {
-    pub(super) fn new(number: u32, id: FileId, size: u64, offset: u64) -> Self {
-        Self { number, id, file: None, offset, searched: offset, size, moved: Instant::now(), within: Within::Start }
+    pub(super) fn new(number: u32, id: FileId, size: u64) -> Self {
+        Self {
+            number,
+            id,
+            file: None,
+            offset: 0,
+            check: Check::default(),
+            searched: 0,
+            searched_check: Check::default(),
+            size,
+            sure_size: 0,
+            moved: Instant::now(),
+            modified: None,
+            suspect: false,
+            within: Within::Start,
+        }
     }
 
     pub(super) fn offset(&self) -> u64 {
@@ -109,9 +139,27 @@ impl Generation {
         self.file.is_some()
     }
 
-    /// Whether there are bytes that were never looked at.
+    /// Whether there may be bytes that were never looked at.
     pub(super) fn has_news(&self) -> bool {
-        self.size > self.searched
+        self.size > self.searched || self.suspect
+    }
+
+    /// Has the content before the offset checked at the next visit.
+    pub(super) fn suspect(&mut self) {
+        self.suspect = true;
+    }
+
+    /// Where the file is left, for whoever goes on.
+    pub(super) fn place(&self) -> Resume {
+        Resume { offset: self.offset, check: self.check }
+    }
+
+    /// Goes on where somebody left off, if the bytes there are still the same; else at the start.
+    pub(super) fn resume(&mut self, at: Resume) -> io::Result<()> {
+        if at.offset <= self.size && self.read_checked(&mut [], at.offset, at.check)?.is_some() {
+            (self.offset, self.searched, self.check) = (at.offset, at.offset, at.check);
+        }
+        Ok(())
     }
 
     /// Opens the file under `path`; false if that is another one by now.
@@ -136,7 +184,7 @@ impl Generation {
         while end > 0 {
             let bytes = scratch.bytes(usize::try_from(end).unwrap_or(usize::MAX).min(64 * 1024));
             let from = end - bytes.len() as u64;
-            let got = read_at(&**file, bytes, from)?;
+            let got = read_at(&**file, &mut [IoSliceMut::new(bytes)], from)?;
             if let Some(at) = memrchr(b'\n', &bytes[..got]) {
                 end = from + at as u64 + 1;
                 break;
@@ -144,44 +192,52 @@ impl Generation {
             end = from;
         }
         (self.offset, self.searched) = (end, end);
+        let mut window = Window::new(usize::try_from(end).unwrap_or(usize::MAX));
+        let from = end - window.bytes_mut().len() as u64;
+        if read_at(&**file, &mut [IoSliceMut::new(window.bytes_mut())], from)? == window.bytes_mut().len() {
+            self.check = window.check();
+        }
         Ok(())
     }
 
-    /// Asks the open file for its length, and for its number of names.
-    pub(super) fn look(&mut self) -> io::Result<u64> {
-        let Some((file, _)) = &self.file else { return Ok(0) };
+    /// Asks the open file how it is: whether it was cut below what has been read, and how many names it has.
+    pub(super) fn look(&mut self) -> io::Result<(bool, u64)> {
+        let Some((file, _)) = &self.file else { return Ok((false, 0)) };
         let stat = file.stat()?;
-        self.saw(stat.size);
-        Ok(stat.links)
+        Ok((self.saw(&stat), stat.links))
     }
 
-    /// Takes note of the file's length. True if it was cut below what has been read: that part is over.
-    pub(super) fn saw(&mut self, size: u64) -> bool {
-        if size != self.size {
+    /// Takes note of how the file is. True if it was cut below what has been read: that part is over.
+    pub(super) fn saw(&mut self, stat: &Stat) -> bool {
+        if stat.size != self.size {
             self.moved = Instant::now();
         }
-        if size < self.searched {
-            self.searched = self.offset.min(size);
+        if stat.size < self.searched {
+            self.searched = self.offset.min(stat.size);
         }
-        if size < self.offset {
+        if stat.size < self.offset {
             return true;
         }
-        self.size = size;
+        self.suspect |= stat.modified != self.modified && self.offset > 0;
+        let age = stat.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
+        self.modified = stat.modified.filter(|_| age.is_none_or(|age| age >= MODIFIED_GRAIN));
+        self.size = stat.size;
         false
     }
 
     /// Starts again at the file's first byte; what was not read of the old content is a gap.
-    pub(super) fn restart(&mut self, number: u32, size: u64, source: &Source, cx: &TailContext) {
-        self.finish_drop(false, source, cx);
-        cx.ledger.gap(source.path(), self.offset, self.size.max(self.offset), GapReason::Truncated);
-        *self = Self { file: self.file.take(), ..Self::new(number, self.id, size, 0) };
+    pub(super) fn restart(&mut self, number: u32, size: u64, reason: GapReason, source: &Source, cx: &TailContext) {
+        self.abandon(reason, source, cx);
+        *self = Self { file: self.file.take(), ..Self::new(number, self.id, size) };
     }
 
     /// Gives up on what was not read.
-    pub(super) fn abandon(&mut self, source: &Source, cx: &TailContext) {
+    pub(super) fn abandon(&mut self, reason: GapReason, source: &Source, cx: &TailContext) {
         self.finish_drop(false, source, cx);
-        cx.ledger.gap(source.path(), self.offset, self.size.max(self.offset), GapReason::Gone);
-        self.offset = self.size.max(self.offset);
+        // Of content that is gone, only so much was there for certain.
+        let seen = if reason == GapReason::Overwritten { self.sure_size } else { self.size };
+        cx.ledger.gap(source.path(), self.offset, seen.max(self.offset), reason);
+        self.offset = seen.max(self.offset);
     }
 
     /// Reads once, at most `cx.chunk` bytes and not beyond `end`, and commits the whole lines.
@@ -193,14 +249,19 @@ impl Generation {
         scratch: &mut Scratch,
         cx: &TailContext,
     ) -> io::Result<Visit> {
+        self.suspect = false;
         if let Within::Dropped { .. } = self.within {
             return self.drop_rest(source, scratch, cx);
         }
         let mut want = cx.chunk;
-        if self.searched - self.offset > FRAGMENT_REREAD_MAX {
+        if self.searched - self.offset > reread_max(cx) {
             let bytes = scratch.bytes(cx.chunk);
-            let got = self.read_file(bytes, self.searched)?;
+            let Some((got, mut window)) = self.read_checked(bytes, self.searched, self.searched_check)? else {
+                return Ok(Visit::Changed);
+            };
             let newline = memchr(b'\n', &bytes[..got]);
+            window.slide(&bytes[..newline.unwrap_or(got)]);
+            self.searched_check = window.check();
             self.searched += newline.unwrap_or(got) as u64;
             let content = self.searched - self.offset;
             if content > cx.limit.max as u64 {
@@ -213,11 +274,15 @@ impl Generation {
         }
         let bound = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
         batch.set_source(source, self.number);
+        let size = self.size;
         let visit = if source.renderer().is_verbatim() && cx.limit.max >= cx.chunk {
             self.read_verbatim(source, want.min(bound), batch, scratch, cx)
         } else {
             self.read_rendered(source, want.min(bound), batch, scratch, cx)
         }?;
+        if visit != Visit::Changed {
+            self.sure_size = size;
+        }
         Ok(if visit == Visit::More && bound <= want { Visit::End } else { visit })
     }
 
@@ -232,15 +297,22 @@ impl Generation {
     ) -> io::Result<Visit> {
         let room = batch.spare().len();
         let spare = &mut batch.spare()[..want.min(room)];
-        let got = self.read_file(spare, self.offset)?;
+        let Some((got, mut window)) = self.read_checked(spare, self.offset, self.check)? else {
+            return Ok(Visit::Changed);
+        };
         let full = got == spare.len();
-        if let Some(last) = memrchr(b'\n', &spare[..got]) {
+        let last = memrchr(b'\n', &spare[..got]);
+        if self.is_hole(&spare[..got]) && self.skip_hole(source, cx)? {
+            return Ok(Visit::More);
+        }
+        self.set_searched(self.offset + got as u64, &spare[..got], cx);
+        if let Some(last) = last {
+            window.slide(&spare[..=last]);
+            self.check = window.check();
             batch.commit(self.offset, last + 1);
-            self.searched = self.offset + got as u64;
             self.past(last + 1);
             return Ok(if full { Visit::More } else { Visit::End });
         }
-        self.searched = self.searched.max(self.offset + got as u64);
         if self.searched - self.offset > cx.limit.max as u64 {
             return self.cut(source, batch, scratch, cx);
         }
@@ -261,9 +333,18 @@ impl Generation {
         cx: &TailContext,
     ) -> io::Result<Visit> {
         let mut bytes = scratch.take(want);
-        let visit = self.read_file(&mut bytes[..want], self.offset).map(|got| {
-            let visit = self.render(source, &bytes[..got], batch, &mut scratch.line, cx);
-            if visit == Visit::More && got < want { Visit::End } else { visit }
+        let visit = self.read_checked(&mut bytes[..want], self.offset, self.check).and_then(|read| {
+            let Some((got, mut window)) = read else { return Ok(Visit::Changed) };
+            let bytes = &bytes[..got];
+            if self.is_hole(bytes) && self.skip_hole(source, cx)? {
+                return Ok(Visit::More);
+            }
+            let start = self.offset;
+            let visit = self.render(source, bytes, batch, &mut scratch.line, cx);
+            window.slide(&bytes[..(self.offset - start) as usize]);
+            self.check = window.check();
+            self.set_searched(self.searched, bytes, cx);
+            Ok(if visit == Visit::More && got < want { Visit::End } else { visit })
         });
         scratch.give_back(bytes);
         visit
@@ -284,13 +365,15 @@ impl Generation {
             let rest = &bytes[(self.offset - start) as usize..];
             let newline = memchr(b'\n', rest);
             let len = newline.unwrap_or(rest.len());
-            self.searched = self.offset + len as u64;
+            let end = self.offset + len as u64;
+            self.searched = end;
             if len > max {
                 if !self.cut_head(&rest[..max], source, batch, line, cx) {
                     return Visit::Full;
                 }
                 if let Within::Dropped { .. } = self.within {
-                    self.offset = self.searched;
+                    self.offset = end;
+                    self.searched = end;
                     if newline.is_none() {
                         return Visit::More;
                     }
@@ -321,13 +404,17 @@ impl Generation {
     ) -> io::Result<Visit> {
         let mut bytes = scratch.take(cx.limit.max);
         batch.set_source(source, self.number);
-        let visit = self.read_full(&mut bytes[..cx.limit.max], self.offset).map(|got| {
+        let visit = self.read_checked(&mut bytes[..cx.limit.max], self.offset, self.check).map(|read| {
+            let Some((got, mut window)) = read else { return Visit::Changed };
             if got < cx.limit.max {
                 // Truncated meanwhile.
                 return Visit::End;
             }
-            let head = &bytes[..got];
-            if self.cut_head(head, source, batch, &mut scratch.line, cx) { Visit::More } else { Visit::Full }
+            let (head, start) = (&bytes[..got], self.offset);
+            let cut = self.cut_head(head, source, batch, &mut scratch.line, cx);
+            window.slide(&head[..(self.offset - start) as usize]);
+            self.check = window.check();
+            if cut { Visit::More } else { Visit::Full }
         });
         scratch.give_back(bytes);
         visit
@@ -361,16 +448,24 @@ impl Generation {
         if piece != Piece::Nothing {
             self.offset += head.len() as u64;
         }
+        if piece != Piece::Line {
+            // What was searched is read again to be dropped, this time against the check before the offset.
+            self.searched = self.offset;
+        }
         true
     }
 
     /// Searches for the newline that ends a line which is being dropped.
     fn drop_rest(&mut self, source: &Source, scratch: &mut Scratch, cx: &TailContext) -> io::Result<Visit> {
         let bytes = scratch.bytes(cx.chunk);
-        let got = self.read_file(bytes, self.searched)?;
+        let Some((got, mut window)) = self.read_checked(bytes, self.offset, self.check)? else {
+            return Ok(Visit::Changed);
+        };
         let newline = memchr(b'\n', &bytes[..got]);
-        self.searched += newline.unwrap_or(got) as u64;
-        self.offset = self.searched;
+        self.offset += newline.unwrap_or(got) as u64;
+        self.searched = self.offset;
+        window.slide(&bytes[..newline.map_or(got, |at| at + 1)]);
+        self.check = window.check();
         if newline.is_some() {
             self.finish_drop(true, source, cx);
             self.past(1);
@@ -401,7 +496,11 @@ impl Generation {
         }
         batch.set_source(source, self.number);
         let mut bytes = scratch.take(len);
-        let finished = self.read_full(&mut bytes[..len], self.offset).map(|got| {
+        let finished = self.read_checked(&mut bytes[..len], self.offset, self.check).map(|read| {
+            let Some((got, _)) = read else {
+                self.abandon(GapReason::Overwritten, source, cx);
+                return true;
+            };
             scratch.line.clear();
             source.renderer().push(&bytes[..got], &mut scratch.line);
             if got > 0 && !batch.push(self.offset, got as u64, &scratch.line) {
@@ -427,30 +526,63 @@ impl Generation {
         self.within = Within::Start;
     }
 
-    /// One read, which ends early only at the end of the file.
-    fn read_file(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        match &self.file {
-            Some((file, _)) => read_at(&**file, bytes, offset),
-            None => Ok(0),
+    /// Notes that there is no newline up to `searched`, of bytes that were read from the offset on.
+    fn set_searched(&mut self, searched: u64, bytes: &[u8], cx: &TailContext) {
+        self.searched = self.searched.max(searched);
+        if self.searched - self.offset > reread_max(cx) && self.searched == searched {
+            let mut window = Window::new(0);
+            window.slide(bytes);
+            self.searched_check = window.check();
         }
     }
 
-    /// Reads until the buffer is full or the file ends.
-    fn read_full(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut got = 0;
-        while got < bytes.len() {
-            match self.read_file(&mut bytes[got..], offset + got as u64)? {
-                0 => break,
-                more => got += more,
+    /// Whether bytes read at the offset may belong to a hole.
+    fn is_hole(&self, bytes: &[u8]) -> bool {
+        self.within == Within::Start && bytes.first() == Some(&0)
+    }
+
+    /// Moves on to where the file has data, if the offset is in a hole. NUL bytes that were written are data.
+    fn skip_hole(&mut self, source: &Source, cx: &TailContext) -> io::Result<bool> {
+        let Some((file, _)) = &self.file else { return Ok(false) };
+        let mut data = file.next_data(self.offset)?.unwrap_or(self.size).max(self.offset);
+        if data == self.offset {
+            return Ok(false);
+        }
+        // A hole ends with a block of the file system; what is left of it in the first block with data is NUL too.
+        let mut block = [0; 4096];
+        loop {
+            let got = read_at(&**file, &mut [IoSliceMut::new(&mut block)], data)?;
+            let nuls = block[..got].iter().take_while(|&&byte| byte == 0).count();
+            data += nuls as u64;
+            if nuls < got || got == 0 || nuls < block.len() {
+                break;
             }
         }
-        Ok(got)
+        cx.ledger.hole(source.path(), self.offset, data);
+        (self.offset, self.searched, self.check) = (data, data, Check::default());
+        Ok(true)
+    }
+
+    /// Reads at `offset`, in one read with the bytes before it. None: those are not what `check` says.
+    fn read_checked(&self, bytes: &mut [u8], offset: u64, check: Check) -> io::Result<Option<(usize, Window)>> {
+        let mut window = Window::new(check.len());
+        let Some((file, _)) = &self.file else { return Ok(Some((0, window))) };
+        let before = window.bytes_mut();
+        let (from, before_len) = (offset - before.len() as u64, before.len());
+        let got = read_at(&**file, &mut [IoSliceMut::new(before), IoSliceMut::new(bytes)], from)?;
+        Ok((got >= before_len && window.check() == check).then(|| (got - before_len, window)))
     }
 }
 
-fn read_at(file: &dyn ReadFile, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+/// How long a fragment may be to be read again: less than a chunk, or reading it again would not get further.
+fn reread_max(cx: &TailContext) -> u64 {
+    FRAGMENT_REREAD_MAX.min(cx.chunk as u64 - 1)
+}
+
+/// One read, which ends early only at the end of the file.
+fn read_at(file: &dyn ReadFile, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
     loop {
-        match file.read_at(bytes, offset) {
+        match file.read_at(bufs, offset) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             read => return read,
         }

@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::claims::Claimed;
+use super::claims::{Claimed, Resume};
 use super::file::{Generation, Scratch, Visit};
 use super::{StartAt, TailContext};
 use crate::batch::{Batch, Source};
 use crate::fs::{Kind, Stat};
-use crate::report::Event;
+use crate::report::{Event, GapReason};
 
 /// What a merge follows under one path.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Input {
     source: Option<Arc<Source>>,
     /// Whether the user named it; otherwise a pattern matched it.
     named: bool,
-    /// Where to begin in the file that is there at the start.
+    /// Where to begin in a file that the first look finds.
     start: StartAt,
     /// The file under the path now.
     current: Option<Generation>,
@@ -95,9 +95,10 @@ impl Input {
 
     /// Looks what is under the path now, without reading. True if there is something to read.
     pub(super) fn look(&mut self, scratch: &mut Scratch, cx: &TailContext) -> bool {
+        let start = std::mem::take(&mut self.start);
         match cx.fs.stat(&self.path) {
             Ok(stat) => match Trouble::of(stat.kind) {
-                None => self.look_at(stat, scratch, cx),
+                None => self.look_at(stat, start, scratch, cx),
                 Some(trouble) => {
                     self.retire_current(cx);
                     self.trouble(trouble, cx);
@@ -115,10 +116,10 @@ impl Input {
     }
 
     /// There is a regular file under the path.
-    fn look_at(&mut self, stat: Stat, scratch: &mut Scratch, cx: &TailContext) {
+    fn look_at(&mut self, stat: Stat, start: StartAt, scratch: &mut Scratch, cx: &TailContext) {
         if let Some(current) = self.current.as_mut().filter(|current| current.id == stat.id) {
-            if current.saw(stat.size) {
-                self.restart(stat.size, cx);
+            if current.saw(&stat) {
+                self.restart(stat.size, GapReason::Truncated, cx);
             }
             return;
         }
@@ -132,19 +133,21 @@ impl Input {
             return;
         }
         match cx.claims.claim(stat.id) {
-            Claimed::Taken { resume } => self.open(stat, resume, scratch, cx),
+            Claimed::Taken { resume } => self.open(stat, resume, start, scratch, cx),
             Claimed::Held => self.trouble(Trouble::SameFile, cx),
             Claimed::Forbidden => self.trouble(Trouble::Output, cx),
         }
     }
 
     /// Opens a file that is new here, and ours to read.
-    fn open(&mut self, stat: Stat, resume: Option<u64>, scratch: &mut Scratch, cx: &TailContext) {
-        let offset = resume.filter(|&offset| offset <= stat.size).unwrap_or(0);
-        let mut generation = Generation::new(self.next_number, stat.id, stat.size, offset);
+    fn open(&mut self, stat: Stat, resume: Option<Resume>, start: StartAt, scratch: &mut Scratch, cx: &TailContext) {
+        let mut generation = Generation::new(self.next_number, stat.id, stat.size);
+        generation.saw(&stat);
         let opened = generation.open(&self.path, cx).and_then(|same| {
-            if same && resume.is_none() && self.next_number == 0 {
-                generation.skip_to_end(self.start, scratch)?;
+            match resume {
+                _ if !same => {}
+                Some(at) => generation.resume(at)?,
+                None => generation.skip_to_end(start, scratch)?,
             }
             Ok(same)
         });
@@ -170,15 +173,16 @@ impl Input {
             Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
         }
         match resume {
-            Some(offset) => cx.claims.release(stat.id, offset),
+            Some(at) => cx.claims.release(stat.id, at),
             None => cx.claims.forget(stat.id),
         }
     }
 
-    fn restart(&mut self, size: u64, cx: &TailContext) {
+    /// The file under the path has another content now, which is read from its start.
+    fn restart(&mut self, size: u64, reason: GapReason, cx: &TailContext) {
         let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return };
         cx.ledger.tell(&Event::Truncated { input: &self.path });
-        current.restart(self.next_number, size, source, cx);
+        current.restart(self.next_number, size, reason, source, cx);
         self.next_number += 1;
     }
 
@@ -188,17 +192,19 @@ impl Input {
         if current.is_open() {
             self.older.push(current);
         } else if current.offset() == current.size() {
-            cx.claims.release(current.id, current.offset());
+            cx.claims.release(current.id, current.place());
         } else {
-            current.abandon(source, cx);
+            current.abandon(GapReason::Gone, source, cx);
             cx.claims.forget(current.id);
         }
     }
 
     fn look_at_older(&mut self, cx: &TailContext) {
         for at in 0..self.older.len() {
-            if let Err(error) = self.older[at].look() {
-                self.trouble(Trouble::Unreadable(error.kind()), cx);
+            match self.older[at].look() {
+                Ok((false, _)) => {}
+                Ok((true, _)) => self.older[at].suspect(),
+                Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
             }
         }
     }
@@ -243,6 +249,12 @@ impl Input {
             }
             _ => Ok(visit),
         });
+        if let (Ok(Visit::Changed), Some(current)) = (&visit, &mut self.current) {
+            let cut = current.look().is_ok_and(|(cut, _)| cut);
+            let (size, reason) = (current.size(), if cut { GapReason::Truncated } else { GapReason::Overwritten });
+            self.restart(size, reason, cx);
+            return Visit::More;
+        }
         visit.unwrap_or_else(|error| {
             self.trouble(Trouble::Unreadable(error.kind()), cx);
             Visit::End
@@ -266,6 +278,12 @@ impl Input {
                     }
                 }
                 Visit::End => at += 1,
+                Visit::Changed => {
+                    // Whoever follows another name of it reads the new content.
+                    let mut older = self.older.remove(at);
+                    older.abandon(GapReason::Overwritten, source, cx);
+                    cx.claims.forget(older.id);
+                }
                 visit => return Ok(visit),
             }
         }
@@ -283,13 +301,14 @@ impl Input {
         cx: &TailContext,
     ) -> io::Result<bool> {
         let older = &mut self.older[at];
-        let links = older.look()?;
-        if !cx.claims.is_wanted(older.id) && !older.finish(source, batch, scratch, cx)? {
+        let (_, links) = older.look()?;
+        let goes_on = links > 0 && cx.claims.is_wanted(older.id);
+        if !goes_on && !older.finish(source, batch, scratch, cx)? {
             return Ok(false);
         }
         match links {
             0 => cx.claims.forget(older.id),
-            _ => cx.claims.release(older.id, older.offset()),
+            _ => cx.claims.release(older.id, older.place()),
         }
         self.older.remove(at);
         Ok(true)
@@ -364,7 +383,7 @@ impl Input {
         let Some(source) = &self.source else { return };
         for mut generation in self.older.drain(..).chain(self.current.take()) {
             generation.leave(source, cx);
-            cx.claims.release(generation.id, generation.offset());
+            cx.claims.release(generation.id, generation.place());
         }
     }
 }

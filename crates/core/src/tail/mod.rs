@@ -3,6 +3,7 @@
 //! Inputs come from [`discover`], are followed by a [`shard`], and what a shard reads is carried to
 //! whoever wants it by [`reader`], the only part here that is asynchronous.
 
+mod check;
 mod claims;
 mod discover;
 mod explain;

@@ -145,7 +145,7 @@ impl FileShard {
             let Some(input) = &mut self.inputs[at] else { continue };
             match input.visit(batch, &mut self.scratch, &self.cx) {
                 Visit::More if self.finished.is_none() || !input.is_at_end() => self.hot.push_back(at),
-                Visit::More | Visit::End => input.hot = false,
+                Visit::More | Visit::End | Visit::Changed => input.hot = false,
                 Visit::Full => {
                     self.hot.push_front(at);
                     return;

@@ -1,8 +1,9 @@
 //! The output as a file, and how an output is opened.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use memchr::memrchr;
 
@@ -10,6 +11,16 @@ use super::pipe::PipeWriter;
 use super::{PartialWrite, Writer, WriterContext};
 use crate::batch::Batch;
 use crate::fs::{FileId, Fs, Kind, WriteFile};
+
+/// Pauses between tries to lock an output that others append to.
+const LOCK_PAUSES: [Duration; 5] = [Duration::from_millis(20); 5];
+
+/// How the output is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Locked {
+    Alone,
+    Shared,
+}
 
 /// What to open as the output.
 #[derive(Debug)]
@@ -64,28 +75,54 @@ impl FileOutput {
         let file = self.fs.output(path, self.append).map_err(open)?;
         let stat = file.stat().map_err(open)?;
         self.refuse_input(path, stat.id)?;
-        match file.try_lock(self.append) {
-            Ok(true) => {}
-            Ok(false) => {
+        let locked = match self.lock(&*file, &cx).await {
+            Ok(Some(locked)) => locked,
+            Ok(None) => {
                 let reason = "another process is writing to it; stop that one or choose another output";
                 return Err(io::Error::new(
                     io::ErrorKind::ResourceBusy,
                     format!("cannot write to {}: {reason}", path.display()),
                 ));
             }
-            // A file system without locks.
-            Err(error) => log::debug!(target: "tailmerge", "{}: cannot be locked: {error}", path.display()),
-        }
+            Err(error) => {
+                log::debug!(target: "tailmerge", "{}: a file system without locks: {error}", path.display());
+                Locked::Alone
+            }
+        };
         let mut writer = FileWriter { file, id: stat.id, len: (!self.append).then_some(0) };
+        let size = writer.file.stat().map_err(open)?.size;
         if self.append {
-            writer.end_fragment(stat.size).map_err(open)?;
-        } else if stat.size > 0 {
+            if locked == Locked::Alone {
+                writer.end_fragment(size).map_err(open)?;
+                // Refused only where there are no locks.
+                drop(writer.file.try_lock(true));
+            }
+        } else if size > 0 {
             writer.file.truncate(0).map_err(open)?;
             // ext4 writes a file that was truncated to the disk when it is next closed (`auto_da_alloc`), for
             // hundreds of ms a GiB. Closed while it is empty, it is not written later.
             drop(self.fs.output(path, false));
         }
         Ok(OutputWriter::File(writer))
+    }
+
+    /// Locks the output; none if somebody else writes there. Those who append share it, but one who finds nobody
+    /// else begins alone: what is a fragment then will never be a line.
+    async fn lock(&self, file: &dyn WriteFile, cx: &WriterContext) -> io::Result<Option<Locked>> {
+        for pause in LOCK_PAUSES {
+            if file.try_lock(false)? {
+                return Ok(Some(Locked::Alone));
+            }
+            if self.append && file.try_lock(true)? {
+                return Ok(Some(Locked::Shared));
+            }
+            if !self.append {
+                break;
+            }
+            // Another one that appends may be beginning just now.
+            cx.sleep(pause).await;
+        }
+        Ok(None)
     }
 
     fn refuse_input(&self, output: &Path, id: FileId) -> io::Result<()> {
@@ -145,7 +182,7 @@ impl FileWriter {
     fn end_fragment(&mut self, size: u64) -> io::Result<()> {
         let mut last = [b'\n'];
         // A file that may be written but not read is taken at its word.
-        if size > 0 && self.file.read_at(&mut last, size - 1).is_ok() && last != *b"\n" {
+        if size > 0 && self.file.read_at(&mut [IoSliceMut::new(&mut last)], size - 1).is_ok() && last != *b"\n" {
             self.write(b"\n").map_err(|partial| partial.error)?;
         }
         Ok(())

@@ -167,17 +167,23 @@ impl io::Write for LineSender {
         let len = buf.len();
         while let Some(at) = memchr(b'\n', buf) {
             let (line, rest) = buf.split_at(at + 1);
-            if self.fragment.is_empty() {
-                self.send_blocking(line)?;
+            let sent = if self.fragment.is_empty() {
+                self.send_blocking(line)
             } else {
-                self.fragment.extend_from_slice(line);
-                self.send_blocking(&self.fragment)?;
-                self.fragment.clear();
+                let mut whole = std::mem::take(&mut self.fragment);
+                whole.extend_from_slice(line);
+                self.send_blocking(whole)
+            };
+            match sent {
+                Ok(()) => buf = rest,
+                Err(error) if buf.len() == len => return Err(error.into()),
+                // An error says that nothing was taken; the next call tells it.
+                Err(_) => return Ok(len - buf.len()),
             }
-            buf = rest;
         }
         if self.fragment.len() + buf.len() > self.host.line_max {
-            return Err(SendError::TooLong.into());
+            self.fragment.clear();
+            return if buf.len() < len { Ok(len - buf.len()) } else { Err(SendError::TooLong.into()) };
         }
         self.fragment.extend_from_slice(buf);
         Ok(len)

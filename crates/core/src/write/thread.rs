@@ -110,7 +110,8 @@ impl WriterThread {
         let ended = Arc::new(Ended::default());
         let at_end = ended.clone();
         let handle = thread::Builder::new().name(NAME.into()).spawn(move || {
-            let stop = session.queue.stop.clone();
+            let (stop, host) = (session.queue.stop.clone(), session.queue.host.clone());
+            let messages = session.queue.messages.clone();
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let executor = Rc::new(LocalExecutor::new());
                 let context = WriterContext {
@@ -121,8 +122,11 @@ impl WriterThread {
                 };
                 backend.block_on(executor.run(serve(context, session)))
             }));
-            // Readers leave: nobody takes their lines.
+            // Nobody takes lines any more: readers leave, senders hear of it, and so does who waits for a flush.
             stop.advance(Stage::Leaving);
+            host.close();
+            messages.close();
+            while messages.try_recv().is_ok() {}
             at_end.set(outcome.unwrap_or_else(|panic| Err(Cause::WriterPanicked(panic_message(&*panic).to_owned()))));
         })?;
         Ok(Self { handle: Mutex::new(Some(handle)), ended })
