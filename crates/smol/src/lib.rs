@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tailmerge_core::Backend;
@@ -30,7 +30,7 @@ use tailmerge_core::Backend;
 /// # std::fs::create_dir_all(&dir)?;
 /// # std::fs::write(dir.join("a.log"), "one\n")?;
 /// let executor = Arc::new(smol::Executor::new());
-/// let backend = Smol::with_executor(executor.clone());
+/// let backend = Smol::with_executor(&executor);
 /// let builder = Builder::new().path(dir.join("a.log")).output(dir.join("all"));
 /// let report = smol::block_on(executor.run(async {
 ///     let merge = builder.start_on(backend).await?;
@@ -42,8 +42,8 @@ use tailmerge_core::Backend;
 /// ```
 #[derive(Clone, Default)]
 pub struct Smol {
-    /// None: the global one.
-    executor: Option<Arc<smol::Executor<'static>>>,
+    /// None: the global one. Not held on to, since the tasks in it hold this.
+    executor: Option<Weak<smol::Executor<'static>>>,
 }
 
 impl Smol {
@@ -55,10 +55,11 @@ impl Smol {
 
     /// An executor of the host's own, which the host runs.
     ///
-    /// If it is dropped, or not run, nothing is read any more; what was submitted is still written.
+    /// The host keeps it. If it is dropped, or not run, nothing is read any more; what was submitted is still
+    /// written.
     #[must_use]
-    pub fn with_executor(executor: Arc<smol::Executor<'static>>) -> Self {
-        Self { executor: Some(executor) }
+    pub fn with_executor(executor: &Arc<smol::Executor<'static>>) -> Self {
+        Self { executor: Some(Arc::downgrade(executor)) }
     }
 }
 
@@ -69,7 +70,8 @@ impl Backend for Smol {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         match &self.executor {
-            Some(executor) => executor.spawn(task).detach(),
+            // Dropped, it drops what it is given.
+            Some(executor) => drop(executor.upgrade().map(|executor| executor.spawn(task).detach())),
             None => smol::spawn(task).detach(),
         }
     }
