@@ -1,2 +1,250 @@
-//! x
+//! What every tailmerge backend must pass, and the check of a merged output against its inputs.
+//!
+//! A crate with a [`Backend`] of its own has this one among its `dev-dependencies`, and stamps all cases as tests by
+//! one line:
+//!
+//! ```
+//! # #[cfg(feature = "cases")]
+//! # mod tests {
+//! use tailmerge_conformance::Threads;
+//!
+//! tailmerge_conformance::conformance!(threads, Threads::new());
+//! # }
+//! ```
+//!
+//! The tests are those of a module `threads`, sorted by topic: `threads::rotate::a_truncated_file_is_read_from_its_start`.
+//! The cases themselves are described in [`cases`]. They wait for what they expect, for half a minute at most, and
+//! use files in a temporary directory; a few start the test program again, since they count what a process has.
+//!
+//! [`Threads`] is a backend as small as can be, to begin with.
+//!
+//! Without the feature `cases` there is the [`check`] only.
+//!
+//! [`Backend`]: tailmerge_core::Backend
+
+#[cfg(feature = "cases")]
+pub mod cases;
 pub mod check;
+#[cfg(feature = "cases")]
+mod kit;
+#[cfg(feature = "cases")]
+mod threads;
+
+#[cfg(feature = "cases")]
+#[doc(hidden)]
+pub use kit::alone;
+#[cfg(feature = "cases")]
+#[doc(hidden)]
+pub use tailmerge_core::Backend as __Backend;
+#[cfg(feature = "cases")]
+pub use threads::Threads;
+
+/// Makes a module of tests of all [`cases`], for one backend.
+///
+/// The expression gives the backend. It is evaluated anew for each test, in the scope of the call.
+///
+/// # Examples
+///
+/// ```
+/// # use tailmerge_conformance::Threads;
+/// tailmerge_conformance::conformance!(threads, Threads::new());
+/// ```
+#[cfg(feature = "cases")]
+#[macro_export]
+macro_rules! conformance {
+    ($module:ident, $backend:expr $(,)?) => {
+        mod $module {
+            // In a module of its own, where no topic hides what the expression names.
+            mod __given {
+                #[allow(unused_imports, reason = "a backend may be given by its full path")]
+                use super::super::*;
+
+                pub(super) fn backend() -> impl $crate::__Backend {
+                    $backend
+                }
+            }
+
+            $crate::__stamp! { together
+                backend {
+                    block_on_runs_on_this_thread
+                    tasks_run_side_by_side
+                    what_blocks_holds_up_no_task
+                    a_sleep_lasts_long_enough
+                    the_handle_tells_the_backend
+                }
+                follow {
+                    a_file_that_grows_is_followed
+                    a_file_that_grows_is_followed_blocking
+                    a_fragment_is_held_until_its_newline
+                    a_line_written_byte_by_byte_comes_out_whole
+                    a_missing_file_is_waited_for
+                    a_missing_directory_is_waited_for
+                    new_matches_join
+                    what_is_excluded_stays_out
+                    any_name_will_do
+                    what_is_no_file_harms_no_other
+                    five_producers_lose_nothing
+                    two_merges_run_at_once
+                }
+                rotate {
+                    a_renamed_file_is_read_to_its_end_first
+                    late_writes_to_the_renamed_file_come_out
+                    files_that_match_under_their_new_name_are_not_read_twice
+                    the_last_line_of_a_renamed_file_gets_its_newline
+                    the_last_line_of_a_deleted_file_gets_its_newline
+                    a_file_goes_on_under_its_other_name
+                    a_truncated_file_is_read_from_its_start
+                    what_a_truncation_took_is_a_gap
+                    a_file_made_anew_is_read_from_its_start
+                    a_link_that_is_switched_is_followed
+                    what_vanishes_while_the_output_is_behind_is_kept
+                }
+                once {
+                    from_the_end_only_new_lines_come
+                    from_the_end_later_files_come_whole
+                    once_ends_and_ends_the_last_line
+                    once_ends_blocking
+                    once_ends_beside_a_producer_that_does_not
+                    once_tells_what_is_missing
+                    once_stops_a_tailer_without_end
+                }
+                content {
+                    bytes_come_out_as_they_went_in
+                    long_lines_are_split
+                    long_lines_are_truncated
+                    long_lines_are_skipped
+                    no_batch_is_larger_than_memory_allows
+                    lines_are_labelled
+                }
+                identity {
+                    one_file_is_one_input
+                    two_files_alike_are_two_inputs
+                    the_output_is_not_read
+                    a_new_output_is_not_read
+                }
+                output {
+                    the_output_is_begun_anew
+                    appending_keeps_what_is_there
+                    two_may_append
+                    a_second_merge_into_one_output_is_refused
+                    a_locked_output_is_refused
+                    an_input_that_is_the_output_is_refused
+                    an_output_that_cannot_be_is_told
+                    settings_that_cannot_be_are_refused
+                    a_link_as_the_output_is_followed
+                    a_reader_that_goes_away_ends_the_merge
+                    a_fifo_gets_every_line
+                }
+                send {
+                    sent_lines_keep_their_order
+                    many_senders_keep_their_order
+                    a_dropped_sender_ends_its_line
+                    a_line_that_is_too_long_is_refused
+                    sending_waits_for_room
+                    sending_after_the_stop_is_refused
+                    a_sender_that_waits_hears_of_the_end
+                }
+                control {
+                    inputs_come_and_go
+                    patterns_come_and_go
+                    an_input_taken_on_is_read
+                    requests_that_meet_a_stop_are_answered
+                    a_flush_covers_what_was_sent
+                    a_flush_reaches_the_writer
+                    a_flush_that_waits_hears_of_the_end
+                    a_hint_wakes_readers
+                    no_task_outlives_the_merge
+                }
+                stop {
+                    a_stop_reads_what_is_there
+                    a_stop_finds_what_came_just_before
+                    a_stop_finds_what_came_just_before_in_a_slow_directory
+                    a_stop_keeps_its_deadline
+                    a_stop_keeps_its_deadline_blocking
+                    a_stop_without_deadline_waits
+                    to_stop_now_is_to_read_no_more
+                    to_stop_now_is_not_to_wait
+                    stopped_again_it_answers_the_same
+                    a_stop_given_up_goes_on
+                    a_stop_at_any_moment_leaves_whole_lines
+                    a_writer_that_does_not_come_back_is_told
+                }
+                host {
+                    a_task_may_own_the_merge
+                    dropped_on_the_only_thread_it_ends
+                    stopped_on_the_only_thread_it_drains
+                    a_lost_executor_is_reported
+                    no_task_touches_a_file
+                    only_the_writers_thread_blocks_on
+                    a_start_given_up_leaves_nothing_behind
+                    a_pause_of_the_host_does_no_harm
+                }
+                fail {
+                    a_tailer_that_fails_takes_no_other_with_it
+                    an_error_that_stays_poisons_the_merge
+                    a_flush_that_fails_poisons_the_merge
+                    a_writer_that_panics_is_an_error
+                    a_writer_that_cannot_be_made_is_an_error
+                    an_error_that_passes_loses_nothing
+                    a_full_disk_is_waited_for
+                    a_disk_that_stays_full_is_reported
+                }
+                own {
+                    tailer_and_writer_may_be_the_hosts
+                    tailers_are_labelled_and_take_turns
+                    a_writer_alone_will_do
+                    a_tail_alone_is_a_stream_of_lines
+                    a_tail_alone_is_a_stream_of_batches
+                    a_tail_tells_what_fails
+                    a_dropped_tail_ends
+                }
+                stall {
+                    a_slow_poll_is_told
+                    a_slow_write_is_told
+                    a_slow_task_of_the_merge_is_told
+                }
+            }
+            $crate::__stamp! { alone
+                process {
+                    the_writers_thread_ends_with_the_merge
+                    many_files_take_few_threads
+                    a_line_of_20_megabytes_takes_little_memory
+                }
+            }
+        }
+    };
+}
+
+/// Makes tests of the cases that are listed: in this process, or each in one of its own.
+#[cfg(feature = "cases")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __stamp {
+    ($how:ident $($topic:ident { $($case:ident)* })*) => {
+        $(
+            mod $topic {
+                $(
+                    #[test]
+                    fn $case() {
+                        $crate::__run!($how, $topic, $case);
+                    }
+                )*
+            }
+        )*
+    };
+}
+
+/// Runs a case.
+#[cfg(feature = "cases")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __run {
+    (together, $topic:ident, $case:ident) => {
+        $crate::cases::$topic::$case(super::__given::backend())
+    };
+    (alone, $topic:ident, $case:ident) => {
+        $crate::alone(concat!(module_path!(), "::", stringify!($case)), || {
+            $crate::cases::$topic::$case(super::__given::backend())
+        })
+    };
+}

@@ -1,0 +1,19 @@
+//! The cases, by topic. Each is a function of the backend that it is to be tried on, and panics if it fails.
+//!
+//! [`conformance!`](crate::conformance) makes tests of all of them.
+
+pub mod backend;
+pub mod content;
+pub mod control;
+pub mod fail;
+pub mod follow;
+pub mod host;
+pub mod identity;
+pub mod once;
+pub mod output;
+pub mod own;
+pub mod process;
+pub mod rotate;
+pub mod send;
+pub mod stall;
+pub mod stop;

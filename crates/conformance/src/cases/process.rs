@@ -1,0 +1,133 @@
+//! What a merge is to its process: threads and memory. Each of these needs a process of its own.
+
+use std::fs;
+use std::io::Write;
+use std::time::Duration;
+
+use tailmerge_core::{Backend, LongLines};
+
+use crate::check::Check;
+use crate::kit::{Scene, block_on, numbered, start, start_blocking, stop, threads, until};
+
+/// What a merge may have of the threads of the blocking pool, however many files it follows.
+const JOBS_MAX: usize = 4;
+
+/// Bytes of a line that is much longer than what memory may be taken.
+const LINE_BYTES: usize = 20_000_000;
+
+/// What a merge of this line may take, above what the process had before.
+const MEMORY_MAX_KIB: u64 = 14 * 1024;
+
+/// Each merge has one thread of its own, `tailmerge-writer`, which is gone when the merge is stopped or dropped.
+pub fn the_writers_thread_ends_with_the_merge<B: Backend>(backend: B) {
+    if threads("").is_empty() {
+        // The system does not tell.
+        return;
+    }
+    let scene = Scene::new();
+    scene.write("a.log", numbered("line", 0..1000));
+    let builder = || scene.builder().append(true).path(scene.path("a.log"));
+    let ours = || threads("tailmerge-");
+    assert!(ours().is_empty());
+    for stopped in [true, false] {
+        let first = start(builder(), backend.clone());
+        // Of a name the system keeps 15 bytes. An executor may start its own threads from ours, and a new thread has
+        // the name of its parent for a moment.
+        until("the writer has one thread", || ours() == ["tailmerge-write"]);
+        let second = start_blocking(builder(), backend.clone());
+        until("there are two writers", || ours().len() == 2);
+        if stopped {
+            stop(&first);
+        } else {
+            drop(first);
+        }
+        assert_eq!(ours().len(), 1);
+        drop(second);
+        assert!(ours().is_empty());
+    }
+    // One that does not start leaves none.
+    let error = scene.builder().output(scene.path("missing/all")).start_on_blocking(backend.clone());
+    error.expect_err("no directory");
+    until("its thread ends", || ours().is_empty());
+    // Nor does one whose output takes nothing.
+    let fifo = scene.fifo("fifo");
+    let merge = start(scene.builder().path(scene.path("a.log")).output(fifo), backend);
+    block_on("stop", merge.stop(Duration::from_millis(10))).expect("it is no failure");
+    assert!(ours().is_empty());
+}
+
+/// Five hundred files, which grow and come by pattern, take few threads of the blocking pool.
+pub fn many_files_take_few_threads<B: Backend>(backend: B) {
+    const FILES: usize = 500;
+    let scene = Scene::new();
+    let names: Vec<String> = (0..FILES).map(|number| format!("{number}.log")).collect();
+    for name in &names {
+        scene.write(name, format!("{name} 1\n"));
+    }
+    let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
+    let mut most = 0;
+    let mut count = || most = most.max(threads("blocking").len());
+    scene.expect_lines(FILES);
+    count();
+    for round in 2..6 {
+        for (number, name) in names.iter().enumerate() {
+            scene.append(name, format!("{name} {round}\n"));
+            if number % 50 == 0 {
+                count();
+            }
+        }
+        scene.expect_lines(round * FILES);
+        count();
+    }
+    let report = stop(&merge);
+    count();
+    assert_eq!((report.lines, report.inputs.len()), (5 * FILES as u64, FILES));
+    scene.check(&names);
+    assert!(most <= JOBS_MAX, "{most} threads");
+}
+
+/// A line of 20 million bytes is dealt with in bounded memory, and the next line is whole.
+pub fn a_line_of_20_megabytes_takes_little_memory<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let mut file = scene.producer("a.log");
+    let piece: Vec<u8> = (0..LINE_BYTES / 100).map(|at| b'a' + (at % 26) as u8).collect();
+    for _ in 0..100 {
+        file.write_all(&piece).expect("a file of the case");
+    }
+    file.write_all(b"\nnext\n").expect("a file of the case");
+    drop(piece);
+    for policy in [LongLines::Split, LongLines::Truncate, LongLines::Skip] {
+        let before = memory_kib("VmRSS:");
+        let builder = scene.builder().path(scene.path("a.log")).long_lines(policy);
+        let merge = start(builder, backend.clone());
+        // The line that is longest by far was read by then.
+        until("it is read", || last_bytes(&scene, 6) == b"next\n" || last_bytes(&scene, 6) == b"\nnext\n");
+        let report = stop(&merge);
+        assert_eq!(report.long_lines, 1);
+        let taken = memory_kib("VmHWM:").saturating_sub(before);
+        assert!(taken <= MEMORY_MAX_KIB, "{policy:?}: {taken} KiB");
+        let check = Check::new(scene.path("all")).input(scene.path("a.log")).line_limit(1024 * 1024, policy);
+        check.run().unwrap_or_else(|error| panic!("{policy:?}: {error}"));
+    }
+}
+
+/// The end of the output, without reading all of it.
+fn last_bytes(scene: &Scene, len: u64) -> Vec<u8> {
+    use std::io::{Read, Seek, SeekFrom};
+
+    let mut last = Vec::new();
+    let read = fs::File::open(scene.path("all")).and_then(|mut file| {
+        let size = file.metadata()?.len();
+        file.seek(SeekFrom::Start(size.saturating_sub(len)))?;
+        file.read_to_end(&mut last)
+    });
+    // There may be no output yet.
+    read.map_or_else(|_| Vec::new(), |_| last)
+}
+
+/// A line of the process's status in KiB; 0 where the system does not tell.
+fn memory_kib(name: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}

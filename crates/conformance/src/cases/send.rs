@@ -1,0 +1,222 @@
+//! Lines of the host's own.
+
+use std::io::{ErrorKind, Write};
+use std::pin::pin;
+use std::time::Duration;
+
+use tailmerge_core::{Backend, LineSender, SendError};
+
+use crate::kit::{
+    Act, Scene, Sink, assert_same, block_on, numbered, on_thread, poll_once, sorted, start, start_blocking, stop,
+    stop_blocking, text,
+};
+
+/// Lines of one sender keep their order, whichever way they are sent.
+pub fn sent_lines_keep_their_order<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let merge = start(scene.builder(), backend);
+    let mut sender = merge.sender("host");
+    let mut want = String::new();
+    for round in 0..200 {
+        want += &format!(
+            "{round} async\n{round} blocking\n{round} try\n{round} several\n\nat once\n{round} written in pieces\n"
+        );
+        block_on("send", sender.send(format!("{round} async"))).expect("the merge runs");
+        sender.send_blocking(format!("{round} blocking\n")).expect("the merge runs");
+        sender.try_send(format!("{round} try")).expect("there is room");
+        sender.send_blocking(format!("{round} several\n\nat once")).expect("the merge runs");
+        write!(sender, "{round} written").expect("the merge runs");
+        writeln!(sender, " in pieces").expect("the merge runs");
+        sender.flush().expect("the merge runs");
+        scene.assert_output(&want);
+    }
+    let report = stop(&merge);
+    scene.assert_output(&want);
+    assert_eq!((report.lines, report.bytes), (1400, want.len() as u64));
+    assert_eq!(report.inputs[0].bytes, want.len() as u64);
+}
+
+/// Many senders on many threads beside a file: each keeps its order, and what was sent at once stays together.
+pub fn many_senders_keep_their_order<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    scene.write("a.log", numbered("file", 0..1000));
+    // Little room, so that senders have to wait for it.
+    let builder = scene.builder().path(scene.path("a.log")).max_line_bytes(1024).memory(64 * 1024);
+    let merge = start(builder, backend.clone());
+    let pair = |name: &str, number| format!("{name} {number}\n{name} {number} too\n");
+    let names = ["task 1", "task 2", "thread 1", "thread 2"];
+    let (done, all_done) = async_channel::bounded::<()>(1);
+    let threads: Vec<_> = names
+        .into_iter()
+        .map(|name| {
+            let sender = merge.sender(name);
+            let done = done.clone();
+            if name.starts_with("task") {
+                backend.spawn(async move {
+                    for number in 0..1000 {
+                        sender.send(pair(name, number)).await.expect("the merge runs");
+                    }
+                    drop(done);
+                });
+                None
+            } else {
+                Some(on_thread(name, move || {
+                    (0..1000).for_each(|number| sender.send_blocking(pair(name, number)).expect("the merge runs"));
+                }))
+            }
+        })
+        .collect();
+    threads.into_iter().flatten().for_each(|thread| thread.wait());
+    drop(done);
+    // An error says that all tasks are done.
+    block_on("the tasks send", all_done.recv()).expect_err("nothing is sent here");
+    stop(&merge);
+
+    let output = text(&scene.output());
+    let mut file = scene.read("a.log");
+    for name in names {
+        let of_sender: String = output.split_inclusive('\n').filter(|line| line.starts_with(name)).collect();
+        let want: String = (0..1000).map(|number| pair(name, number)).collect();
+        assert_same(name, of_sender.as_bytes(), want.as_bytes());
+        for number in [0, 500, 999] {
+            assert!(output.contains(&pair(name, number)), "what was sent at once stays together");
+        }
+        file.extend_from_slice(want.as_bytes());
+    }
+    assert_eq!(sorted(&file), sorted(output.as_bytes()));
+}
+
+/// As a writer of bytes, a sender keeps a fragment back; dropped, it ends it. Clones have their own.
+pub fn a_dropped_sender_ends_its_line<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let merge = start_blocking(scene.builder(), backend);
+    let mut sender = merge.sender("host");
+    sender.write_all(b"whole\nfrag").expect("the merge runs");
+    let mut clone = sender.clone();
+    clone.write_all(b"another").expect("the merge runs");
+    sender.flush().expect("the merge runs");
+    scene.assert_output("whole\n");
+    sender.write_all(b"ment").expect("the merge runs");
+    drop(sender);
+    scene.expect("whole\nfragment\n");
+    drop(clone);
+    stop_blocking(&merge);
+    scene.assert_output("whole\nfragment\nanother\n");
+}
+
+/// A line over the limit is refused and the next one is not, nor does it get any of the bytes.
+pub fn a_line_that_is_too_long_is_refused<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let merge = start(scene.builder().max_line_bytes(8), backend);
+    let mut sender = merge.sender("host");
+    assert_eq!(block_on("send", sender.send("123456789")), Err(SendError::TooLong));
+    assert_eq!(sender.send_blocking("123456789\n"), Err(SendError::TooLong));
+    assert_eq!(sender.try_send("123456789"), Err(SendError::TooLong));
+    assert_eq!(sender.try_send("12345678\n"), Ok(()));
+    let error = sender.write_all(b"123456789\n").expect_err("too long");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    sender.write_all(b"whole\n").expect("the merge runs");
+    // Too long only together.
+    let piece = sender.write_all(b"1234567");
+    let rest = sender.write_all(b"89\n");
+    assert!(piece.is_err() || rest.is_err(), "too long");
+    sender.write_all(b"next\n").expect("a line that is short enough");
+    drop(sender);
+    stop(&merge);
+    scene.assert_output("12345678\nwhole\nnext\n");
+}
+
+/// While the output is behind, sending waits, or says that there is no room; nothing is lost and nothing doubled.
+pub fn sending_waits_for_room<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let sink = Sink::held();
+    let builder = scene.builder().max_line_bytes(1024).memory(64 * 1024).writer(sink.make());
+    let merge = start(builder, backend);
+    let sender = merge.sender("host");
+    let mut want = fill(&sender, &sink);
+    let long = |name: &str| format!("{name:1000}");
+    let mut task = pin!(sender.send(long("task")));
+    assert!(poll_once(&mut task).is_pending());
+    let thread = {
+        let (sender, line) = (sender.clone(), long("thread"));
+        on_thread("a sender", move || sender.send_blocking(line))
+    };
+    sink.release();
+    block_on("send", task).expect("the merge runs");
+    thread.wait().expect("the merge runs");
+    stop(&merge);
+    let output = sink.bytes();
+    assert_same("what was sent first", &output[..want.len()], want.as_bytes());
+    want += &(long("task") + "\n" + &long("thread") + "\n");
+    assert_same("all that was sent", &sorted(&output), &sorted(want.as_bytes()));
+}
+
+/// Sends lines, of 1000 bytes, until there is no room for another; gives what was sent. The writer holds the first.
+#[track_caller]
+fn fill(sender: &LineSender, sink: &Sink) -> String {
+    sender.send_blocking("first").expect("the merge runs");
+    sink.until_written_to();
+    let mut sent = "first\n".to_owned();
+    loop {
+        let line = format!("{:1000}", sent.len());
+        match sender.try_send(&line) {
+            Ok(()) => sent += &(line + "\n"),
+            Err(error) => {
+                assert_eq!(error, SendError::Full);
+                return sent;
+            }
+        }
+    }
+}
+
+/// Once a stop is asked for, every way of sending says so.
+pub fn sending_after_the_stop_is_refused<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let merge = start(scene.builder(), backend);
+    let mut sender = merge.sender("host");
+    sender.send_blocking("in time").expect("the merge runs");
+    stop(&merge);
+    assert_closed(&mut sender);
+    assert_closed(&mut merge.sender("late"));
+    drop(merge);
+    assert_closed(&mut sender);
+    scene.assert_output("in time\n");
+}
+
+#[track_caller]
+fn assert_closed(sender: &mut LineSender) {
+    assert_eq!(block_on("send", sender.send("late")), Err(SendError::Closed));
+    assert_eq!(sender.send_blocking("late"), Err(SendError::Closed));
+    assert_eq!(sender.try_send("late"), Err(SendError::Closed));
+    assert_eq!(sender.write_all(b"late\n").expect_err("closed").kind(), ErrorKind::BrokenPipe);
+    assert_eq!(sender.flush().expect_err("closed").kind(), ErrorKind::BrokenPipe);
+}
+
+/// Whoever waits for room hears of the end: of a stop, and of an output that fails, of which only it is the writer.
+pub fn a_sender_that_waits_hears_of_the_end<B: Backend>(backend: B) {
+    for fails in [false, true] {
+        let scene = Scene::new();
+        let act = if fails { Act::Fail { after: 0, kind: ErrorKind::PermissionDenied } } else { Act::Hang };
+        let sink = Sink::held().acts([act]);
+        let builder = scene.builder().max_line_bytes(1024).memory(64 * 1024).writer(sink.make());
+        let merge = start(builder, backend.clone());
+        let sender = merge.sender("host");
+        fill(&sender, &sink);
+        let late = "x".repeat(1000);
+        let waits = {
+            let (sender, late) = (sender.clone(), late.clone());
+            on_thread("a sender", move || sender.send_blocking(late))
+        };
+        let mut task = pin!(sender.send(late));
+        assert!(poll_once(&mut task).is_pending());
+        if fails {
+            sink.release();
+        } else {
+            let mut stop = pin!(merge.stop(Duration::from_millis(10)));
+            assert!(poll_once(&mut stop).is_pending());
+            block_on("stop", stop).expect("it ends by its deadline");
+        }
+        assert_eq!(block_on("send", task), Err(SendError::Closed));
+        assert_eq!(waits.wait(), Err(SendError::Closed));
+    }
+}

@@ -1,0 +1,40 @@
+//! Cases that need a process of their own, since they look at the process.
+
+use std::env;
+use std::fs;
+use std::process::Command;
+
+/// Says in the environment which case a process is for.
+const ALONE: &str = "TAILMERGE_CONFORMANCE_ALONE";
+
+/// Runs a case in a process of its own: this test binary again, with this one test.
+///
+/// `test` is the path of the test, beginning with the crate.
+///
+/// # Panics
+///
+/// If the case fails.
+pub fn alone(test: &str, case: impl FnOnce()) {
+    let name = test.split_once("::").map_or(test, |(_crate, name)| name);
+    if env::var_os(ALONE).is_some_and(|alone| alone == name) {
+        return case();
+    }
+    let program = env::current_exe().expect("a process has a program");
+    let args = ["--exact", name, "--nocapture", "--include-ignored", "--test-threads=1"];
+    let output = Command::new(program).args(args).env(ALONE, name).output().expect("the tests can be started again");
+    let told = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    // The name must be right, too.
+    let passed = output.status.success() && told.contains("1 passed");
+    assert!(passed, "{name} alone: {}\n{told}\n{complained}", output.status);
+}
+
+/// The threads of this process whose name begins with `prefix`; none where the system does not tell.
+///
+/// Of a name the system keeps 15 bytes.
+pub(crate) fn threads(prefix: &str) -> Vec<String> {
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };
+    // A thread may end meanwhile.
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.map(|name| name.trim_end().to_owned()).filter(|name| name.starts_with(prefix)).collect()
+}

@@ -1,0 +1,174 @@
+//! The machine's file system, watched, and made to misbehave where a case wants it to.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tailmerge_core::{Fs, Kind, OsFs, ReadFile, Stat, WriteFile};
+
+/// What is asked of the file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    /// Before a path is looked at.
+    Stat,
+    /// Before a file is opened for reading.
+    Open,
+    /// Before an open file is read or looked at.
+    Read,
+    /// After a directory was listed.
+    Listed,
+    /// Before the output is opened.
+    Output,
+    /// Before the output is written.
+    Write,
+}
+
+type Hook = dyn Fn(Op, &Path) + Send + Sync;
+
+/// The file system of a case. A clone is the same one.
+#[derive(Clone)]
+pub(crate) struct TestFs(Arc<Shared>);
+
+struct Shared {
+    hook: Box<Hook>,
+    /// How often each path was looked at.
+    looks: Mutex<HashMap<PathBuf, u64>>,
+    disk: Mutex<Disk>,
+}
+
+/// What is left of the output's disk.
+struct Disk {
+    /// It is full when the output is so long, in bytes.
+    room: u64,
+    /// It has been full. From then on it takes nothing, even where a part of a line was cut off again: so a case
+    /// can look at the file in peace.
+    full: bool,
+}
+
+impl TestFs {
+    pub(crate) fn new() -> Self {
+        Self::with_hook(|_, _| {})
+    }
+
+    /// Calls `hook` on the thread that asks, which waits for it.
+    pub(crate) fn with_hook(hook: impl Fn(Op, &Path) + Send + Sync + 'static) -> Self {
+        let disk = Mutex::new(Disk { room: u64::MAX, full: false });
+        Self(Arc::new(Shared { hook: Box::new(hook), looks: Mutex::default(), disk }))
+    }
+
+    /// How often the path was looked at.
+    pub(crate) fn looks(&self, path: &Path) -> u64 {
+        self.0.looks.lock().unwrap_or_else(PoisonError::into_inner).get(path).copied().unwrap_or(0)
+    }
+
+    /// From `len` bytes on the disk of the output is full, and stays so.
+    pub(crate) fn fill_disk_at(&self, len: u64) {
+        self.disk().room = len;
+    }
+
+    /// There is room again.
+    pub(crate) fn free_disk(&self) {
+        *self.disk() = Disk { room: u64::MAX, full: false };
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file<F>(&self, path: &Path, inner: F) -> TestFile<F> {
+        TestFile { fs: self.clone(), path: path.to_owned(), inner }
+    }
+
+    fn hook(&self, op: Op, path: &Path) {
+        (self.0.hook)(op, path);
+    }
+}
+
+impl Fs for TestFs {
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        self.hook(Op::Stat, path);
+        *self.0.looks.lock().unwrap_or_else(PoisonError::into_inner).entry(path.to_owned()).or_default() += 1;
+        OsFs.stat(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        self.hook(Op::Open, path);
+        Ok(Box::new(self.file(path, OsFs.open(path)?)))
+    }
+
+    fn list(&self, dir: &Path, entry: &mut dyn FnMut(&OsStr, Kind)) -> io::Result<()> {
+        OsFs.list(dir, entry)?;
+        self.hook(Op::Listed, dir);
+        Ok(())
+    }
+
+    fn output(&self, path: &Path, append: bool) -> io::Result<Box<dyn WriteFile>> {
+        self.hook(Op::Output, path);
+        Ok(Box::new(self.file(path, OsFs.output(path, append)?)))
+    }
+}
+
+impl fmt::Debug for TestFs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TestFs")
+    }
+}
+
+#[derive(Debug)]
+struct TestFile<F> {
+    fs: TestFs,
+    path: PathBuf,
+    inner: F,
+}
+
+impl ReadFile for TestFile<Box<dyn ReadFile>> {
+    fn stat(&self) -> io::Result<Stat> {
+        self.fs.hook(Op::Read, &self.path);
+        self.inner.stat()
+    }
+
+    fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        self.fs.hook(Op::Read, &self.path);
+        self.inner.read_at(bufs, offset)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        self.fs.hook(Op::Read, &self.path);
+        self.inner.next_data(offset)
+    }
+}
+
+impl ReadFile for TestFile<Box<dyn WriteFile>> {
+    fn stat(&self) -> io::Result<Stat> {
+        self.inner.stat()
+    }
+
+    fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        self.inner.read_at(bufs, offset)
+    }
+}
+
+impl WriteFile for TestFile<Box<dyn WriteFile>> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.fs.hook(Op::Write, &self.path);
+        let mut disk = self.fs.disk();
+        let room = disk.room.saturating_sub(self.inner.stat()?.size);
+        let len = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        if disk.full || len == 0 {
+            disk.full = true;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.inner.write(&bytes[..len])
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.inner.truncate(len)
+    }
+
+    fn try_lock(&self, shared: bool) -> io::Result<bool> {
+        self.inner.try_lock(shared)
+    }
+}

@@ -1,0 +1,28 @@
+//! What the cases are made with: files and producers, waiting with a deadline, and stand-ins that can be made to
+//! misbehave.
+//!
+//! The rule: a case waits for what it expects, never for time to pass. That nothing comes is shown by what happens
+//! after it would have come: see [`Scene::looked`].
+
+mod alone;
+mod backend;
+mod bytes;
+mod events;
+mod fs;
+mod merge;
+mod scene;
+mod sink;
+mod tailer;
+mod wait;
+
+pub use alone::alone;
+pub(crate) use alone::threads;
+pub(crate) use backend::{Host, Inline, OneThread, as_task, is_polling};
+pub(crate) use bytes::{assert_same, lines, numbered, sorted, text};
+pub(crate) use events::Events;
+pub(crate) use fs::{Op, TestFs};
+pub(crate) use merge::{failed, start, start_blocking, stop, stop_blocking};
+pub(crate) use scene::Scene;
+pub(crate) use sink::{Act, Sink, SinkWriter};
+pub(crate) use tailer::{Feed, Step};
+pub(crate) use wait::{DEADLINE, block_on, on_thread, poll_once, until};

@@ -1,0 +1,190 @@
+//! The files of a case, in a directory that is gone with it, and the settings under which it is quick.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use tailmerge_core::{Builder, Merge};
+use tempfile::TempDir;
+
+use super::wait::LOOK_EVERY;
+use super::{DEADLINE, Events, TestFs, assert_same, block_on, lines, until};
+use crate::check::Check;
+
+/// How often a merge looks at its files.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// What happened to a file is seen by this many looks at it: one may be under way, one sees it and has it read,
+/// and the next comes only after that.
+const LOOKS: u64 = 3;
+
+/// A case's files, and what its merge tells. The output is the file `all`.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    dir: TempDir,
+    pub(crate) fs: TestFs,
+    pub(crate) events: Events,
+}
+
+impl Scene {
+    pub(crate) fn new() -> Self {
+        Self::on(TestFs::new())
+    }
+
+    /// On a file system that misbehaves.
+    pub(crate) fn on(fs: TestFs) -> Self {
+        let dir = TempDir::with_prefix("tailmerge-").expect("a directory for the case");
+        Self { dir, fs, events: Events::default() }
+    }
+
+    /// A merge of nothing yet into `all`.
+    pub(crate) fn builder(&self) -> Builder {
+        Builder::new()
+            .poll_interval(POLL_INTERVAL)
+            .observer(self.events.clone())
+            .fs(Arc::new(self.fs.clone()))
+            .output(self.path("all"))
+    }
+
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A pattern for files of the case.
+    pub(crate) fn pattern(&self, pattern: &str) -> PathBuf {
+        self.path(pattern)
+    }
+
+    /// Writes a file anew, and the directories that lead there.
+    #[track_caller]
+    pub(crate) fn write(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a file is in a directory")).expect("a directory of the case");
+        fs::write(path, content).expect("a file of the case");
+    }
+
+    /// Appends by one call of the system.
+    #[track_caller]
+    pub(crate) fn append(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+        self.producer(name).write_all(content.as_ref()).expect("a file of the case");
+    }
+
+    /// A file open for appending, whatever becomes of its name.
+    #[track_caller]
+    pub(crate) fn producer(&self, name: impl AsRef<Path>) -> File {
+        File::options().append(true).create(true).open(self.path(name)).expect("a file of the case")
+    }
+
+    #[track_caller]
+    pub(crate) fn truncate(&self, name: impl AsRef<Path>) {
+        self.producer(name).set_len(0).expect("a file of the case");
+    }
+
+    #[track_caller]
+    pub(crate) fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) {
+        fs::rename(self.path(from), self.path(to)).expect("a file of the case");
+    }
+
+    #[track_caller]
+    pub(crate) fn remove(&self, name: impl AsRef<Path>) {
+        fs::remove_file(self.path(name)).expect("a file of the case");
+    }
+
+    #[track_caller]
+    pub(crate) fn make_dir(&self, name: impl AsRef<Path>) {
+        fs::create_dir_all(self.path(name)).expect("a directory of the case");
+    }
+
+    /// Makes `link` a symbolic link to `name`, in place of what there was.
+    #[track_caller]
+    pub(crate) fn symlink(&self, name: impl AsRef<Path>, link: impl AsRef<Path>) {
+        let new = self.path("new link");
+        symlink(self.path(name), &new).expect("a link of the case");
+        fs::rename(new, self.path(link)).expect("a link of the case");
+    }
+
+    #[track_caller]
+    pub(crate) fn hard_link(&self, name: impl AsRef<Path>, link: impl AsRef<Path>) {
+        fs::hard_link(self.path(name), self.path(link)).expect("a link of the case");
+    }
+
+    #[track_caller]
+    pub(crate) fn fifo(&self, name: impl AsRef<Path>) -> PathBuf {
+        let path = self.path(name);
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO of the case");
+        path
+    }
+
+    /// What a file holds now; nothing if there is none.
+    pub(crate) fn read(&self, name: impl AsRef<Path>) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap_or_default()
+    }
+
+    /// What is in the output now.
+    pub(crate) fn output(&self) -> Vec<u8> {
+        self.read("all")
+    }
+
+    /// Fails unless this is the output now.
+    #[track_caller]
+    pub(crate) fn assert_output(&self, want: impl AsRef<[u8]>) {
+        assert_same("the output", &self.output(), want.as_ref());
+    }
+
+    /// Waits until this is the output.
+    #[track_caller]
+    pub(crate) fn expect(&self, want: impl AsRef<[u8]>) {
+        self.expect_in("all", want);
+    }
+
+    /// Waits until this is what a file holds, and fails at once where it can never be.
+    #[track_caller]
+    pub(crate) fn expect_in(&self, name: &str, want: impl AsRef<[u8]>) {
+        let want = want.as_ref();
+        let mut seen = Vec::new();
+        let start = Instant::now();
+        while start.elapsed() < DEADLINE {
+            seen = self.read(name);
+            if seen == want || !want.starts_with(&seen) {
+                break;
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        assert_same(name, &seen, want);
+    }
+
+    /// Waits until the output has so many lines.
+    #[track_caller]
+    pub(crate) fn expect_lines(&self, count: usize) {
+        until(&format!("the output has {count} lines"), || lines(&self.output()).len() >= count);
+    }
+
+    /// Waits until the merge has looked at a file, and has had what was new in it read, since the call.
+    ///
+    /// That nothing of it comes out is shown by this and a look at the output.
+    #[track_caller]
+    pub(crate) fn looked(&self, merge: &Merge, name: impl AsRef<Path>) {
+        let path = self.path(name);
+        let looks = self.fs.looks(&path);
+        until(&format!("{} is looked at", path.display()), || {
+            merge.wake();
+            self.fs.looks(&path) >= looks + LOOKS
+        });
+        block_on("flush", merge.flush()).expect("the merge runs");
+    }
+
+    /// Checks the output against the inputs.
+    #[track_caller]
+    pub(crate) fn check<N: AsRef<OsStr>>(&self, names: impl IntoIterator<Item = N>) {
+        let inputs = names.into_iter().map(|name| self.path(Path::new(name.as_ref())));
+        if let Err(error) = Check::new(self.path("all")).inputs(inputs).run() {
+            panic!("{error}");
+        }
+    }
+}
