@@ -12,8 +12,8 @@ use crate::quantity;
 use crate::status::Failure;
 
 const AFTER_HELP: &str = "\
-An INPUT is a path, or a pattern in quotes: * ? [..] {a,b} **. Files that match later join in.
-After '--' everything is an INPUT.
+An INPUT is a path, or a pattern in quotes: * ? [..] {a,b} **; '-' is standard input. Files that match
+later join in. After '--' everything is an INPUT.
 
 Exit status: 0 all was delivered up to the stop; 1 a failure, told on standard error;
 2 wrong usage; 3 finished, but parts of the inputs could not be delivered (gaps).
@@ -52,6 +52,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
 
+    /// Set files aside that have not changed for longer; one that changes later gives its new lines only
+    #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
+    pub(crate) ignore_older: Option<Duration>,
+
     /// How often to look for new lines
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = quantity::interval)]
     pub(crate) poll_interval: Duration,
@@ -59,6 +63,10 @@ pub(crate) struct Args {
     /// How long a rotated or deleted file must have been quiet before it is let go
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = quantity::duration)]
     pub(crate) rotated_grace: Duration,
+
+    /// How long to keep a deleted file that cannot be read to its end because the output is behind
+    #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
+    pub(crate) deleted_max_age: Option<Duration>,
 
     /// Longest line that is passed on whole
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = quantity::size)]
@@ -185,8 +193,8 @@ impl Args {
     /// What is wrong with arguments that are right one by one.
     fn contradiction(&self) -> Option<String> {
         let is = |name: &OsStr, value: &str| name == value;
-        let message = if self.inputs.iter().any(|input| is(input, "-")) {
-            "standard input as an input ('-') is not supported yet: give a file (one that is called '-' is './-')"
+        let message = if self.verify && self.inputs.iter().any(|input| is(input, "-")) {
+            "--verify reads its inputs again, which standard input ('-') cannot be: give files"
         } else if self.inputs.iter().any(|input| is(input, "")) {
             "an INPUT is empty: give a path or a pattern"
         } else if self.report.as_ref().is_some_and(|path| is(path.as_os_str(), "-")) {

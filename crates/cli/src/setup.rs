@@ -20,7 +20,17 @@ pub(crate) fn builder(args: &Args, voice: &Voice) -> Builder {
         .append(args.append)
         .observer(move |event: &Event<'_>| voice.event(event));
     for input in &args.inputs {
-        builder = builder.input(input);
+        builder = if input == "-" { builder.stdin() } else { builder.input(input) };
+    }
+    if args.inputs.iter().all(|input| input == "-") {
+        // Nothing can come after its end.
+        builder = builder.once(true);
+    }
+    if let Some(age) = args.ignore_older {
+        builder = builder.ignore_older(age);
+    }
+    if let Some(age) = args.deleted_max_age {
+        builder = builder.deleted_max_age(age);
     }
     for glob in &args.exclude {
         builder = builder.exclude(glob);

@@ -46,8 +46,7 @@ pub use threads::Threads;
 /// # Examples
 ///
 /// ```
-/// # use tailmerge_conformance::Threads;
-/// tailmerge_conformance::conformance!(threads, Threads::new());
+/// tailmerge_conformance::conformance!(threads, tailmerge_conformance::Threads::new());
 /// ```
 #[cfg(feature = "cases")]
 #[macro_export]
@@ -94,6 +93,7 @@ macro_rules! conformance {
                     the_last_line_of_a_deleted_file_gets_its_newline
                     a_file_goes_on_under_its_other_name
                     a_truncated_file_is_read_from_its_start
+                    a_file_written_over_is_read_from_its_start
                     what_a_truncation_took_is_a_gap
                     a_file_made_anew_is_read_from_its_start
                     a_link_that_is_switched_is_followed
@@ -121,6 +121,7 @@ macro_rules! conformance {
                     two_files_alike_are_two_inputs
                     the_output_is_not_read
                     a_new_output_is_not_read
+                    what_the_host_writes_is_not_read
                 }
                 output {
                     the_output_is_begun_anew
@@ -178,6 +179,7 @@ macro_rules! conformance {
                     only_the_writers_thread_blocks_on
                     a_start_given_up_leaves_nothing_behind
                     a_pause_of_the_host_does_no_harm
+                    what_is_idle_costs_little
                 }
                 fail {
                     a_tailer_that_fails_takes_no_other_with_it
@@ -196,6 +198,8 @@ macro_rules! conformance {
                     a_tail_alone_is_a_stream_of_lines
                     a_tail_alone_is_a_stream_of_batches
                     a_tail_tells_what_fails
+                    a_stopped_tail_drains
+                    a_tail_tells_that_its_executor_is_lost
                     a_dropped_tail_ends
                 }
                 stall {

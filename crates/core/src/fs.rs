@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, IoSliceMut, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirEntryExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -62,6 +62,17 @@ pub struct Stat {
     pub modified: Option<SystemTime>,
 }
 
+/// An entry of a directory, as far as the directory itself knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Its name.
+    pub name: &'a OsStr,
+    /// What it is; of a symbolic link, that it is one.
+    pub kind: Kind,
+    /// Its inode number.
+    pub ino: u64,
+}
+
 /// A file system.
 ///
 /// [`OsFs`] is the machine's own.
@@ -80,12 +91,12 @@ pub trait Fs: Debug + Send + Sync + 'static {
     /// As the system reports them.
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>>;
 
-    /// Tells each name in a directory, `.` and `..` left out, and its kind as far as the directory knows.
+    /// Tells each entry of a directory, `.` and `..` left out.
     ///
     /// # Errors
     ///
-    /// As the system reports them. The names told before the error stand.
-    fn list(&self, dir: &Path, entry: &mut dyn FnMut(&OsStr, Kind)) -> io::Result<()>;
+    /// As the system reports them. The entries told before the error stand.
+    fn list(&self, dir: &Path, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()>;
 
     /// Opens the output, creates it if need be, and changes nothing in it.
     ///
@@ -164,10 +175,11 @@ impl Fs for OsFs {
         Ok(Box::new(file))
     }
 
-    fn list(&self, dir: &Path, entry: &mut dyn FnMut(&OsStr, Kind)) -> io::Result<()> {
+    fn list(&self, dir: &Path, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
         for item in fs::read_dir(dir)? {
             let item = item?;
-            entry(&item.file_name(), item.file_type().map_or(Kind::Unknown, kind));
+            let kind = item.file_type().map_or(Kind::Unknown, kind);
+            tell(Entry { name: &item.file_name(), kind, ino: item.ino() });
         }
         Ok(())
     }

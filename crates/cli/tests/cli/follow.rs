@@ -201,3 +201,52 @@ fn what_was_cut_off_before_it_was_read_is_a_gap() {
     let gap = &report["gaps"][0];
     assert_eq!((&gap["input"], &gap["start"], &gap["end"]), (&"a.log".into(), &8.into(), &13.into()));
 }
+
+#[test]
+fn a_file_that_has_not_changed_for_long_gives_its_new_lines_only() {
+    let dir = Dir::new();
+    dir.write("old.log", "old\nhalf");
+    dir.write("new.log", "new\n");
+    let aged = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::options().append(true).open(dir.path("old.log")).unwrap().set_modified(aged).unwrap();
+    let running = dir.tailmerge(["-v", "--ignore-older", "10m", "-o", "all", "*.log"]).start();
+    running.until_said("old.log: not changed for long");
+    wait_until("the young file", || dir.text("all") == "new\n");
+    dir.append("old.log", " and half\nmore\n");
+    wait_until("what is new in the old file", || dir.text("all") == "new\nhalf and half\nmore\n");
+    running.stop().expect(0);
+}
+
+#[test]
+fn more_files_than_may_be_open_lose_nothing() {
+    let dir = Dir::new();
+    let name = |file: usize| format!("logs/{file}.log");
+    for file in 0..300 {
+        dir.write(name(file), format!("{file} first\n"));
+    }
+    let mut tool = dir.tailmerge(["-v", "-o", "all", "logs/*.log", "--rotated-grace", "100ms"]);
+    let program = tool.command().get_program().to_owned();
+    let args: Vec<_> = tool.command().get_args().map(ToOwned::to_owned).collect();
+    let tool = crate::tool::Tool::new(std::path::Path::new("sh"), &dir.path(""))
+        .args(["-c", "ulimit -n 48; exec \"$@\"", "sh"])
+        .args([program])
+        .args(args);
+    let running = tool.start();
+    let lines = |dir: &Dir| dir.text("all").lines().count();
+    wait_until("the first lines", || lines(&dir) == 300);
+    for file in 0..300 {
+        if file % 3 == 0 {
+            // Late lines in the old file, then a new one of that name.
+            std::fs::rename(dir.path(name(file)), dir.path(format!("logs/{file}.old"))).unwrap();
+            dir.append(format!("logs/{file}.old"), format!("{file} late\n"));
+        }
+        dir.append(name(file), format!("{file} second\n"));
+    }
+    wait_until("the second lines", || lines(&dir) == 700);
+    running.stop().expect(0).says_not("Too many open files");
+    let text = dir.text("all");
+    let mut seen: Vec<_> = text.lines().collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 700, "a line twice");
+}

@@ -7,6 +7,7 @@ mod names;
 mod once;
 mod output;
 mod stop;
+mod stream;
 mod tool;
 mod usage;
 mod verify;

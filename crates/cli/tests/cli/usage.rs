@@ -47,8 +47,8 @@ fn what_does_not_go_together_is_refused() {
 
 #[test]
 fn names_that_cannot_be_meant_are_refused() {
-    refused(&["-"], "standard input as an input ('-') is not supported yet: give a file");
-    refused(&["--", "-"], "standard input as an input ('-') is not supported yet: give a file");
+    refused(&["--verify", "-o", "x", "-"], "--verify reads its inputs again");
+    refused(&["--ignore-older", "3", "a.log"], "--ignore-older");
     refused(&[""], "an INPUT is empty");
     refused(&["-o", "", "a.log"], "a value is required for '--output");
     refused(&["--report", "-", "a.log"], "--report needs the path of a file");
@@ -102,6 +102,8 @@ fn help_and_version_go_to_standard_output() {
         "--once",
         "--from",
         "--exclude",
+        "--ignore-older",
+        "--deleted-max-age",
         "--poll-interval",
         "--rotated-grace",
         "--max-line-bytes",

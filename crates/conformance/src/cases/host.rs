@@ -12,8 +12,8 @@ use futures_lite::StreamExt;
 use tailmerge_core::{Backend, WriterContext};
 
 use crate::kit::{
-    DEADLINE, Host, OneThread, Op, Scene, Sink, SinkWriter, TestFs, as_task, assert_same, block_on, is_polling, lines,
-    numbered, poll_once, sorted, start, stop, until,
+    DEADLINE, Feed, Host, OneThread, Op, Scene, Sink, SinkWriter, TestFs, as_task, assert_same, block_on, is_polling,
+    lines, numbered, poll_once, sorted, start, stop, until,
 };
 
 /// Longer than any case takes.
@@ -200,4 +200,31 @@ pub fn a_pause_of_the_host_does_no_harm<B: Backend>(backend: B) {
     let report = block_on("the host's one thread", host.run(merge.stop(DEADLINE))).expect("the merge ends well");
     assert!(report.drained, "{report:?}");
     scene.assert_output(&want);
+}
+
+/// A merge, or a tail alone, that has nothing to do gives the blocking pool a few jobs an interval and no more.
+pub fn what_is_idle_costs_little<B: Backend>(backend: B) {
+    const INTERVAL: Duration = Duration::from_millis(20);
+    const INTERVALS: u32 = 10;
+    const JOBS_AN_INTERVAL: usize = 4;
+
+    let scene = Scene::new();
+    scene.write("a.log", "1\n");
+    let host = Host::new(backend);
+    let builder =
+        || scene.builder().poll_interval(INTERVAL).input(scene.pattern("*.log")).tailer("feed", Feed::new([]));
+    let merge = start(builder(), host.clone());
+    scene.expect("1\n");
+    let count = |what: &str| {
+        let (start, before) = (Instant::now(), host.jobs());
+        until(what, || start.elapsed() >= INTERVAL * INTERVALS);
+        let intervals = (start.elapsed().as_millis() / INTERVAL.as_millis()) as usize + 1;
+        let jobs = host.jobs() - before;
+        assert!(jobs <= intervals * JOBS_AN_INTERVAL, "{what}: {jobs} jobs in {intervals} intervals");
+    };
+    count("an idle merge");
+    stop(&merge);
+    let mut lines = block_on("tail", builder().into_tail().lines_on(host.clone())).expect("the tail starts");
+    block_on("a line", lines.next()).expect("the tail goes on").expect("a line");
+    count("an idle tail");
 }

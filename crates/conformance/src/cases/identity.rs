@@ -71,3 +71,20 @@ pub fn a_new_output_is_not_read<B: Backend>(backend: B) {
     stop_blocking(&merge);
     scene.assert_output("1\n");
 }
+
+/// Nor is a file that the host says it writes itself, under whatever name it is found.
+pub fn what_the_host_writes_is_not_read<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    scene.write("a.log", "1\n");
+    scene.write("own.log", "own\n");
+    scene.symlink("own.log", "soft.log");
+    let builder = scene.builder().input(scene.pattern("*.log")).never(scene.path("own.log"));
+    let merge = start(builder, backend);
+    scene.expect("1\n");
+    scene.append("own.log", "own\n");
+    for name in ["own.log", "soft.log"] {
+        scene.looked(&merge, name);
+    }
+    stop(&merge);
+    scene.assert_output("1\n");
+}

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_lite::{Stream, StreamExt};
 use tailmerge_core::{Backend, Batch, Builder, PartialWrite, Prefix, StartAt, Writer, WriterContext, tail};
@@ -10,6 +11,9 @@ use crate::kit::{
     Feed, Host, Scene, Sink, Step, assert_same, block_on, numbered, sorted, start, start_blocking, stop, stop_blocking,
     text, until,
 };
+
+/// Longer than any case takes: nothing is looked at because it is time to.
+const NEVER: Duration = Duration::from_secs(3600);
 
 /// A tailer and a writer of the host's own, which sees of each byte where it came from.
 pub fn tailer_and_writer_may_be_the_hosts<B: Backend>(backend: B) {
@@ -85,7 +89,7 @@ pub fn a_writer_alone_will_do<B: Backend>(backend: B) {
     let builder = Builder::new().writer(move |cx: WriterContext| async move {
         // It may use the executor of its thread, which is there for it alone, while it is made.
         let (done, ready) = async_channel::bounded(1);
-        let sleep = cx.sleep(std::time::Duration::from_millis(1));
+        let sleep = cx.sleep(Duration::from_millis(1));
         cx.spawn(async move {
             sleep.await;
             done.send(()).await.expect("the writer waits");
@@ -157,6 +161,44 @@ pub fn a_tail_tells_what_fails<B: Backend>(backend: B) {
     let error = next().expect("an error").expect_err("it panicked");
     assert!(error.is_panic() && error.to_string().contains("the case wants it so"), "{error}");
     assert!(next().is_none());
+}
+
+/// A stream that is stopped gives what is there, then ends.
+pub fn a_stopped_tail_drains<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    scene.write("a.log", "0\n");
+    let tail = || scene.builder().poll_interval(NEVER).input(scene.pattern("*.log")).into_tail();
+    let mut lines = block_on("tail", tail().lines_on(backend.clone())).expect("the tail starts");
+    let mut batches = block_on("tail", tail().batches_on(backend)).expect("the tail starts");
+    block_on("a line", lines.next()).expect("the tail goes on").expect("a line");
+    block_on("a batch", batches.next()).expect("the tail goes on").expect("a batch");
+    scene.append("a.log", "1\n");
+    scene.write("b.log", "2\n");
+    lines.stop();
+    batches.stop();
+    let mut all = Vec::new();
+    while let Some(line) = block_on("a line", lines.next()) {
+        all.extend_from_slice(&line.expect("a line").bytes);
+    }
+    all.sort_unstable();
+    assert_eq!(text(&all), "12");
+    let mut all = Vec::new();
+    while let Some(batch) = block_on("a batch", batches.next()) {
+        all.extend_from_slice(batch.expect("a batch").bytes());
+    }
+    assert_same("the batches", &sorted(&all), b"1\n2\n");
+}
+
+/// A stream whose executor is lost ends in an error: it is not the end of the input.
+pub fn a_tail_tells_that_its_executor_is_lost<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    scene.write("a.log", "1\n");
+    let host = Host::new(backend);
+    let mut lines = block_on("tail", tail(scene.path("a.log")).lines_on(host.clone())).expect("the tail starts");
+    block_on("a line", lines.next()).expect("the tail goes on").expect("a line");
+    host.lose_executor();
+    block_on("an end", lines.next()).expect("it is not the end").expect_err("the executor is lost");
+    assert!(block_on("the end", lines.next()).is_none());
 }
 
 /// A stream that is dropped, be it while it is behind, ends its readers.

@@ -180,6 +180,21 @@ pub fn a_truncated_file_is_read_from_its_start<B: Backend>(backend: B) {
     assert_eq!(gaps, [(4, 8)]);
 }
 
+/// So it is where nobody saw that it had been short: it holds as many bytes again, or more, but others.
+pub fn a_file_written_over_is_read_from_its_start<B: Backend>(backend: B) {
+    let (brake, fs) = Brake::on("a.log");
+    let scene = Scene::on(fs);
+    scene.write("a.log", "1\n2\n");
+    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    scene.expect("1\n2\n");
+    brake.unseen(|| scene.write("a.log", "3\n4\n"));
+    scene.expect("1\n2\n3\n4\n");
+    brake.unseen(|| scene.write("a.log", "5\n6\n7\n8\n"));
+    scene.expect("1\n2\n3\n4\n5\n6\n7\n8\n");
+    let report = stop(&merge);
+    assert!(report.gaps.is_empty(), "{report:?}");
+}
+
 /// What had not been read before a truncation is a gap, to the byte.
 pub fn what_a_truncation_took_is_a_gap<B: Backend>(backend: B) {
     let scene = Scene::new();

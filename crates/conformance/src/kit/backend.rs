@@ -24,6 +24,8 @@ pub(crate) struct Host<B> {
 struct Shared {
     /// Tasks that have not ended.
     tasks: AtomicUsize,
+    /// Jobs that were given to the blocking pool.
+    jobs: AtomicUsize,
     /// Closed once the executor is lost.
     lost: (Sender<()>, Receiver<()>),
     /// The threads where `block_on` was called.
@@ -37,13 +39,18 @@ thread_local! {
 
 impl<B: Backend> Host<B> {
     pub(crate) fn new(inner: B) -> Self {
-        let (tasks, blocked) = (AtomicUsize::new(0), Mutex::default());
-        Self { inner, shared: Arc::new(Shared { tasks, lost: async_channel::bounded(1), blocked }) }
+        let (tasks, jobs, blocked) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::default());
+        Self { inner, shared: Arc::new(Shared { tasks, jobs, lost: async_channel::bounded(1), blocked }) }
     }
 
     /// How many tasks there are.
     pub(crate) fn tasks(&self) -> usize {
         self.shared.tasks.load(Ordering::SeqCst)
+    }
+
+    /// How many jobs there were for the blocking pool.
+    pub(crate) fn jobs(&self) -> usize {
+        self.shared.jobs.load(Ordering::SeqCst)
     }
 
     /// Drops all tasks, as an executor does that is dropped.
@@ -98,6 +105,7 @@ impl<B: Backend> Backend for Host<B> {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send + 'static {
+        self.shared.jobs.fetch_add(1, Ordering::SeqCst);
         self.inner.unblock(job)
     }
 
@@ -186,6 +194,7 @@ impl<B: Backend> Backend for Inline<B> {
         self.0.spawn(task);
     }
 
+    #[expect(clippy::manual_async_fn, reason = "an async fn would borrow the backend")]
     fn unblock<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,

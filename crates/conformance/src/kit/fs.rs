@@ -1,13 +1,12 @@
 //! The machine's file system, watched, and made to misbehave where a case wants it to.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tailmerge_core::{Fs, Kind, OsFs, ReadFile, Stat, WriteFile};
+use tailmerge_core::{Entry, Fs, OsFs, ReadFile, Stat, WriteFile};
 
 /// What is asked of the file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +98,7 @@ impl Fs for TestFs {
         Ok(Box::new(self.file(path, OsFs.open(path)?)))
     }
 
-    fn list(&self, dir: &Path, entry: &mut dyn FnMut(&OsStr, Kind)) -> io::Result<()> {
+    fn list(&self, dir: &Path, entry: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
         OsFs.list(dir, entry)?;
         self.hook(Op::Listed, dir);
         Ok(())

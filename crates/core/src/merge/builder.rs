@@ -13,11 +13,13 @@ use super::readers::Inputs;
 use super::{Merge, StartError};
 use crate::backend::Backend;
 use crate::batch::Source;
-use crate::fs::{FileId, Fs, OsFs};
+use crate::fs::{FileId, Fs, Kind, OsFs};
 use crate::line::{Format, LineFormat, LineLimit, LongLines, Prefix};
 use crate::report::{Event, Ledger, Observer};
 use crate::stall::STALL_LIMIT;
-use crate::tail::{Claims, Excludes, Explained, Spec, StartAt, Tail, TailContext, Tailer, Verdict, explain};
+use crate::tail::{
+    Claims, Excludes, Explained, PipeTailer, Spec, StartAt, Tail, TailContext, Tailer, Verdict, explain,
+};
 use crate::write::{FileOutput, Serve, Writer, WriterContext, serve};
 
 /// Bytes read at a time; a batch takes up to twice as many.
@@ -52,6 +54,7 @@ const OPEN_FILES_MAX: u64 = 4096;
 #[must_use = "a builder does nothing until it is started"]
 pub struct Builder {
     inputs: Vec<Wanted>,
+    stdin: bool,
     excludes: Vec<String>,
     never: Vec<PathBuf>,
     tailers: Vec<(OsString, Box<dyn Tailer>)>,
@@ -59,6 +62,8 @@ pub struct Builder {
     once: bool,
     poll_interval: Duration,
     rotated_grace: Duration,
+    ignore_older: Option<Duration>,
+    deleted_max_age: Option<Duration>,
     limit: LineLimit,
     format: LineFormat,
     memory: Option<usize>,
@@ -86,6 +91,7 @@ impl Builder {
     pub fn new() -> Self {
         Self {
             inputs: Vec::new(),
+            stdin: false,
             excludes: Vec::new(),
             never: Vec::new(),
             tailers: Vec::new(),
@@ -93,6 +99,8 @@ impl Builder {
             once: false,
             poll_interval: Duration::from_millis(100),
             rotated_grace: Duration::from_secs(5),
+            ignore_older: None,
+            deleted_max_age: None,
             limit: LineLimit { max: LINE_MAX, policy: LongLines::Split },
             format: LineFormat::default(),
             memory: None,
@@ -124,6 +132,13 @@ impl Builder {
     /// For files found by a pattern only; a path that is named is not left out.
     pub fn exclude(mut self, glob: impl Into<String>) -> Self {
         self.excludes.push(glob.into());
+        self
+    }
+
+    /// Adds standard input, until its end. It cannot be read again: after a crash, what was read of it and not
+    /// written is gone.
+    pub fn stdin(mut self) -> Self {
+        self.stdin = true;
         self
     }
 
@@ -164,6 +179,20 @@ impl Builder {
     /// How long a file that lost its name must have been quiet to be let go. Default: 5 s.
     pub fn rotated_grace(mut self, grace: Duration) -> Self {
         self.rotated_grace = grace;
+        self
+    }
+
+    /// Sets files aside that have not changed for longer than this when they are found. One that changes later
+    /// gives its new lines only. Default: none are.
+    pub fn ignore_older(mut self, age: Duration) -> Self {
+        self.ignore_older = Some(age);
+        self
+    }
+
+    /// How long a deleted file is kept open that cannot be read to its end, because the output is behind. What
+    /// is left of it then is a gap. Default: without limit.
+    pub fn deleted_max_age(mut self, age: Duration) -> Self {
+        self.deleted_max_age = Some(age);
         self
     }
 
@@ -302,7 +331,12 @@ impl Builder {
         if let Output::File(path) = &self.output {
             forbidden.extend(self.fs.stat(path).map(|stat| stat.id));
         }
-        Ok(explain(&*self.fs, &self.specs()?, &Excludes::new(self.excludes.clone())?, self.start, &forbidden))
+        let mut explained =
+            explain(&*self.fs, &self.specs()?, &Excludes::new(self.excludes.clone())?, self.start, &forbidden);
+        if self.stdin {
+            explained.push(Explained { path: "-".into(), verdict: Verdict::Stream });
+        }
+        Ok(explained)
     }
 
     /// The files that would be followed now, each once, in the order of the inputs.
@@ -349,9 +383,12 @@ impl Builder {
                 line.saturating_mul(BATCHES_MIN),
             )));
         }
-        let specs = self.specs()?;
-        let named = specs.iter().filter_map(Spec::path).map(Path::to_owned).collect();
-        let claims = Claims::default();
+        let (specs, fifos): (Vec<_>, Vec<_>) = self.specs()?.into_iter().partition(|spec| {
+            let kind = spec.path().and_then(|path| self.fs.stat(path).ok()).map(|stat| stat.kind);
+            kind != Some(Kind::Fifo)
+        });
+        let named = specs.iter().chain(&fifos).filter_map(Spec::path).map(Path::to_owned).collect();
+        let claims = Claims::new(open_files());
         self.never_ids().into_iter().for_each(|id| claims.forbid(id));
         let ledger = Ledger::new(self.observer);
         let tail = TailContext {
@@ -363,14 +400,29 @@ impl Builder {
             once: self.once,
             grace: self.rotated_grace,
             chunk,
-            open_files: open_files(),
+            ignore_older: self.ignore_older,
+            deleted_max_age: self.deleted_max_age,
         };
-        let tailers = self.tailers.into_iter().map(|(name, tailer)| {
-            let name: Arc<Path> = Path::new(&name).into();
-            let source = Source::new(name.clone(), self.format.labelled(&name));
+        let add = |name: &Path| {
+            let source = Source::new(name.into(), self.format.labelled(name));
             ledger.add_source(&source);
-            (source, tailer)
-        });
+            source
+        };
+        let mut tailers: Vec<(Arc<Source>, Box<dyn Tailer>)> = Vec::new();
+        for (name, tailer) in self.tailers {
+            tailers.push((add(Path::new(&name)), tailer));
+        }
+        for fifo in fifos.iter().filter_map(Spec::path) {
+            let source = add(fifo);
+            let pipe = PipeTailer::fifo(fifo, source.clone(), self.limit, ledger.clone(), self.once);
+            tailers.push((source, Box::new(pipe)));
+        }
+        if self.stdin {
+            let source = add(Path::new("-"));
+            let pipe = PipeTailer::stdin(source.clone(), self.limit, ledger.clone());
+            let pipe = pipe.map_err(|error| StartError::setting(format!("standard input cannot be read: {error}")))?;
+            tailers.push((source, Box::new(pipe)));
+        }
         let (fs, append) = (self.fs, self.append);
         let file = move |path| FileOutput { fs, path, append, inputs: named };
         let serve = match self.output {
@@ -388,7 +440,7 @@ impl Builder {
             specs,
             excludes: Excludes::new(self.excludes)?,
             start: self.start,
-            tailers: tailers.collect(),
+            tailers,
             tail,
             poll_interval: self.poll_interval,
             stall_limit: self.stall_limit,

@@ -33,6 +33,16 @@ pub enum Event<'a> {
         /// The name that adds nothing.
         input: &'a Path,
     },
+    /// A file has not changed for long; only what it gets from now on is read.
+    SetAside {
+        /// The input.
+        input: &'a Path,
+    },
+    /// There are too many open files; fewer are kept open from now on.
+    TooManyOpen {
+        /// Files kept open at most.
+        kept: usize,
+    },
     /// There is another file under the input's name now; the old one is read to its end.
     Rotated {
         /// The input.
@@ -107,13 +117,14 @@ impl Event<'_> {
     pub fn level(&self) -> Level {
         match self {
             Self::Joined { .. } | Self::Rotated { .. } | Self::SameFile { .. } | Self::OutputClosed => Level::Info,
-            Self::Missing { .. } | Self::OutputResumed => Level::Info,
+            Self::Missing { .. } | Self::SetAside { .. } | Self::OutputResumed => Level::Info,
             Self::Failed { .. } => Level::Error,
             Self::Truncated { .. }
             | Self::Refused { .. }
             | Self::ReadFailed { .. }
             | Self::LongLine { .. }
             | Self::Hole { .. }
+            | Self::TooManyOpen { .. }
             | Self::Gap(_)
             | Self::OutputWaiting { .. }
             | Self::Stalled { .. } => Level::Warn,
@@ -127,6 +138,10 @@ impl fmt::Display for Event<'_> {
             Self::Joined { input, offset } => write!(f, "{}: followed from byte {offset}", input.display()),
             Self::Missing { input } => write!(f, "{}: not there, waiting for it", input.display()),
             Self::SameFile { input } => write!(f, "{}: another name of a file that is followed", input.display()),
+            Self::SetAside { input } => {
+                write!(f, "{}: not changed for long, set aside until it grows", input.display())
+            }
+            Self::TooManyOpen { kept } => write!(f, "too many open files: at most {kept} are kept open from now on"),
             Self::Rotated { input } => write!(f, "{}: rotated, the old file is read to its end", input.display()),
             Self::Truncated { input } => write!(f, "{}: truncated, read from its start", input.display()),
             Self::Refused { input, reason } => write!(f, "{}: {reason}", input.display()),

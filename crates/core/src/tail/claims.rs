@@ -3,11 +3,12 @@
 //! Shared by the shards; the lock is held for a look-up only, and only on threads that may block.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::check::Check;
 use crate::fs::FileId;
+use crate::report::{Event, Ledger};
 
 /// How many files that were let go are remembered, in case they turn up under another name.
 const RELEASED_MAX: usize = 16 * 1024;
@@ -18,6 +19,10 @@ pub(crate) struct Claims {
     state: Mutex<State>,
     /// Files open now.
     open: Arc<AtomicUsize>,
+    /// Most files to be open.
+    open_max: AtomicUsize,
+    /// Whether it was told that there are too many.
+    told: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +61,11 @@ pub(super) enum Claimed {
 }
 
 impl Claims {
+    /// No file is taken yet; at most so many are to be open at a time.
+    pub(crate) fn new(open_max: usize) -> Self {
+        Self { open_max: AtomicUsize::new(open_max), ..Self::default() }
+    }
+
     pub(super) fn claim(&self, id: FileId) -> Claimed {
         let mut state = self.lock();
         if state.forbidden.contains(&id) {
@@ -105,9 +115,18 @@ impl Claims {
         self.lock().forbidden.insert(id);
     }
 
-    /// Files open now.
-    pub(super) fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+    /// Whether as many files are open as may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.open.load(Ordering::Relaxed) >= self.open_max.load(Ordering::Relaxed)
+    }
+
+    /// The system says that there are too many open files: keeps fewer than now.
+    pub(super) fn open_fewer(&self, ledger: &Ledger) {
+        let kept = (self.open.load(Ordering::Relaxed) * 3 / 4).max(1);
+        self.open_max.fetch_min(kept, Ordering::Relaxed);
+        if !self.told.swap(true, Ordering::Relaxed) {
+            ledger.tell(&Event::TooManyOpen { kept });
+        }
     }
 
     /// Counts a file as open for as long as the slot lives.

@@ -17,7 +17,7 @@ use futures_lite::future::or;
 use super::pattern::{Pattern, State, is_pattern};
 use super::{Command, Excludes, PatternError, StartAt, TailContext, TailError};
 use crate::backend::Backend;
-use crate::fs::{Fs, Kind};
+use crate::fs::{Entry, Fs, Kind};
 use crate::report::Event;
 use crate::stop::{Stage, Stop};
 
@@ -304,7 +304,7 @@ impl<'a> Scan<'a> {
         let age = modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
         let (mut files, mut dirs) = (HashMap::new(), Vec::new());
         let (mut old_files, old_dirs) = old.map_or_else(Default::default, |dir| (dir.files, dir.dirs));
-        let result = self.fs.list(here(path), &mut |name, kind| {
+        let result = self.fs.list(here(path), &mut |Entry { name, kind, .. }| {
             let mut next = self.pattern.next(state, name, kind == Kind::Link);
             let mut kind = kind;
             if self.pattern.goes_on(next) && matches!(kind, Kind::Link | Kind::Unknown) {

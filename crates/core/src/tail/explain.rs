@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::discover::{Spec, find, here};
 use super::input::Trouble;
 use super::{Excludes, StartAt};
-use crate::fs::{FileId, Fs, Kind};
+use crate::fs::{Entry, FileId, Fs, Kind};
 
 /// What would become of one path.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub enum Verdict {
         /// Which file it is.
         id: FileId,
     },
+    /// It would be read as a stream: standard input, or a FIFO.
+    Stream,
     /// It would be waited for.
     Missing,
     /// It would not be followed.
@@ -50,6 +52,7 @@ impl fmt::Display for Explained {
             Verdict::Follow { offset, size, id } => {
                 write!(f, "followed from byte {offset} of {size}, by polling (device {}, inode {})", id.dev, id.ino)
             }
+            Verdict::Stream => f.write_str("read as a stream, by polling"),
             Verdict::Missing => f.write_str("not there, waited for"),
             Verdict::Not { reason } => write!(f, "not followed: {reason}"),
         }
@@ -73,7 +76,7 @@ pub(crate) fn explain(
     for spec in specs {
         let pattern = match spec {
             Spec::Path(path) => {
-                add(path, judge(fs, path, start, forbidden, &mut seen));
+                add(path, judge_named(fs, path, start, forbidden, &mut seen));
                 continue;
             }
             Spec::Pattern(pattern) => pattern,
@@ -95,7 +98,7 @@ pub(crate) fn explain(
             }
             let mut misses = Vec::new();
             // A directory that was listed a moment ago; should it be gone, there is nothing to add.
-            drop(fs.list(here(&dir), &mut |name, kind| {
+            drop(fs.list(here(&dir), &mut |Entry { name, kind, .. }| {
                 let path: Arc<Path> = dir.join(name).into();
                 if kind == Kind::File && misses.len() < NEAR_MISSES && found.binary_search(&path).is_err() {
                     misses.push(path);
@@ -108,6 +111,20 @@ pub(crate) fn explain(
         }
     }
     explained
+}
+
+/// A path that the user named may be a FIFO.
+fn judge_named(
+    fs: &dyn Fs,
+    path: &Path,
+    start: StartAt,
+    forbidden: &[FileId],
+    seen: &mut HashMap<FileId, PathBuf>,
+) -> Verdict {
+    match fs.stat(path) {
+        Ok(stat) if stat.kind == Kind::Fifo && !forbidden.contains(&stat.id) => Verdict::Stream,
+        _ => judge(fs, path, start, forbidden, seen),
+    }
 }
 
 fn judge(

@@ -4,15 +4,15 @@
 //! for as a gap. A fragment stays in the file until its newline is there.
 
 use std::io::{self, IoSliceMut};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use memchr::{memchr, memrchr};
 
+use super::TailContext;
 use super::check::{Check, Window};
 use super::claims::{Resume, Slot};
-use super::{StartAt, TailContext};
 use crate::batch::{Batch, Source};
 use crate::fs::{FileId, ReadFile, Stat};
 use crate::line::Piece;
@@ -100,6 +100,10 @@ pub(super) struct Generation {
     modified: Option<SystemTime>,
     /// Whether the content may be another although the length is the same.
     suspect: bool,
+    /// When it was seen that it has lost its name.
+    retired: Option<Instant>,
+    /// Another name that it was found under then, by which it can be opened again.
+    found: Option<Box<Path>>,
     within: Within,
 }
 
@@ -118,6 +122,8 @@ impl Generation {
             moved: Instant::now(),
             modified: None,
             suspect: false,
+            retired: None,
+            found: None,
             within: Within::Start,
         }
     }
@@ -142,6 +148,30 @@ impl Generation {
     /// Whether there may be bytes that were never looked at.
     pub(super) fn has_news(&self) -> bool {
         self.size > self.searched || self.suspect
+    }
+
+    /// Notes that the file has lost its name, and which other one it was found under, if it was searched for.
+    pub(super) fn retire(&mut self, found: Option<PathBuf>) {
+        self.retired.get_or_insert_with(Instant::now);
+        self.found = found.map(PathBuf::into_boxed_path);
+    }
+
+    /// Opens a file that lost its name by the one that it was found under.
+    pub(super) fn open_found(&mut self, cx: &TailContext) -> io::Result<bool> {
+        match self.found.clone() {
+            Some(path) => self.open(&path, cx),
+            None => Ok(false),
+        }
+    }
+
+    /// Closes the file if it can be opened again. True if it was open.
+    pub(super) fn close_found(&mut self) -> bool {
+        self.found.is_some() && self.file.take().is_some()
+    }
+
+    /// Whether a file that lost its name is kept for longer than the user wants.
+    pub(super) fn has_expired(&self, cx: &TailContext) -> bool {
+        self.retired.zip(cx.deleted_max_age).is_some_and(|(retired, max)| retired.elapsed() > max)
     }
 
     /// Has the content before the offset checked at the next visit.
@@ -177,10 +207,9 @@ impl Generation {
         self.file = None;
     }
 
-    /// Moves to the end, or to the start of the last line if that has no newline yet.
-    pub(super) fn skip_to_end(&mut self, start: StartAt, scratch: &mut Scratch) -> io::Result<()> {
-        let Some((file, _)) = self.file.as_ref().filter(|_| start == StartAt::End) else { return Ok(()) };
-        let mut end = self.size;
+    /// Moves to an offset, or to the start of the line that it stands in.
+    pub(super) fn skip_to(&mut self, mut end: u64, scratch: &mut Scratch) -> io::Result<()> {
+        let Some((file, _)) = &self.file else { return Ok(()) };
         while end > 0 {
             let bytes = scratch.bytes(usize::try_from(end).unwrap_or(usize::MAX).min(64 * 1024));
             let from = end - bytes.len() as u64;
@@ -200,10 +229,16 @@ impl Generation {
         Ok(())
     }
 
-    /// Asks the open file how it is: whether it was cut below what has been read, and how many names it has.
-    pub(super) fn look(&mut self) -> io::Result<(bool, u64)> {
-        let Some((file, _)) = &self.file else { return Ok((false, 0)) };
-        let stat = file.stat()?;
+    /// Asks how the file is: whether it was cut below what has been read, and how many names it has.
+    pub(super) fn look(&mut self, cx: &TailContext) -> io::Result<(bool, u64)> {
+        let stat = match (&self.file, &self.found) {
+            (Some((file, _)), _) => file.stat()?,
+            (None, Some(path)) => cx.fs.stat(path).and_then(|stat| match stat.id == self.id {
+                true => Ok(stat),
+                false => Err(io::ErrorKind::NotFound.into()),
+            })?,
+            (None, None) => return Err(io::ErrorKind::NotFound.into()),
+        };
         Ok((self.saw(&stat), stat.links))
     }
 

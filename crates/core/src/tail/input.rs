@@ -3,15 +3,18 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustix::io::Errno;
+
 use super::claims::{Claimed, Resume};
+use super::discover::here;
 use super::file::{Generation, Scratch, Visit};
 use super::{StartAt, TailContext};
 use crate::batch::{Batch, Source};
-use crate::fs::{Kind, Stat};
+use crate::fs::{FileId, Kind, Stat};
 use crate::report::{Event, GapReason};
 
 /// What a merge follows under one path.
@@ -33,6 +36,8 @@ pub(super) struct Input {
     pub(super) hot: bool,
     /// No pattern finds it any more.
     pub(super) gone: bool,
+    /// The file as it was when it was set aside as too old.
+    aside: Option<Box<Stat>>,
     /// The last trouble that was told, so that each is told once.
     trouble: Option<Trouble>,
     /// Once no input joins any more: how far the current file is to be read.
@@ -46,6 +51,7 @@ pub(super) enum Trouble {
     NotAFile(Kind),
     Output,
     SameFile,
+    Old,
     Unreadable(io::ErrorKind),
 }
 
@@ -61,10 +67,13 @@ impl fmt::Display for Trouble {
         match self {
             Self::Missing => f.write_str("no such file"),
             Self::NotAFile(Kind::Dir) => f.write_str("a directory, not a file; give a pattern, such as DIR/*.log"),
-            Self::NotAFile(Kind::Fifo) => f.write_str("a named pipe; only regular files are followed"),
+            Self::NotAFile(Kind::Fifo) => {
+                f.write_str("a named pipe; it is read only when it is named as an input and there at the start")
+            }
             Self::NotAFile(Kind::Socket) => f.write_str("a socket; only regular files are followed"),
             Self::NotAFile(_) => f.write_str("a device; only regular files are followed"),
             Self::Output => f.write_str("written by this program itself, not an input"),
+            Self::Old => f.write_str("not changed for long, set aside until it grows"),
             Self::SameFile => f.write_str("another name of a file that is followed"),
             Self::Unreadable(kind) => write!(f, "cannot be opened: {kind}"),
         }
@@ -83,6 +92,7 @@ impl Input {
             next_number: 0,
             hot: false,
             gone: false,
+            aside: None,
             trouble: None,
             until: None,
         }
@@ -123,6 +133,9 @@ impl Input {
             }
             return;
         }
+        if self.is_set_aside(&stat, cx) {
+            return self.trouble(Trouble::Old, cx);
+        }
         if self.current.is_some() {
             cx.ledger.tell(&Event::Rotated { input: &self.path });
             self.retire_current(cx);
@@ -139,6 +152,23 @@ impl Input {
         }
     }
 
+    /// Whether a file that is new here has not changed for so long that it waits until it does.
+    fn is_set_aside(&mut self, stat: &Stat, cx: &TailContext) -> bool {
+        if self.current.is_some() || !self.older.is_empty() {
+            return false;
+        }
+        let same = |old: &Stat| (old.id, old.size, old.modified) == (stat.id, stat.size, stat.modified);
+        if let Some(old) = &self.aside {
+            return same(old);
+        }
+        let age = stat.modified.and_then(|modified| modified.elapsed().ok());
+        let old = self.next_number == 0 && age.zip(cx.ignore_older).is_some_and(|(age, older)| age > older);
+        if old {
+            self.aside = Some(Box::new(*stat));
+        }
+        old
+    }
+
     /// Opens a file that is new here, and ours to read.
     fn open(&mut self, stat: Stat, resume: Option<Resume>, start: StartAt, scratch: &mut Scratch, cx: &TailContext) {
         let mut generation = Generation::new(self.next_number, stat.id, stat.size);
@@ -147,7 +177,11 @@ impl Input {
             match resume {
                 _ if !same => {}
                 Some(at) => generation.resume(at)?,
-                None => generation.skip_to_end(start, scratch)?,
+                None => match self.aside.take() {
+                    Some(old) if old.id == stat.id && old.size <= stat.size => generation.skip_to(old.size, scratch)?,
+                    _ if start == StartAt::End => generation.skip_to(stat.size, scratch)?,
+                    _ => {}
+                },
             }
             Ok(same)
         });
@@ -158,11 +192,13 @@ impl Input {
                     cx.ledger.add_source(&source);
                     source
                 });
-                source.written.offset.store(generation.offset(), Ordering::Relaxed);
+                if self.next_number == 0 {
+                    source.written.offset.store(generation.offset(), Ordering::Relaxed);
+                }
                 cx.ledger.tell(&Event::Joined { input: source.path(), offset: generation.offset() });
                 self.next_number += 1;
                 self.trouble = None;
-                if cx.claims.open() > cx.open_files {
+                if cx.claims.is_full() {
                     generation.close();
                 }
                 self.current = Some(generation);
@@ -170,6 +206,7 @@ impl Input {
             }
             // Another file by now: the next look finds it.
             Ok(false) => {}
+            Err(error) if is_too_many(&error) => cx.claims.open_fewer(&cx.ledger),
             Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
         }
         match resume {
@@ -189,7 +226,9 @@ impl Input {
     /// The current file is not under the path any more: it is read to its end and then let go.
     fn retire_current(&mut self, cx: &TailContext) {
         let (Some(mut current), Some(source)) = (self.current.take(), &self.source) else { return };
-        if current.is_open() {
+        let found = if current.is_open() { None } else { find(&self.path, current.id, cx) };
+        if current.is_open() || found.is_some() {
+            current.retire(found);
             self.older.push(current);
         } else if current.offset() == current.size() {
             cx.claims.release(current.id, current.place());
@@ -200,11 +239,38 @@ impl Input {
     }
 
     fn look_at_older(&mut self, cx: &TailContext) {
-        for at in 0..self.older.len() {
-            match self.older[at].look() {
-                Ok((false, _)) => {}
-                Ok((true, _)) => self.older[at].suspect(),
-                Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
+        let Some(source) = self.source.clone() else { return };
+        let mut at = 0;
+        while at < self.older.len() {
+            let older = &mut self.older[at];
+            let gone = match older.look(cx) {
+                Ok((_, 0)) if older.has_expired(cx) => Some(GapReason::Expired),
+                Ok((cut, _)) => {
+                    if cut {
+                        older.suspect();
+                    }
+                    None
+                }
+                // It has moved on from where it was found, or it is gone.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => match find(&self.path, older.id, cx) {
+                    Some(found) => {
+                        older.retire(Some(found));
+                        None
+                    }
+                    None => Some(GapReason::Gone),
+                },
+                Err(error) => {
+                    self.trouble(Trouble::Unreadable(error.kind()), cx);
+                    None
+                }
+            };
+            match gone {
+                None => at += 1,
+                Some(reason) => {
+                    let mut older = self.older.remove(at);
+                    older.abandon(reason, &source, cx);
+                    cx.claims.forget(older.id);
+                }
             }
         }
     }
@@ -217,6 +283,7 @@ impl Input {
         self.trouble = Some(trouble);
         match trouble {
             _ if self.gone => {}
+            Trouble::Old => cx.ledger.tell(&Event::SetAside { input: &self.path }),
             Trouble::SameFile => cx.ledger.tell(&Event::SameFile { input: &self.path }),
             Trouble::Missing if !self.named => {}
             Trouble::Output if !self.named => {}
@@ -250,12 +317,16 @@ impl Input {
             _ => Ok(visit),
         });
         if let (Ok(Visit::Changed), Some(current)) = (&visit, &mut self.current) {
-            let cut = current.look().is_ok_and(|(cut, _)| cut);
+            let cut = current.look(cx).is_ok_and(|(cut, _)| cut);
             let (size, reason) = (current.size(), if cut { GapReason::Truncated } else { GapReason::Overwritten });
             self.restart(size, reason, cx);
             return Visit::More;
         }
         visit.unwrap_or_else(|error| {
+            if is_too_many(&error) {
+                cx.claims.open_fewer(&cx.ledger);
+                return Visit::More;
+            }
             self.trouble(Trouble::Unreadable(error.kind()), cx);
             Visit::End
         })
@@ -271,13 +342,24 @@ impl Input {
     ) -> io::Result<Visit> {
         let mut at = 0;
         while at < self.older.len() {
-            match self.older[at].read(source, u64::MAX, batch, scratch, cx)? {
-                Visit::End if self.older[at].is_quiet(cx) => {
+            let older = &mut self.older[at];
+            if !older.is_open() && !older.open_found(cx)? {
+                // Moved on: the next look finds it.
+                at += 1;
+                continue;
+            }
+            match older.read(source, u64::MAX, batch, scratch, cx)? {
+                Visit::End if older.is_quiet(cx) => {
                     if !self.let_go(at, source, batch, scratch, cx)? {
                         return Ok(Visit::Full);
                     }
                 }
-                Visit::End => at += 1,
+                Visit::End => {
+                    if cx.claims.is_full() {
+                        older.close_found();
+                    }
+                    at += 1;
+                }
                 Visit::Changed => {
                     // Whoever follows another name of it reads the new content.
                     let mut older = self.older.remove(at);
@@ -301,7 +383,7 @@ impl Input {
         cx: &TailContext,
     ) -> io::Result<bool> {
         let older = &mut self.older[at];
-        let (_, links) = older.look()?;
+        let (_, links) = older.look(cx)?;
         let goes_on = links > 0 && cx.claims.is_wanted(older.id);
         if !goes_on && !older.finish(source, batch, scratch, cx)? {
             return Ok(false);
@@ -345,7 +427,8 @@ impl Input {
     ) -> io::Result<bool> {
         for older in &mut self.older {
             older.leave(source, cx);
-            if cx.once && !older.finish(source, batch, scratch, cx)? {
+            let open = cx.once && (older.is_open() || older.open_found(cx)?);
+            if open && !older.finish(source, batch, scratch, cx)? {
                 return Ok(false);
             }
         }
@@ -362,20 +445,20 @@ impl Input {
         Ok(true)
     }
 
-    /// Closes the current file, which can be opened again by its name. True if it was open.
+    /// Closes a file that can be opened again by its name. True if there was one.
     pub(super) fn close(&mut self) -> bool {
         match &mut self.current {
             Some(current) if current.is_open() => {
                 current.close();
                 true
             }
-            _ => false,
+            _ => self.older.iter_mut().any(Generation::close_found),
         }
     }
 
     /// Whether a visit needs a file opened first.
     pub(super) fn is_closed(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| !current.is_open())
+        self.older.iter().chain(&self.current).any(|file| !file.is_open())
     }
 
     /// Stops following, where it stands: should the file be followed again, it goes on from there.
@@ -386,4 +469,23 @@ impl Input {
             cx.claims.release(generation.id, generation.place());
         }
     }
+}
+
+/// Whether there are too many open files in the process, or in the system.
+fn is_too_many(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno == Some(Errno::MFILE) || errno == Some(Errno::NFILE)
+}
+
+/// Under which name in its directory a file goes by now, after it lost the name `path`.
+fn find(path: &Path, id: FileId, cx: &TailContext) -> Option<PathBuf> {
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let mut found = Vec::new();
+    // A directory that cannot be listed has nothing to find.
+    drop(cx.fs.list(here(dir), &mut |entry| {
+        if entry.ino == id.ino {
+            found.push(dir.join(entry.name));
+        }
+    }));
+    found.into_iter().find(|path| cx.fs.stat(path).is_ok_and(|stat| stat.id == id))
 }

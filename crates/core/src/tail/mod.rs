@@ -11,6 +11,7 @@ mod file;
 mod input;
 mod many;
 mod pattern;
+mod pipe;
 mod reader;
 mod shard;
 mod stream;
@@ -30,6 +31,7 @@ pub use explain::{Explained, Verdict};
 pub(crate) use many::{Failures, Many};
 pub(crate) use pattern::Excludes;
 pub use pattern::PatternError;
+pub(crate) use pipe::PipeTailer;
 pub(crate) use reader::{Feed, read};
 pub(crate) use shard::FileShard;
 pub use stream::{Batches, Line, Lines, ReadBatch, Tail, tail};
@@ -170,8 +172,10 @@ pub(crate) struct TailContext {
     pub(crate) grace: Duration,
     /// Bytes read at a time, and about as many go into a batch.
     pub(crate) chunk: usize,
-    /// Most files open at a time, all shards together.
-    pub(crate) open_files: usize,
+    /// A file that has not changed for longer is not read until it does.
+    pub(crate) ignore_older: Option<Duration>,
+    /// How long a deleted file is kept that could not be read to its end.
+    pub(crate) deleted_max_age: Option<Duration>,
 }
 
 /// What discovery tells a shard.

@@ -139,7 +139,7 @@ impl FileShard {
     fn read(&mut self, batch: &mut Batch) {
         while batch.len() < self.cx.chunk {
             let Some(at) = self.hot.pop_front() else { return };
-            if self.inputs[at].as_ref().is_some_and(Input::is_closed) && self.cx.claims.open() >= self.cx.open_files {
+            if self.inputs[at].as_ref().is_some_and(Input::is_closed) && self.cx.claims.is_full() {
                 self.close_one(at);
             }
             let Some(input) = &mut self.inputs[at] else { continue };

@@ -41,6 +41,8 @@ pub struct LineSender {
     /// Bytes sent so far: the offset of the next line. Moves under the lock of [`HostLines`] only.
     sent: Arc<AtomicU64>,
     fragment: Vec<u8>,
+    /// Whether a line was refused that has not ended yet.
+    refusing: bool,
 }
 
 /// Why a line was not taken.
@@ -80,7 +82,7 @@ impl From<SendError> for io::Error {
 
 impl LineSender {
     pub(crate) fn new(host: Arc<HostLines>, source: Arc<Source>) -> Self {
-        Self { host, source, sent: Arc::default(), fragment: Vec::new() }
+        Self { host, source, sent: Arc::default(), fragment: Vec::new(), refusing: false }
     }
 
     /// Submits a line, waiting for room. A newline is added if there is none; with newlines in it, it is
@@ -165,6 +167,12 @@ impl LineSender {
 impl io::Write for LineSender {
     fn write(&mut self, mut buf: &[u8]) -> io::Result<usize> {
         let len = buf.len();
+        if self.refusing {
+            // The line's beginning was refused with an error; its rest goes the same way.
+            let Some(at) = memchr(b'\n', buf) else { return Ok(len) };
+            self.refusing = false;
+            return Ok(at + 1);
+        }
         while let Some(at) = memchr(b'\n', buf) {
             let (line, rest) = buf.split_at(at + 1);
             let sent = if self.fragment.is_empty() {
@@ -182,8 +190,12 @@ impl io::Write for LineSender {
             }
         }
         if self.fragment.len() + buf.len() > self.host.line_max {
+            if buf.len() < len {
+                return Ok(len - buf.len());
+            }
             self.fragment.clear();
-            return if buf.len() < len { Ok(len - buf.len()) } else { Err(SendError::TooLong.into()) };
+            self.refusing = true;
+            return Err(SendError::TooLong.into());
         }
         self.fragment.extend_from_slice(buf);
         Ok(len)
@@ -202,7 +214,7 @@ impl io::Write for LineSender {
 impl Clone for LineSender {
     fn clone(&self) -> Self {
         let Self { host, source, sent, .. } = self;
-        Self { host: host.clone(), source: source.clone(), sent: sent.clone(), fragment: Vec::new() }
+        Self { host: host.clone(), source: source.clone(), sent: sent.clone(), fragment: Vec::new(), refusing: false }
     }
 }
 
