@@ -47,6 +47,8 @@ fn write(path: &PathBuf) {
     }
 }
 
+type Start = fn(Builder) -> Merge;
+
 /// Each ends, by itself or dropped, while the other goes on.
 #[test]
 fn one_backend_ends_and_the_other_goes_on() {
@@ -54,7 +56,7 @@ fn one_backend_ends_and_the_other_goes_on() {
     let path = |name: &str| dir.path().join(name);
     fs::write(path("a.log"), "1\n").expect("a file of the test");
     let builder = |output: &str| Builder::new().path(path("a.log")).output(path(output));
-    let starts: [(&str, fn(Builder) -> Merge); 2] = [
+    let starts: [(&str, Start); 2] = [
         ("Smol", |builder| builder.start_on_blocking(Smol::new()).expect("the merge starts")),
         ("AsyncStd", |builder| builder.start_on_blocking(AsyncStd::new()).expect("the merge starts")),
     ];
