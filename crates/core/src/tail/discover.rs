@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,12 +76,23 @@ pub(crate) struct Discovery {
     cx: TailContext,
     excludes: Excludes,
     watches: Vec<Watch>,
-    /// How many inputs find a path.
-    found: HashMap<Arc<Path>, usize>,
+    /// Each path that is found.
+    found: HashMap<Arc<Path>, Found>,
     shards: Vec<Sender<Command>>,
     next_shard: usize,
     /// For files found by the first scan.
     start: StartAt,
+    /// Whether that is over.
+    scanned: bool,
+}
+
+/// A path that is found.
+#[derive(Debug)]
+struct Found {
+    /// By how many inputs.
+    count: usize,
+    /// Which shard has it.
+    shard: usize,
 }
 
 /// A spec, and what was found by it.
@@ -116,7 +128,7 @@ impl Discovery {
         shards: Vec<Sender<Command>>,
     ) -> Self {
         let watches = specs.into_iter().map(Watch::new).collect();
-        Self { cx, excludes, watches, found: HashMap::new(), shards, next_shard: 0, start }
+        Self { cx, excludes, watches, found: HashMap::new(), shards, next_shard: 0, start, scanned: false }
     }
 
     /// Looks at everything once and tells the shards; at the last look without sparing any directory. True
@@ -126,7 +138,7 @@ impl Discovery {
         for at in 0..self.watches.len() {
             news |= self.scan_one(at, last);
         }
-        self.start = StartAt::Start;
+        (self.start, self.scanned) = (StartAt::Start, true);
         news
     }
 
@@ -165,12 +177,20 @@ impl Discovery {
         // Files that come together are often of one size and speed: deal them out evenly.
         found.sort_unstable();
         for path in found {
-            let count = self.found.entry(path.clone()).or_default();
-            *count += 1;
-            if *count == 1 {
-                self.next_shard = (self.next_shard + 1) % self.shards.len();
-                tell(&self.shards[self.next_shard], Command::Add { path, named, start: self.start });
+            if let Some(found) = self.found.get_mut(&path) {
+                found.count += 1;
+                continue;
             }
+            let (shard, beside) = match beside(&path, &self.found) {
+                Some((elder, found)) => (found.shard, Some(elder.clone())),
+                None => {
+                    self.next_shard = (self.next_shard + 1) % self.shards.len();
+                    (self.next_shard, None)
+                }
+            };
+            self.found.insert(path.clone(), Found { count: 1, shard });
+            let add = Command::Add { path, named, start: self.start, present: !self.scanned, beside };
+            tell(&self.shards[shard], add);
         }
         self.lose(gone, |path| Command::Gone(path.clone()));
         news
@@ -179,12 +199,11 @@ impl Discovery {
     /// One input less finds these.
     fn lose(&mut self, paths: Vec<Arc<Path>>, command: impl Fn(&Arc<Path>) -> Command) {
         for path in paths {
-            if let Some(count) = self.found.get_mut(&path) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(found) = self.found.get_mut(&path) {
+                found.count -= 1;
+                if found.count == 0 {
+                    tell(&self.shards[found.shard], command(&path));
                     self.found.remove(&path);
-                    // The shard that has it knows.
-                    self.shards.iter().for_each(|shard| tell(shard, command(&path)));
                 }
             }
         }
@@ -223,6 +242,15 @@ impl Discovery {
             self.lose(files.chain(path).collect(), |path| Command::Remove(path.clone()));
         }
     }
+}
+
+/// The found path that the name of `path` extends, as `app.log.1` and `app.log-20260101` extend `app.log`. Such
+/// files have to do with each other, and go to one shard.
+fn beside<'a>(path: &Path, found: &'a HashMap<Arc<Path>, Found>) -> Option<(&'a Arc<Path>, &'a Found)> {
+    let bytes = path.as_os_str().as_bytes();
+    let name = bytes.len() - path.file_name()?.len();
+    let ends = (name + 1..bytes.len()).rev().filter(|&at| b".-_~".contains(&bytes[at]));
+    ends.map(|end| Path::new(OsStr::from_bytes(&bytes[..end]))).find_map(|elder| found.get_key_value(elder))
 }
 
 /// A shard that is gone needs to be told nothing.

@@ -184,12 +184,23 @@ impl Generation {
         Resume { offset: self.offset, check: self.check }
     }
 
-    /// Goes on where somebody left off, if the bytes there are still the same; else at the start.
-    pub(super) fn resume(&mut self, at: Resume) -> io::Result<()> {
-        if at.offset <= self.size && self.read_checked(&mut [], at.offset, at.check)?.is_some() {
+    /// Goes on where somebody left off, if the bytes there are still the same; else, false, at the start.
+    pub(super) fn resume(&mut self, at: Resume) -> io::Result<bool> {
+        let same = at.offset <= self.size && self.read_checked(&mut [], at.offset, at.check)?.is_some();
+        if same {
             (self.offset, self.searched, self.check) = (at.offset, at.offset, at.check);
         }
-        Ok(())
+        Ok(same)
+    }
+
+    /// Reads with the open file; none if it is closed.
+    pub(super) fn with_file<T>(&self, read: impl FnOnce(&dyn ReadFile) -> io::Result<T>) -> io::Result<Option<T>> {
+        self.file.as_ref().map(|(file, _)| read(&**file)).transpose()
+    }
+
+    /// Counts bytes up to an offset as accounted for elsewhere.
+    pub(super) fn accounted(&mut self, offset: u64) {
+        self.offset = self.offset.max(offset.min(self.size));
     }
 
     /// Opens the file under `path`; false if that is another one by now.

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use super::claims::{Claimed, Resume};
+use super::copies::Copies;
 use super::discover::here;
 use super::file::{Generation, Scratch, Visit};
 use super::{StartAt, TailContext};
@@ -36,6 +37,12 @@ pub(super) struct Input {
     pub(super) hot: bool,
     /// No pattern finds it any more.
     pub(super) gone: bool,
+    /// A followed path that this one's name extends.
+    beside: Option<Arc<Path>>,
+    /// Whether it was there at the start, and not looked at yet.
+    present: bool,
+    /// Files beside it that may be copies of its content.
+    copies: Copies,
     /// The file as it was when it was set aside as too old.
     aside: Option<Box<Stat>>,
     /// The last trouble that was told, so that each is told once.
@@ -81,7 +88,7 @@ impl fmt::Display for Trouble {
 }
 
 impl Input {
-    pub(super) fn new(path: Arc<Path>, named: bool, start: StartAt) -> Self {
+    pub(super) fn new(path: Arc<Path>, named: bool, start: StartAt, present: bool, beside: Option<Arc<Path>>) -> Self {
         Self {
             path,
             source: None,
@@ -92,6 +99,9 @@ impl Input {
             next_number: 0,
             hot: false,
             gone: false,
+            beside,
+            present,
+            copies: Copies::default(),
             aside: None,
             trouble: None,
             until: None,
@@ -103,12 +113,25 @@ impl Input {
         self.gone && self.current.is_none() && self.older.is_empty()
     }
 
-    /// Looks what is under the path now, without reading. True if there is something to read.
-    pub(super) fn look(&mut self, scratch: &mut Scratch, cx: &TailContext) -> bool {
+    /// The path of the input that this one may become a copy of.
+    pub(super) fn beside(&self) -> Option<&Arc<Path>> {
+        self.beside.as_ref()
+    }
+
+    /// Whether the file that appeared at `path` is held, for it may be a copy of this one.
+    fn holds_copy(&mut self, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
+        self.current.as_ref().is_some_and(|original| self.copies.holds(original, path, stat, cx))
+    }
+
+    /// Looks what is under the path now, without reading. True if there is something to read. `elder` is the input
+    /// that this one is beside.
+    pub(super) fn look(&mut self, elder: Option<&mut Self>, scratch: &mut Scratch, cx: &TailContext) -> bool {
         let start = std::mem::take(&mut self.start);
+        let elder = elder.filter(|_| !self.present);
+        self.present = false;
         match cx.fs.stat(&self.path) {
             Ok(stat) => match Trouble::of(stat.kind) {
-                None => self.look_at(stat, start, scratch, cx),
+                None => self.look_at(stat, start, elder, scratch, cx),
                 Some(trouble) => {
                     self.retire_current(cx);
                     self.trouble(trouble, cx);
@@ -126,7 +149,14 @@ impl Input {
     }
 
     /// There is a regular file under the path.
-    fn look_at(&mut self, stat: Stat, start: StartAt, scratch: &mut Scratch, cx: &TailContext) {
+    fn look_at(
+        &mut self,
+        stat: Stat,
+        start: StartAt,
+        elder: Option<&mut Self>,
+        scratch: &mut Scratch,
+        cx: &TailContext,
+    ) {
         if let Some(current) = self.current.as_mut().filter(|current| current.id == stat.id) {
             if current.saw(&stat) {
                 self.restart(stat.size, GapReason::Truncated, cx);
@@ -143,6 +173,9 @@ impl Input {
         if let Some(at) = self.older.iter().position(|older| older.id == stat.id) {
             // Renamed back.
             self.current = Some(self.older.remove(at));
+            return;
+        }
+        if elder.is_some_and(|elder| elder.holds_copy(&self.path, &stat, cx)) {
             return;
         }
         match cx.claims.claim(stat.id) {
@@ -176,7 +209,7 @@ impl Input {
         let opened = generation.open(&self.path, cx).and_then(|same| {
             match resume {
                 _ if !same => {}
-                Some(at) => generation.resume(at)?,
+                Some(at) => drop(generation.resume(at)?),
                 None => match self.aside.take() {
                     Some(old) if old.id == stat.id && old.size <= stat.size => generation.skip_to(old.size, scratch)?,
                     _ if start == StartAt::End => generation.skip_to(stat.size, scratch)?,
@@ -219,6 +252,11 @@ impl Input {
     fn restart(&mut self, size: u64, reason: GapReason, cx: &TailContext) {
         let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return };
         cx.ledger.tell(&Event::Truncated { input: &self.path });
+        if let Some(copy) = self.copies.adopt(current, &self.path, self.next_number, cx) {
+            current.accounted(copy.size());
+            self.older.push(copy);
+            self.next_number += 1;
+        }
         current.restart(self.next_number, size, reason, source, cx);
         self.next_number += 1;
     }

@@ -5,6 +5,7 @@
 
 mod check;
 mod claims;
+mod copies;
 mod discover;
 mod explain;
 mod file;
@@ -187,6 +188,10 @@ pub(crate) enum Command {
         /// Whether the user named it; otherwise a pattern matched it.
         named: bool,
         start: StartAt,
+        /// Whether the first scan found it.
+        present: bool,
+        /// A followed path of the same shard that this one's name extends.
+        beside: Option<Arc<Path>>,
     },
     /// No pattern finds it any more: let go of it when it is read to its end.
     Gone(Arc<Path>),

@@ -64,7 +64,7 @@ impl FileShard {
     fn take_commands(&mut self) -> bool {
         loop {
             match self.inbox.try_recv() {
-                Ok(Command::Add { path, named, start }) => match self.by_path.get(&path) {
+                Ok(Command::Add { path, named, start, present, beside }) => match self.by_path.get(&path) {
                     Some(&at) => {
                         if let Some(input) = &mut self.inputs[at] {
                             input.gone = false;
@@ -76,7 +76,7 @@ impl FileShard {
                             self.inputs.push(None);
                         }
                         self.by_path.insert(path.clone(), at);
-                        self.inputs[at] = Some(Input::new(path, named, start));
+                        self.inputs[at] = Some(Input::new(path, named, start, present, beside));
                         self.look_at(at);
                     }
                 },
@@ -100,13 +100,19 @@ impl FileShard {
     }
 
     fn look_at(&mut self, at: usize) {
-        let Some(input) = &mut self.inputs[at] else { return };
-        let news = input.look(&mut self.scratch, &self.cx);
-        if input.is_over() {
-            self.remove(at);
-        } else if news && !input.hot {
+        // Out of its place meanwhile, so that the one it is beside can be had, too.
+        let Some(mut input) = self.inputs[at].take() else { return };
+        let elder = input.beside().and_then(|elder| self.by_path.get(elder)).copied();
+        let elder = elder.and_then(|elder| self.inputs[elder].as_mut());
+        let news = input.look(elder, &mut self.scratch, &self.cx);
+        let over = input.is_over();
+        if news && !over && !input.hot {
             input.hot = true;
             self.hot.push_back(at);
+        }
+        self.inputs[at] = Some(input);
+        if over {
+            self.remove(at);
         }
     }
 

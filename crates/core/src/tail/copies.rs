@@ -1,0 +1,101 @@
+//! The copies that copytruncate makes: a new file beside an input, with the input's own content.
+//!
+//! Such a copy is held, not read, for a while. If the input is truncated, its copy is searched for beside it, and
+//! read on from where the input had been read: nothing comes out twice, and what the input still had is not
+//! lost. If it is not truncated, the file is an input of its own.
+
+use std::io::{self, IoSliceMut};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Instant;
+
+use super::TailContext;
+use super::claims::Claimed;
+use super::discover::here;
+use super::file::Generation;
+use crate::fs::{FileId, Kind, ReadFile, Stat};
+
+/// Bytes that are compared while a copy is being made.
+const COMPARED: u64 = 256;
+
+/// Files that may turn out to be copies of an input.
+#[derive(Debug, Default)]
+pub(super) struct Copies(Vec<Copy>);
+
+#[derive(Debug)]
+struct Copy {
+    id: FileId,
+    since: Instant,
+}
+
+impl Copies {
+    /// Whether the file that appeared at `path` is to be held as a copy of `original`.
+    pub(super) fn holds(&mut self, original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
+        let known = self.0.iter().position(|copy| copy.id == stat.id);
+        // What cannot be read just now is taken for what it seems to be: another file.
+        let held = known.is_none_or(|at| self.0[at].since.elapsed() < cx.grace)
+            && is_copy(original, path, stat, cx).unwrap_or(false);
+        match known {
+            Some(at) if !held => drop(self.0.swap_remove(at)),
+            None if held => self.0.push(Copy { id: stat.id, since: Instant::now() }),
+            _ => {}
+        }
+        held
+    }
+
+    /// The original, at `path`, was cut: searches for its copy, and gives it ready to be read on from where the
+    /// original was read.
+    pub(super) fn adopt(
+        &mut self,
+        original: &Generation,
+        path: &Path,
+        number: u32,
+        cx: &TailContext,
+    ) -> Option<Generation> {
+        self.0.clear();
+        let name = path.file_name().filter(|_| original.offset() > 0)?.as_bytes();
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let mut beside = Vec::new();
+        // A directory that cannot be listed has no copy to find.
+        drop(cx.fs.list(here(dir), &mut |entry| {
+            let rest = entry.name.as_bytes().strip_prefix(name);
+            if entry.kind != Kind::Dir && rest.is_some_and(|rest| !rest.is_empty()) {
+                beside.push(dir.join(entry.name));
+            }
+        }));
+        beside.into_iter().find_map(|path| {
+            let stat = cx.fs.stat(&path).ok().filter(|stat| stat.kind == Kind::File && stat.id != original.id)?;
+            let mut copy = Generation::new(number, stat.id, stat.size);
+            copy.saw(&stat);
+            let same = copy.open(&path, cx).ok()? && copy.resume(original.place()).ok()?;
+            let taken = same && cx.claims.claim(stat.id) == (Claimed::Taken { resume: None });
+            taken.then(|| {
+                copy.retire(None);
+                copy
+            })
+        })
+    }
+}
+
+/// Whether a file holds what the original held, as far as it goes by now.
+fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> io::Result<bool> {
+    let place = original.place();
+    if place.offset == 0 {
+        return Ok(false);
+    }
+    let file = cx.fs.open(path)?;
+    if file.stat()?.id != stat.id {
+        return Ok(false);
+    }
+    if stat.size >= place.offset {
+        let mut copy = Generation::new(0, stat.id, stat.size);
+        return Ok(copy.open(path, cx)? && copy.resume(place)?);
+    }
+    // It may be in the making.
+    let from = stat.size.saturating_sub(COMPARED);
+    let (mut ours, mut theirs) = ([0; COMPARED as usize], [0; COMPARED as usize]);
+    let len = (stat.size - from) as usize;
+    let read = |file: &dyn ReadFile, bytes: &mut [u8]| file.read_at(&mut [IoSliceMut::new(bytes)], from);
+    let got = original.with_file(|original| read(original, &mut ours[..len]))?;
+    Ok(got == Some(len) && read(&*file, &mut theirs[..len])? == len && ours == theirs)
+}
