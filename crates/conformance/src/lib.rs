@@ -115,6 +115,7 @@ macro_rules! conformance {
                     long_lines_are_skipped
                     no_batch_is_larger_than_memory_allows
                     lines_are_labelled
+                    formats_are_what_they_are_said_to_be
                 }
                 identity {
                     one_file_is_one_input

@@ -188,3 +188,23 @@ pub fn lines_are_labelled<B: Backend>(backend: B) {
         assert_eq!(taken, (there + "of the host's\n".len()) as u64);
     }
 }
+
+/// What is promised of the formats, to the letter.
+pub fn formats_are_what_they_are_said_to_be<B: Backend>(backend: B) {
+    let cases = [
+        (Format::Raw, Prefix::None, "say \"hi\"\n"),
+        (Format::Raw, Prefix::Name, "a.log: say \"hi\"\n"),
+        (Format::Raw, Prefix::Path, "{}/a.log: say \"hi\"\n"),
+        (Format::Json, Prefix::None, "{\"line\":\"say \\\"hi\\\"\"}\n"),
+        (Format::Json, Prefix::Name, "{\"file\":\"a.log\",\"line\":\"say \\\"hi\\\"\"}\n"),
+        (Format::Json, Prefix::Path, "{\"file\":\"{}/a.log\",\"line\":\"say \\\"hi\\\"\"}\n"),
+    ];
+    for (format, prefix, want) in cases {
+        let scene = Scene::new();
+        scene.write("a.log", "say \"hi\"\n");
+        let builder = scene.builder().format(format).prefix(prefix).once(true).path(scene.path("a.log"));
+        stop(&start(builder, backend.clone()));
+        let dir = scene.path("");
+        scene.assert_output(want.replace("{}", dir.to_string_lossy().trim_end_matches('/')));
+    }
+}

@@ -25,7 +25,7 @@ pub fn a_task_may_own_the_merge<B: Backend>(backend: B) {
     scene.write("a.log", "1\n");
     scene.write("b.log", "2\n");
     let builder = scene.builder().path(scene.path("a.log"));
-    let (b, tailed, done) = (scene.path("b.log"), scene.path("a.log"), channel());
+    let (b, other, tailed, done) = (scene.path("b.log"), scene.path("other"), scene.path("a.log"), channel());
     let runner = backend.clone();
     backend.spawn(async move {
         let merge = builder.start_on(runner.clone()).await.expect("the merge starts");
@@ -34,7 +34,8 @@ pub fn a_task_may_own_the_merge<B: Backend>(backend: B) {
         merge.flush().await.expect("the merge runs");
         let mut lines = tailmerge_core::tail(tailed).lines_on(runner).await.expect("the tail starts");
         let line = lines.next().await.expect("a line").expect("a line");
-        merge.unfollow(&b).await.expect("the merge runs");
+        merge.follow(&other).await.expect("the merge runs");
+        merge.unfollow(&other).await.expect("the merge runs");
         let report = merge.stop(DEADLINE).await.expect("the merge ends well");
         merge.finished().await;
         done.0.send((line.bytes, report.lines)).expect("the case waits");

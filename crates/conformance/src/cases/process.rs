@@ -7,10 +7,14 @@ use std::time::Duration;
 use tailmerge_core::{Backend, LongLines};
 
 use crate::check::Check;
-use crate::kit::{Scene, block_on, numbered, start, start_blocking, stop, threads, until};
+use crate::kit::{Host, Scene, block_on, numbered, start, start_blocking, stop, threads, until};
 
-/// What a merge may have of the threads of the blocking pool, however many files it follows.
+/// How many jobs a merge may have on the blocking pool at a time, however many files it follows.
 const JOBS_MAX: usize = 4;
+
+/// How many threads the pool may have for that. It starts one when it has a job and all threads are busy, or not yet
+/// known to be idle.
+const THREADS_MAX: usize = 2 * JOBS_MAX;
 
 /// Bytes of a line that is much longer than what memory may be taken.
 const LINE_BYTES: usize = 20_000_000;
@@ -64,7 +68,8 @@ pub fn many_files_take_few_threads<B: Backend>(backend: B) {
     for name in &names {
         scene.write(name, format!("{name} 1\n"));
     }
-    let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
+    let host = Host::new(backend);
+    let merge = start(scene.builder().input(scene.pattern("*.log")), host.clone());
     let mut most = 0;
     let mut count = || most = most.max(threads("blocking").len());
     scene.expect_lines(FILES);
@@ -83,7 +88,8 @@ pub fn many_files_take_few_threads<B: Backend>(backend: B) {
     count();
     assert_eq!((report.lines, report.inputs.len()), (5 * FILES as u64, FILES));
     scene.check(&names);
-    assert!(most <= JOBS_MAX, "{most} threads");
+    assert!(host.jobs_at_a_time() <= JOBS_MAX, "{} jobs at a time", host.jobs_at_a_time());
+    assert!(most <= THREADS_MAX, "{most} threads");
 }
 
 /// A line of 20 million bytes is dealt with in bounded memory, and the next line is whole.

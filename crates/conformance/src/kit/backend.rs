@@ -26,6 +26,9 @@ struct Shared {
     tasks: AtomicUsize,
     /// Jobs that were given to the blocking pool.
     jobs: AtomicUsize,
+    /// Those that run just now, and how many that were at most.
+    running: AtomicUsize,
+    running_most: AtomicUsize,
     /// Closed once the executor is lost.
     lost: (Sender<()>, Receiver<()>),
     /// The threads where `block_on` was called.
@@ -39,8 +42,15 @@ thread_local! {
 
 impl<B: Backend> Host<B> {
     pub(crate) fn new(inner: B) -> Self {
-        let (tasks, jobs, blocked) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::default());
-        Self { inner, shared: Arc::new(Shared { tasks, jobs, lost: async_channel::bounded(1), blocked }) }
+        let shared = Shared {
+            tasks: AtomicUsize::new(0),
+            jobs: AtomicUsize::new(0),
+            running: AtomicUsize::new(0),
+            running_most: AtomicUsize::new(0),
+            lost: async_channel::bounded(1),
+            blocked: Mutex::default(),
+        };
+        Self { inner, shared: Arc::new(shared) }
     }
 
     /// How many tasks there are.
@@ -51,6 +61,11 @@ impl<B: Backend> Host<B> {
     /// How many jobs there were for the blocking pool.
     pub(crate) fn jobs(&self) -> usize {
         self.shared.jobs.load(Ordering::SeqCst)
+    }
+
+    /// How many jobs there were at a time on the blocking pool, at most.
+    pub(crate) fn jobs_at_a_time(&self) -> usize {
+        self.shared.running_most.load(Ordering::SeqCst)
     }
 
     /// Drops all tasks, as an executor does that is dropped.
@@ -106,7 +121,14 @@ impl<B: Backend> Backend for Host<B> {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send + 'static {
         self.shared.jobs.fetch_add(1, Ordering::SeqCst);
-        self.inner.unblock(job)
+        let shared = self.shared.clone();
+        self.inner.unblock(move || {
+            let running = shared.running.fetch_add(1, Ordering::SeqCst) + 1;
+            shared.running_most.fetch_max(running, Ordering::SeqCst);
+            let done = job();
+            shared.running.fetch_sub(1, Ordering::SeqCst);
+            done
+        })
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
