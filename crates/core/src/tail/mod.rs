@@ -11,6 +11,8 @@ mod explain;
 mod file;
 mod input;
 mod many;
+#[cfg(test)]
+mod model;
 mod pattern;
 mod pipe;
 mod reader;

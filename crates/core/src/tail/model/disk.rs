@@ -1,0 +1,310 @@
+//! What is on the disk: names, inodes, and every content that a file ever had.
+//!
+//! An inode's number is given out again as soon as its last name and its last open handle are gone, to the
+//! very next file. A content ([`Epoch`]) begins when a file is made or cut, only grows, and is kept for
+//! ever, so that what was read can be compared with what stood there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// How often links are followed.
+const LINKS_MAX: usize = 8;
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    Dir { modified: u64 },
+    File { inode: usize, since: u64 },
+    Link { target: PathBuf, since: u64 },
+}
+
+/// A file.
+#[derive(Debug)]
+pub(super) struct Inode {
+    /// The number that programs see; not unique in time.
+    pub(super) number: u64,
+    pub(super) epoch: usize,
+    pub(super) modified: u64,
+    pub(super) links: u64,
+    /// Open handles, of readers and writers.
+    pub(super) handles: usize,
+    pub(super) readable: bool,
+}
+
+/// A content of a file, from when it was made or cut until it was cut again.
+#[derive(Debug)]
+pub(super) struct Epoch {
+    pub(super) inode: usize,
+    pub(super) bytes: Vec<u8>,
+    /// So many bytes at the start were never written.
+    pub(super) hole: usize,
+    /// So many bytes at the start were copied from another file.
+    pub(super) copied: usize,
+    /// Where each line ends, and when it was ended.
+    pub(super) ends: Vec<(u64, u64)>,
+}
+
+/// A file that a path leads to, and since when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) inode: usize,
+    pub(super) since: u64,
+}
+
+/// All names and files.
+#[derive(Debug)]
+pub(super) struct Disk {
+    pub(super) names: BTreeMap<PathBuf, Entry>,
+    pub(super) inodes: Vec<Inode>,
+    pub(super) epochs: Vec<Epoch>,
+    free: Vec<u64>,
+    last_number: u64,
+    /// Counts what happens.
+    pub(super) now: u64,
+    /// Whether files have a time of birth.
+    pub(super) births: bool,
+    /// Holes end where such a block does.
+    pub(super) block: usize,
+}
+
+impl Disk {
+    pub(super) fn new(births: bool, block: usize) -> Self {
+        Self {
+            names: BTreeMap::new(),
+            inodes: Vec::new(),
+            epochs: Vec::new(),
+            free: Vec::new(),
+            last_number: 1,
+            now: 0,
+            births,
+            block,
+        }
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.now += 1;
+        self.now
+    }
+
+    /// The file that a path leads to, links followed.
+    pub(super) fn find(&self, path: &Path) -> Option<Found> {
+        let mut path = path;
+        let mut latest = 0;
+        for _ in 0..LINKS_MAX {
+            match self.names.get(path)? {
+                Entry::Dir { .. } => return None,
+                Entry::File { inode, since } => return Some(Found { inode: *inode, since: latest.max(*since) }),
+                Entry::Link { target, since } => (path, latest) = (target, latest.max(*since)),
+            }
+        }
+        None
+    }
+
+    /// The content of a file now.
+    pub(super) fn content(&self, inode: usize) -> &Epoch {
+        &self.epochs[self.inodes[inode].epoch]
+    }
+
+    pub(super) fn size(&self, inode: usize) -> usize {
+        self.content(inode).bytes.len()
+    }
+
+    pub(super) fn is_dir(&self, path: &Path) -> bool {
+        matches!(self.names.get(path), Some(Entry::Dir { .. }))
+    }
+
+    /// Whether a name can be made in the directory of `path`.
+    pub(super) fn has_parent(&self, path: &Path) -> bool {
+        path.parent().is_some_and(|parent| parent.as_os_str().is_empty() || self.is_dir(parent))
+    }
+
+    fn touch_parent(&mut self, path: &Path) {
+        let now = self.tick();
+        if let Some(Entry::Dir { modified }) = path.parent().and_then(|parent| self.names.get_mut(parent)) {
+            *modified = now;
+        }
+    }
+
+    pub(super) fn make_dir(&mut self, path: &Path) {
+        if self.has_parent(path) && !self.names.contains_key(path) {
+            let modified = self.tick();
+            self.names.insert(path.to_owned(), Entry::Dir { modified });
+            self.touch_parent(path);
+        }
+    }
+
+    /// Opens a file for writing, made if it is not there.
+    pub(super) fn create(&mut self, path: &Path) -> Option<usize> {
+        if let Some(found) = self.find(path) {
+            return Some(found.inode);
+        }
+        if !self.has_parent(path) || self.names.contains_key(path) {
+            return None;
+        }
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.last_number += 1;
+            self.last_number
+        });
+        let (inode, modified) = (self.inodes.len(), self.tick());
+        self.inodes.push(Inode { number, epoch: 0, modified, links: 1, handles: 0, readable: true });
+        self.begin(inode);
+        self.names.insert(path.to_owned(), Entry::File { inode, since: modified });
+        self.touch_parent(path);
+        Some(inode)
+    }
+
+    fn begin(&mut self, inode: usize) {
+        self.inodes[inode].epoch = self.epochs.len();
+        self.epochs.push(Epoch { inode, bytes: Vec::new(), hole: 0, copied: 0, ends: Vec::new() });
+    }
+
+    pub(super) fn append(&mut self, inode: usize, bytes: &[u8]) {
+        let now = self.tick();
+        self.inodes[inode].modified = now;
+        let epoch = &mut self.epochs[self.inodes[inode].epoch];
+        for &byte in bytes {
+            epoch.bytes.push(byte);
+            if byte == b'\n' {
+                epoch.ends.push((epoch.bytes.len() as u64, now));
+            }
+        }
+    }
+
+    /// Makes an empty file longer without writing.
+    pub(super) fn extend(&mut self, inode: usize, len: usize) {
+        let now = self.tick();
+        self.inodes[inode].modified = now;
+        let epoch = &mut self.epochs[self.inodes[inode].epoch];
+        assert!(epoch.bytes.is_empty(), "holes are at the start only");
+        epoch.bytes.resize(len, 0);
+        // Less than a block is not left out by a file system.
+        epoch.hole = if len < self.block { 0 } else { len };
+    }
+
+    /// Cuts a file to nothing.
+    pub(super) fn truncate(&mut self, inode: usize) {
+        if self.size(inode) > 0 {
+            self.inodes[inode].modified = self.tick();
+            self.begin(inode);
+        }
+    }
+
+    /// Marks all that is in a file as copied from another one.
+    pub(super) fn mark_copied(&mut self, inode: usize) {
+        let epoch = &mut self.epochs[self.inodes[inode].epoch];
+        epoch.copied = epoch.bytes.len();
+    }
+
+    pub(super) fn remove(&mut self, path: &Path) {
+        match self.names.get(path) {
+            None | Some(Entry::Dir { .. }) => return,
+            Some(&Entry::File { inode, .. }) => {
+                self.inodes[inode].links -= 1;
+                self.let_go(inode);
+            }
+            Some(Entry::Link { .. }) => {}
+        }
+        self.names.remove(path);
+        self.touch_parent(path);
+    }
+
+    /// Gives the number of a file out again once nothing leads to it.
+    fn let_go(&mut self, inode: usize) {
+        let it = &self.inodes[inode];
+        if it.links == 0 && it.handles == 0 {
+            self.free.push(it.number);
+        }
+    }
+
+    pub(super) fn hold(&mut self, inode: usize) {
+        self.inodes[inode].handles += 1;
+    }
+
+    pub(super) fn release(&mut self, inode: usize) {
+        self.inodes[inode].handles -= 1;
+        self.let_go(inode);
+    }
+
+    /// Renames a file or a link over whatever file was there.
+    pub(super) fn rename(&mut self, from: &Path, to: &Path) {
+        let same = |a: Option<&Entry>, b: Option<&Entry>| {
+            matches!((a, b), (Some(Entry::File { inode: a, .. }), Some(Entry::File { inode: b, .. })) if a == b)
+        };
+        let (old, new) = (self.names.get(from), self.names.get(to));
+        if from == to || !self.has_parent(to) || same(old, new) {
+            return;
+        }
+        let moves = matches!(old, Some(Entry::File { .. } | Entry::Link { .. }));
+        if !moves || matches!(new, Some(Entry::Dir { .. })) {
+            return;
+        }
+        self.remove(to);
+        let now = self.tick();
+        if let Some(mut entry) = self.names.remove(from) {
+            if let Entry::File { since, .. } | Entry::Link { since, .. } = &mut entry {
+                *since = now;
+            }
+            self.names.insert(to.to_owned(), entry);
+        }
+        self.touch_parent(from);
+        self.touch_parent(to);
+    }
+
+    /// Gives a file another name, in place of whatever file was there.
+    pub(super) fn link(&mut self, from: &Path, to: &Path) {
+        let Some(&Entry::File { inode, .. }) = self.names.get(from) else { return };
+        if from == to || !self.has_parent(to) || self.is_dir(to) {
+            return;
+        }
+        self.inodes[inode].links += 1;
+        self.remove(to);
+        let since = self.tick();
+        self.names.insert(to.to_owned(), Entry::File { inode, since });
+        self.touch_parent(to);
+    }
+
+    /// Makes a symbolic link in place of whatever file was there.
+    pub(super) fn symlink(&mut self, target: &Path, path: &Path) {
+        if target == path || !self.has_parent(path) || self.is_dir(path) {
+            return;
+        }
+        self.remove(path);
+        let since = self.tick();
+        self.names.insert(path.to_owned(), Entry::Link { target: target.to_owned(), since });
+        self.touch_parent(path);
+    }
+
+    fn below(&self, dir: &Path) -> Vec<PathBuf> {
+        self.names.keys().filter(|path| path.starts_with(dir)).cloned().collect()
+    }
+
+    /// Removes a directory with all that is in it.
+    pub(super) fn remove_dir(&mut self, dir: &Path) {
+        if self.is_dir(dir) {
+            let mut paths = self.below(dir);
+            while let Some(path) = paths.pop() {
+                self.remove(&path);
+                self.names.remove(&path);
+            }
+            self.touch_parent(dir);
+        }
+    }
+
+    /// Renames a directory with all that is in it, if there is nothing of the new name.
+    pub(super) fn rename_dir(&mut self, from: &Path, to: &Path) {
+        if !self.is_dir(from) || self.names.contains_key(to) || !self.has_parent(to) || to.starts_with(from) {
+            return;
+        }
+        let now = self.tick();
+        for path in self.below(from) {
+            let (Some(mut entry), Ok(rest)) = (self.names.remove(&path), path.strip_prefix(from)) else { continue };
+            if let Entry::File { since, .. } | Entry::Link { since, .. } = &mut entry {
+                *since = now;
+            }
+            let path = if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
+            self.names.insert(path, entry);
+        }
+        self.touch_parent(from);
+        self.touch_parent(to);
+    }
+}

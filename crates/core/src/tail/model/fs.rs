@@ -1,0 +1,195 @@
+//! The door to the disk, which writes down everything that goes through it.
+//!
+//! The log is how the oracle knows which content was read, and how much of it the tailer can have seen.
+
+use std::ffi::OsStr;
+use std::io::{self, IoSliceMut};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::disk::{Disk, Entry};
+use crate::fs::{FileId, Fs, Kind, ReadFile, Stat, WriteFile};
+use crate::report::{Event, GapReason, Observer};
+
+/// Something that the tailer asked or told.
+#[derive(Clone, Debug)]
+pub(super) enum Note {
+    /// A file was opened.
+    Open { path: PathBuf, inode: usize, since: u64 },
+    /// What is under a path was asked for.
+    Stat { path: PathBuf, inode: usize, size: u64 },
+    /// An open file was asked for its size.
+    StatOpen { path: PathBuf, inode: usize, size: u64 },
+    /// An open file was read.
+    Read { path: PathBuf, inode: usize, from: u64, to: u64 },
+    /// Bytes were given up.
+    Gap { path: PathBuf, start: u64, end: u64, reason: GapReason },
+    /// A file is followed from here.
+    Joined { path: PathBuf, offset: u64 },
+}
+
+/// The disk and what is asked of it, shared by the tailer, its observer and the test.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    pub(super) disk: Arc<Mutex<Disk>>,
+    log: Arc<Mutex<Vec<Note>>>,
+}
+
+impl Door {
+    pub(super) fn new(disk: Disk) -> Self {
+        Self { disk: Arc::new(Mutex::new(disk)), log: Arc::default() }
+    }
+
+    pub(super) fn disk(&self) -> MutexGuard<'_, Disk> {
+        lock(&self.disk)
+    }
+
+    /// All that was noted since the last time.
+    pub(super) fn notes(&self) -> Vec<Note> {
+        std::mem::take(&mut *lock(&self.log))
+    }
+
+    fn note(&self, note: Note) {
+        lock(&self.log).push(note);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn not_found() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}
+
+/// Times are long ago, so that each change shows.
+fn time(tick: u64) -> Option<SystemTime> {
+    Some(SystemTime::UNIX_EPOCH + Duration::from_micros(tick))
+}
+
+fn stat(disk: &Disk, inode: usize) -> Stat {
+    let it = &disk.inodes[inode];
+    let born = disk.births.then_some(inode as u64 + 1);
+    Stat {
+        id: FileId { dev: 1, ino: it.number, born },
+        kind: Kind::File,
+        size: disk.size(inode) as u64,
+        links: it.links,
+        modified: time(it.modified),
+    }
+}
+
+impl Fs for Door {
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        let disk = self.disk();
+        if let Some(Entry::Dir { modified }) = disk.names.get(path) {
+            let id = FileId { dev: 1, ino: 1, born: None };
+            return Ok(Stat { id, kind: Kind::Dir, size: 0, links: 1, modified: time(*modified) });
+        }
+        let found = disk.find(path).ok_or_else(not_found)?;
+        let stat = stat(&disk, found.inode);
+        self.note(Note::Stat { path: path.to_owned(), inode: found.inode, size: stat.size });
+        Ok(stat)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        let mut disk = self.disk();
+        let found = disk.find(path).ok_or_else(not_found)?;
+        if !disk.inodes[found.inode].readable {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        disk.hold(found.inode);
+        self.note(Note::Open { path: path.to_owned(), inode: found.inode, since: found.since });
+        Ok(Box::new(Handle { door: self.clone(), path: path.to_owned(), inode: found.inode }))
+    }
+
+    fn list(&self, dir: &Path, entry: &mut dyn FnMut(&OsStr, Kind)) -> io::Result<()> {
+        let disk = self.disk();
+        if !disk.is_dir(dir) {
+            return Err(not_found());
+        }
+        let names: Vec<_> = disk
+            .names
+            .iter()
+            .filter(|(path, _)| path.parent() == Some(dir))
+            .filter_map(|(path, entry)| {
+                let kind = match entry {
+                    Entry::Dir { .. } => Kind::Dir,
+                    Entry::File { .. } => Kind::File,
+                    Entry::Link { .. } => Kind::Link,
+                };
+                path.file_name().map(|name| (name.to_owned(), kind))
+            })
+            .collect();
+        drop(disk);
+        names.iter().for_each(|(name, kind)| entry(name, *kind));
+        Ok(())
+    }
+
+    fn output(&self, _: &Path, _: bool) -> io::Result<Box<dyn WriteFile>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// A file open for reading, whatever becomes of its name.
+#[derive(Debug)]
+struct Handle {
+    door: Door,
+    path: PathBuf,
+    inode: usize,
+}
+
+impl ReadFile for Handle {
+    fn stat(&self) -> io::Result<Stat> {
+        let stat = stat(&self.door.disk(), self.inode);
+        self.door.note(Note::StatOpen { path: self.path.clone(), inode: self.inode, size: stat.size });
+        Ok(stat)
+    }
+
+    fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        let disk = self.door.disk();
+        let bytes = &disk.content(self.inode).bytes;
+        let start = (offset as usize).min(bytes.len());
+        let mut at = start;
+        for buf in bufs {
+            let len = buf.len().min(bytes.len() - at);
+            buf[..len].copy_from_slice(&bytes[at..at + len]);
+            at += len;
+        }
+        self.door.note(Note::Read { path: self.path.clone(), inode: self.inode, from: offset, to: at as u64 });
+        Ok(at - start)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        let disk = self.door.disk();
+        let (content, offset) = (disk.content(self.inode), offset as usize);
+        if offset >= content.bytes.len() || content.hole == content.bytes.len() {
+            return Ok(None);
+        }
+        // What was written in the block where the hole ends makes all of that block data.
+        let data = content.hole / disk.block * disk.block;
+        Ok(Some(data.max(offset) as u64))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.door.disk().release(self.inode);
+    }
+}
+
+impl Observer for Door {
+    fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Gap(gap) => {
+                let (path, reason) = (gap.input.clone(), gap.reason);
+                self.note(Note::Gap { path, start: gap.start, end: gap.end, reason });
+            }
+            Event::Joined { input, offset } => {
+                self.note(Note::Joined { path: (*input).to_owned(), offset: *offset });
+            }
+            _ => {}
+        }
+    }
+}

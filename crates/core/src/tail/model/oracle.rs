@@ -1,0 +1,317 @@
+//! What the tailer was asked and what it gave, held against what was on the disk.
+//!
+//! Each extent is traced to the content it was read from, by the reads of the same call, and compared with
+//! it byte by byte; within a content, extents only go forward. That rules out lines twice, fragments, glued
+//! lines and foreign ones at the moment they come out. What is missing shows in [`Oracle::check`].
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::Disk;
+use super::fs::Note;
+use super::render;
+use super::schedule::{Setup, is_followed};
+use crate::batch::{Batch, Extent, Source};
+use crate::report::GapReason;
+
+/// What went wrong: a word for the kind of it, by which shrinking tells it from others, and the story.
+#[derive(Clone, Debug)]
+pub(super) struct Violation {
+    pub(super) kind: &'static str,
+    pub(super) story: String,
+}
+
+pub(super) type Checked = Result<(), Violation>;
+
+pub(super) fn violation(kind: &'static str, story: String) -> Checked {
+    Err(Violation { kind, story })
+}
+
+/// What is known of the delivery of one content.
+#[derive(Debug, Default)]
+pub(super) struct Track {
+    /// Ranges that are delivered, in order.
+    pub(super) done: Vec<(u64, u64)>,
+    /// Nothing before is delivered any more.
+    pub(super) frontier: u64,
+    /// Where a fragment was ended because its file had gone: a line may begin there.
+    pub(super) cuts: Vec<u64>,
+    /// Its length when last asked for by whoever reads it.
+    pub(super) seen: u64,
+    /// The same when it was last read: by then it was known to be this content.
+    pub(super) sure: u64,
+    /// How much of it must be accounted for, once it is known to be cut.
+    pub(super) lost: Option<u64>,
+    /// Whether it was seen under the name by which the file is followed.
+    pub(super) named: bool,
+    /// Where reading began, if not at the start.
+    pub(super) begin: u64,
+    /// Whether it is over and was checked.
+    pub(super) settled: bool,
+}
+
+/// What is known of the reader of one file.
+#[derive(Debug, Default)]
+pub(super) struct Follow {
+    /// The paths under which it was ever followed, the last one last.
+    pub(super) paths: Vec<PathBuf>,
+    /// The content that its reader knows of.
+    known: Option<usize>,
+    /// When it was first there under the path by which it is followed.
+    since: u64,
+    /// Counts the files that joined.
+    joined: usize,
+}
+
+impl Follow {
+    pub(super) fn owner(&self) -> Option<&Path> {
+        self.paths.last().map(PathBuf::as_path)
+    }
+}
+
+/// Bytes that were given up.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) path: PathBuf,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) reason: GapReason,
+}
+
+/// All that is known.
+#[derive(Debug)]
+pub(super) struct Oracle {
+    pub(super) setup: Setup,
+    pub(super) tracks: Vec<Track>,
+    pub(super) follows: Vec<Follow>,
+    pub(super) gaps: Vec<Lost>,
+    /// Which content a generation of a source is. The sources are kept so that none takes another's place.
+    generations: HashMap<(usize, u32), usize>,
+    sources: Vec<Arc<Source>>,
+    joined: usize,
+    /// Counts lines that came out.
+    pub(super) lines: u64,
+}
+
+/// Bytes read in one call: path, content, from, to.
+type ReadLog = Vec<(PathBuf, usize, u64, u64)>;
+
+impl Oracle {
+    pub(super) fn new(setup: Setup) -> Self {
+        Self {
+            setup,
+            tracks: Vec::new(),
+            follows: Vec::new(),
+            gaps: Vec::new(),
+            generations: HashMap::new(),
+            sources: Vec::new(),
+            joined: 0,
+            lines: 0,
+        }
+    }
+
+    /// Keeps up with the disk.
+    pub(super) fn grow(&mut self, disk: &Disk) {
+        self.tracks.resize_with(disk.epochs.len(), Track::default);
+        self.follows.resize_with(disk.inodes.len(), Follow::default);
+    }
+
+    /// Takes what one call of the tailer asked and gave. True if anything came of it.
+    pub(super) fn take(&mut self, notes: &[Note], batch: Option<&Batch>, disk: &Disk) -> Result<bool, Violation> {
+        self.grow(disk);
+        let mut reads = ReadLog::new();
+        let mut opened = None;
+        for note in notes {
+            match note {
+                Note::Open { path, inode, since } => {
+                    let followed = path.to_str().is_some_and(is_followed);
+                    if !followed {
+                        violation("foreign", format!("{} was opened", path.display()))?;
+                    }
+                    opened = Some((*inode, *since));
+                }
+                Note::Joined { path, offset } => {
+                    if let Some((inode, since)) = opened {
+                        self.join(inode, since, path, *offset, disk);
+                    }
+                }
+                Note::Stat { path, inode, size } if self.follows[*inode].owner() == Some(path) => {
+                    self.observe(*inode, *size, disk);
+                    self.tracks[disk.inodes[*inode].epoch].named = true;
+                }
+                Note::StatOpen { path, inode, size } if self.follows[*inode].owner() == Some(path) => {
+                    self.observe(*inode, *size, disk);
+                }
+                Note::Read { path, inode, from, to } => {
+                    let epoch = disk.inodes[*inode].epoch;
+                    reads.push((path.clone(), epoch, *from, *to));
+                    if self.follows[*inode].owner() == Some(path) {
+                        let track = &mut self.tracks[epoch];
+                        track.sure = track.sure.max(track.seen);
+                    }
+                }
+                Note::Stat { .. } | Note::StatOpen { .. } | Note::Gap { .. } => {}
+            }
+        }
+        let mut news = opened.is_some();
+        if let Some(batch) = batch {
+            let mut bytes = batch.bytes();
+            for extent in batch.extents() {
+                let (these, rest) = bytes.split_at((extent.len_out as usize).min(bytes.len()));
+                bytes = rest;
+                self.deliver(extent, these, &reads, disk)?;
+                news = true;
+            }
+        }
+        for note in notes {
+            if let Note::Gap { path, start, end, reason } = note {
+                self.give_up(path, *start, *end, *reason, disk)?;
+                news = true;
+            }
+        }
+        Ok(news)
+    }
+
+    fn join(&mut self, inode: usize, since: u64, path: &Path, offset: u64, disk: &Disk) {
+        self.joined += 1;
+        let follow = &mut self.follows[inode];
+        follow.paths.push(path.to_owned());
+        (follow.since, follow.joined) = (since, self.joined);
+        self.observe(inode, disk.size(inode) as u64, disk);
+        let track = &mut self.tracks[disk.inodes[inode].epoch];
+        track.named = true;
+        if self.setup.from_end && track.frontier == 0 {
+            (track.begin, track.frontier) = (offset, offset);
+        }
+    }
+
+    /// The reader of a file hears of its size, and perhaps that its content is another.
+    fn observe(&mut self, inode: usize, size: u64, disk: &Disk) {
+        let epoch = disk.inodes[inode].epoch;
+        if let Some(old) = self.follows[inode].known.replace(epoch).filter(|old| *old != epoch) {
+            let track = &mut self.tracks[old];
+            let known = if size < track.frontier { track.seen } else { track.sure };
+            track.lost.get_or_insert(known);
+        }
+        let track = &mut self.tracks[epoch];
+        track.seen = track.seen.max(size);
+    }
+
+    /// Traces an extent to the content it came from.
+    fn trace(&mut self, extent: &Extent, reads: &ReadLog, disk: &Disk) -> Option<usize> {
+        let (start, end) = (extent.start, extent.start + extent.len_in);
+        let key = (Arc::as_ptr(&extent.source) as usize, extent.generation);
+        if let Some(&epoch) = self.generations.get(&key) {
+            return Some(epoch);
+        }
+        let mut found: Vec<usize> = Vec::new();
+        for (path, epoch, ..) in reads {
+            if path == extent.source.path() && !found.contains(epoch) {
+                let mut at = start;
+                while let Some(read) = reads.iter().find(|read| read.1 == *epoch && read.2 <= at && at < read.3) {
+                    at = read.3;
+                }
+                if at >= end && self.tracks[*epoch].frontier <= start {
+                    found.push(*epoch);
+                }
+            }
+        }
+        // Copies have the same bytes; the one that was read last is as good as any.
+        let fits = |epoch: &&usize| render::expect(self, disk, **epoch, extent).is_ok();
+        let epoch = found.iter().rev().find(fits).or(found.last()).copied()?;
+        self.generations.insert(key, epoch);
+        self.sources.push(extent.source.clone());
+        Some(epoch)
+    }
+
+    fn deliver(&mut self, extent: &Extent, bytes: &[u8], reads: &ReadLog, disk: &Disk) -> Checked {
+        let (start, end) = (extent.start, extent.start + extent.len_in);
+        let tell = |what: &str| {
+            let text = String::from_utf8_lossy(bytes);
+            format!("{what}: bytes {start} to {end} of {}: {text:?}", extent.source.path().display())
+        };
+        let Some(epoch) = self.trace(extent, reads, disk) else {
+            return violation("not read", tell("never read, or delivered before"));
+        };
+        let rendered = match render::expect(self, disk, epoch, extent) {
+            Ok(rendered) => rendered,
+            Err(reason) => return violation("not a line", tell(&reason)),
+        };
+        if rendered.bytes != bytes {
+            let want = String::from_utf8_lossy(&rendered.bytes).into_owned();
+            return violation("other bytes", tell(&format!("{want:?} was to come out")));
+        }
+        let frontier = self.tracks[epoch].frontier;
+        if start < frontier {
+            return violation("twice", tell(&format!("delivered up to {frontier} already")));
+        }
+        self.check_order(extent.source.path(), epoch, disk).map_err(|story| Violation {
+            kind: "order",
+            story: format!("{story}, which was written before: {}", tell("came out")),
+        })?;
+        let lines = bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        if lines != extent.lines {
+            return violation("count", tell(&format!("{} lines counted of {lines}", extent.lines)));
+        }
+        self.lines += lines;
+        let track = &mut self.tracks[epoch];
+        track.cuts.extend(rendered.cut);
+        track.frontier = end;
+        track.done.push((start, end));
+        Ok(())
+    }
+
+    /// What stood in the earlier file of a name before this one came there is out by now.
+    fn check_order(&self, path: &Path, epoch: usize, disk: &Disk) -> Result<(), String> {
+        let this = disk.epochs[epoch].inode;
+        if self.setup.open_files == 0 || self.setup.open_files < super::schedule::UNCAPPED {
+            return Ok(());
+        }
+        for (inode, follow) in self.follows.iter().enumerate() {
+            if inode == this || follow.owner() != Some(path) || follow.joined > self.follows[this].joined {
+                continue;
+            }
+            let epoch = disk.inodes[inode].epoch;
+            let track = &self.tracks[epoch];
+            let before = self.follows[this].since;
+            let ends = disk.epochs[epoch].ends.iter();
+            let due = ends.filter(|(end, at)| *at < before && *end <= track.seen).map(|(end, _)| *end).max();
+            if let Some(due) = due.filter(|due| *due > track.frontier && *due > disk.epochs[epoch].copied as u64)
+                && !self.is_given_up(inode, track.frontier, due - 1, |_| true)
+            {
+                return Err(format!("bytes {} to {due} of the file before are not out", track.frontier));
+            }
+        }
+        Ok(())
+    }
+
+    /// A gap names bytes that some content of the input had, and that are not delivered.
+    fn give_up(&mut self, path: &Path, start: u64, end: u64, reason: GapReason, disk: &Disk) -> Checked {
+        let fits = self.tracks.iter().zip(&disk.epochs).any(|(track, epoch)| {
+            self.follows[epoch.inode].paths.iter().any(|owner| owner == path)
+                && end <= epoch.bytes.len() as u64
+                && !track.done.iter().any(|done| done.0 < end && start < done.1)
+        });
+        if !fits {
+            let story = format!("{}: bytes {start} to {end}, {reason:?}, but none such are missing", path.display());
+            return violation("gap", story);
+        }
+        self.gaps.push(Lost { path: path.to_owned(), start, end, reason });
+        Ok(())
+    }
+
+    /// Whether gaps cover these bytes of a file.
+    pub(super) fn is_given_up(&self, inode: usize, start: u64, end: u64, counts: impl Fn(GapReason) -> bool) -> bool {
+        let mut at = start;
+        let paths = &self.follows[inode].paths;
+        while at < end {
+            let here = |gap: &&Lost| gap.start <= at && at < gap.end && counts(gap.reason) && paths.contains(&gap.path);
+            match self.gaps.iter().filter(here).map(|gap| gap.end).max() {
+                Some(next) => at = next,
+                None => return false,
+            }
+        }
+        true
+    }
+}
