@@ -259,7 +259,7 @@ impl Generation {
             self.moved = Instant::now();
         }
         if stat.size < self.searched {
-            self.searched = self.offset.min(stat.size);
+            self.searched = self.offset;
         }
         if stat.size < self.offset {
             return true;
