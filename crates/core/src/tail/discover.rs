@@ -31,6 +31,9 @@ const RELIST_AFTER: Duration = Duration::from_secs(10);
 /// Listing a directory that changes all the time takes at most one part in this many of the time.
 const LISTING_SHARE: u32 = 10;
 
+/// How many paths that are gone are remembered, in case they come back.
+const HOMES_MAX: usize = 16 * 1024;
+
 /// What a user asks to follow.
 #[derive(Debug)]
 pub(crate) enum Spec {
@@ -78,6 +81,9 @@ pub(crate) struct Discovery {
     watches: Vec<Watch>,
     /// Each path that is found.
     found: HashMap<Arc<Path>, Found>,
+    /// Which shard had a path that is gone: should it come back, its older files may still be read there, and
+    /// they come first.
+    homes: HashMap<Arc<Path>, usize>,
     shards: Vec<Sender<Command>>,
     next_shard: usize,
     /// For files found by the first scan.
@@ -128,7 +134,8 @@ impl Discovery {
         shards: Vec<Sender<Command>>,
     ) -> Self {
         let watches = specs.into_iter().map(Watch::new).collect();
-        Self { cx, excludes, watches, found: HashMap::new(), shards, next_shard: 0, start, scanned: false }
+        let (found, homes) = (HashMap::new(), HashMap::new());
+        Self { cx, excludes, watches, found, homes, shards, next_shard: 0, start, scanned: false }
     }
 
     /// Looks at everything once and tells the shards; at the last look without sparing any directory. True
@@ -181,13 +188,13 @@ impl Discovery {
                 found.count += 1;
                 continue;
             }
-            let (shard, beside) = match beside(&path, &self.found) {
-                Some((elder, found)) => (found.shard, Some(elder.clone())),
-                None => {
-                    self.next_shard = (self.next_shard + 1) % self.shards.len();
-                    (self.next_shard, None)
-                }
-            };
+            let beside = beside(&path, &self.found);
+            let home = self.homes.remove(&path).or(beside.map(|(_, found)| found.shard));
+            let beside = beside.map(|(elder, _)| elder.clone());
+            let shard = home.unwrap_or_else(|| {
+                self.next_shard = (self.next_shard + 1) % self.shards.len();
+                self.next_shard
+            });
             self.found.insert(path.clone(), Found { count: 1, shard });
             let add = Command::Add { path, named, start: self.start, present: !self.scanned, beside };
             tell(&self.shards[shard], add);
@@ -199,12 +206,16 @@ impl Discovery {
     /// One input less finds these.
     fn lose(&mut self, paths: Vec<Arc<Path>>, command: impl Fn(&Arc<Path>) -> Command) {
         for path in paths {
-            if let Some(found) = self.found.get_mut(&path) {
-                found.count -= 1;
-                if found.count == 0 {
-                    tell(&self.shards[found.shard], command(&path));
-                    self.found.remove(&path);
+            let Some(found) = self.found.get_mut(&path) else { continue };
+            found.count -= 1;
+            if found.count == 0 {
+                let shard = found.shard;
+                self.found.remove(&path);
+                tell(&self.shards[shard], command(&path));
+                if self.homes.len() >= HOMES_MAX {
+                    self.homes.clear();
                 }
+                self.homes.insert(path, shard);
             }
         }
     }

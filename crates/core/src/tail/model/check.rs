@@ -81,14 +81,22 @@ impl Oracle {
         Ok(())
     }
 
-    fn check_missing(&self, epoch: usize, start: u64, end: u64, counts: impl Fn(GapReason) -> bool, disk: &Disk) -> Checked {
+    fn check_missing(
+        &self,
+        epoch: usize,
+        start: u64,
+        end: u64,
+        counts: impl Fn(GapReason) -> bool,
+        disk: &Disk,
+    ) -> Checked {
         let inode = disk.epochs[epoch].inode;
         if start >= end || self.is_given_up(inode, start, end, counts) {
             return Ok(());
         }
         let text = String::from_utf8_lossy(&disk.epochs[epoch].bytes[start as usize..end as usize]);
         let owner = self.follows[inode].owner().unwrap_or(Path::new("a file that was never followed"));
-        let names: Vec<_> = disk.names.keys().filter(|path| disk.find(path).is_some_and(|it| it.inode == inode)).collect();
+        let names: Vec<_> =
+            disk.names.keys().filter(|path| disk.find(path).is_some_and(|it| it.inode == inode)).collect();
         violation(
             "lost",
             format!(

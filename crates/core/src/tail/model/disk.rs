@@ -227,9 +227,7 @@ impl Disk {
 
     /// Renames a file or a link over whatever file was there.
     pub(super) fn rename(&mut self, from: &Path, to: &Path) {
-        let same = |a: Option<&Entry>, b: Option<&Entry>| {
-            matches!((a, b), (Some(Entry::File { inode: a, .. }), Some(Entry::File { inode: b, .. })) if a == b)
-        };
+        let same = |a: Option<&Entry>, b: Option<&Entry>| matches!((a, b), (Some(Entry::File { inode: a, .. }), Some(Entry::File { inode: b, .. })) if a == b);
         let (old, new) = (self.names.get(from), self.names.get(to));
         if from == to || !self.has_parent(to) || same(old, new) {
             return;

@@ -2,14 +2,13 @@
 //!
 //! The log is how the oracle knows which content was read, and how much of it the tailer can have seen.
 
-use std::ffi::OsStr;
 use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::disk::{Disk, Entry};
-use crate::fs::{FileId, Fs, Kind, ReadFile, Stat, WriteFile};
+use crate::fs::{self, FileId, Fs, Kind, ReadFile, Stat, WriteFile};
 use crate::report::{Event, GapReason, Observer};
 
 /// Something that the tailer asked or told.
@@ -104,7 +103,7 @@ impl Fs for Door {
         Ok(Box::new(Handle { door: self.clone(), path: path.to_owned(), inode: found.inode }))
     }
 
-    fn list(&self, dir: &Path, entry: &mut dyn FnMut(&OsStr, Kind)) -> io::Result<()> {
+    fn list(&self, dir: &Path, tell: &mut dyn FnMut(fs::Entry<'_>)) -> io::Result<()> {
         let disk = self.disk();
         if !disk.is_dir(dir) {
             return Err(not_found());
@@ -114,16 +113,16 @@ impl Fs for Door {
             .iter()
             .filter(|(path, _)| path.parent() == Some(dir))
             .filter_map(|(path, entry)| {
-                let kind = match entry {
-                    Entry::Dir { .. } => Kind::Dir,
-                    Entry::File { .. } => Kind::File,
-                    Entry::Link { .. } => Kind::Link,
+                let (kind, ino) = match entry {
+                    Entry::Dir { .. } => (Kind::Dir, 0),
+                    Entry::File { inode, .. } => (Kind::File, disk.inodes[*inode].number),
+                    Entry::Link { .. } => (Kind::Link, 0),
                 };
-                path.file_name().map(|name| (name.to_owned(), kind))
+                path.file_name().map(|name| (name.to_owned(), kind, ino))
             })
             .collect();
         drop(disk);
-        names.iter().for_each(|(name, kind)| entry(name, *kind));
+        names.iter().for_each(|(name, kind, ino)| tell(fs::Entry { name, kind: *kind, ino: *ino }));
         Ok(())
     }
 

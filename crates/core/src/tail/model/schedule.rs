@@ -120,27 +120,80 @@ pub(super) enum Size {
 /// One thing that happens. Numbers are places in [`FILES`] and [`DIRS`], or of writers and shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    Write { file: usize, text: Text },
-    Open { writer: usize, file: usize, append: bool },
-    WriteBy { writer: usize, text: Text },
-    Close { writer: usize },
-    Rename { from: usize, to: usize },
-    Swap { a: usize, b: usize },
+    Write {
+        file: usize,
+        text: Text,
+    },
+    Open {
+        writer: usize,
+        file: usize,
+        append: bool,
+    },
+    WriteBy {
+        writer: usize,
+        text: Text,
+    },
+    Close {
+        writer: usize,
+    },
+    Rename {
+        from: usize,
+        to: usize,
+    },
+    Swap {
+        a: usize,
+        b: usize,
+    },
     /// `a.log.1` to `a.log.2`, `a.log` to `a.log.1`, and a new `a.log` if so.
-    Rotate { create: bool },
-    Copy { from: usize, to: usize, truncate: bool },
-    Truncate { file: usize },
-    Rewrite { file: usize, size: Size, same_head: bool },
-    Delete { file: usize },
-    Link { from: usize, to: usize },
-    Symlink { target: usize, file: usize },
-    Mode { file: usize, readable: bool },
-    RemoveDir { dir: usize },
-    MakeDir { dir: usize },
-    RenameDir { from: usize, to: usize },
+    Rotate {
+        create: bool,
+    },
+    Copy {
+        from: usize,
+        to: usize,
+        truncate: bool,
+    },
+    Truncate {
+        file: usize,
+    },
+    Rewrite {
+        file: usize,
+        size: Size,
+        same_head: bool,
+    },
+    Delete {
+        file: usize,
+    },
+    Link {
+        from: usize,
+        to: usize,
+    },
+    Symlink {
+        target: usize,
+        file: usize,
+    },
+    Mode {
+        file: usize,
+        readable: bool,
+    },
+    RemoveDir {
+        dir: usize,
+    },
+    MakeDir {
+        dir: usize,
+    },
+    RenameDir {
+        from: usize,
+        to: usize,
+    },
     Scan,
-    Fill { shard: usize, times: usize },
-    Look { shard: usize },
+    Fill {
+        shard: usize,
+        times: usize,
+    },
+    Look {
+        shard: usize,
+    },
     /// The tailer gets turns until it has nothing more to do.
     Settle,
 }

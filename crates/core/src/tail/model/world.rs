@@ -65,13 +65,14 @@ impl World {
         let cx = TailContext {
             fs: Arc::new(door.clone()),
             ledger: Ledger::new(Box::new(door.clone())),
-            claims: Arc::new(Claims::default()),
+            claims: Arc::new(Claims::new(setup.open_files)),
             limit: LineLimit { max: setup.limit, policy: setup.policy },
             format: LineFormat { prefix, format: Format::Raw },
             once: false,
             grace: if setup.keeps { Duration::MAX } else { Duration::ZERO },
             chunk: setup.chunk,
-            open_files: setup.open_files,
+            ignore_older: None,
+            deleted_max_age: None,
         };
         let every = if setup.sweeps { Duration::ZERO } else { Duration::MAX };
         let room = (setup.limit + 1).max(2 * setup.chunk) + setup.room;
