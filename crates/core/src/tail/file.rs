@@ -543,7 +543,7 @@ impl Generation {
         batch.set_source(source, self.number);
         let mut bytes = scratch.take(len);
         let finished = self.read_checked(&mut bytes[..len], self.offset, self.check).map(|read| {
-            let Some((got, _)) = read else {
+            let Some((got, mut window)) = read else {
                 self.abandon(GapReason::Overwritten, source, cx);
                 return true;
             };
@@ -553,6 +553,8 @@ impl Generation {
                 return false;
             }
             cx.ledger.unterminated_line();
+            window.slide(&bytes[..got]);
+            self.check = window.check();
             self.past(len);
             true
         });
