@@ -31,6 +31,9 @@ fn following_keeps_its_promises_under_random_schedules() {
     let steps = from_env("TAILMERGE_MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
     let started = Instant::now();
     let mut seeds = Rng::new(seed);
+    if let Some(seed) = from_env("TAILMERGE_SCHEDULE") {
+        panic!("{}", shrink::report(Schedule::random(seed)));
+    }
     let (mut done, mut lines, mut schedules) = (0, 0, 0);
     while done < steps {
         let seed = seeds.next();

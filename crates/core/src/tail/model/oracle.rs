@@ -120,6 +120,16 @@ impl Oracle {
     /// Takes what one call of the tailer asked and gave. True if anything came of it.
     pub(super) fn take(&mut self, notes: &[Note], batch: Option<&Batch>, disk: &Disk) -> Result<bool, Violation> {
         self.grow(disk);
+        if std::env::var("TAILMERGE_TRACE").is_ok() {
+            for note in notes {
+                println!("  {note:?}");
+            }
+            for extent in batch.map(Batch::extents).unwrap_or_default() {
+                let (path, end) = (extent.source.path(), extent.start + extent.len_in);
+                println!("  => {} {} {}..{end}", path.display(), extent.generation, extent.start);
+            }
+            println!("--");
+        }
         let mut reads = ReadLog::new();
         let mut opened = None;
         for note in notes {
@@ -137,8 +147,8 @@ impl Oracle {
                     }
                 }
                 Note::Stat { path, inode, size } if self.follows[*inode].owner() == Some(path) => {
-                    self.observe(*inode, *size, disk);
                     self.tracks[disk.inodes[*inode].epoch].named = true;
+                    self.observe(*inode, *size, disk);
                 }
                 Note::StatOpen { path, inode, size } if self.follows[*inode].owner() == Some(path) => {
                     self.observe(*inode, *size, disk);
@@ -178,9 +188,9 @@ impl Oracle {
         let follow = &mut self.follows[inode];
         follow.paths.push(path.to_owned());
         (follow.since, follow.joined) = (since, self.joined);
+        self.tracks[disk.inodes[inode].epoch].named = true;
         self.observe(inode, disk.size(inode) as u64, disk);
         let track = &mut self.tracks[disk.inodes[inode].epoch];
-        track.named = true;
         if self.setup.from_end && track.frontier == 0 {
             (track.begin, track.frontier) = (offset, offset);
         }
@@ -195,11 +205,14 @@ impl Oracle {
             track.lost.get_or_insert(known);
         }
         let track = &mut self.tracks[epoch];
-        track.seen = track.seen.max(size);
+        // What is written anew to a file that lost its name is for whoever follows another name of it.
+        if track.named {
+            track.seen = track.seen.max(size);
+        }
     }
 
     /// Traces an extent to the content it came from.
-    fn trace(&mut self, extent: &Extent, reads: &ReadLog, disk: &Disk) -> Option<usize> {
+    fn trace(&mut self, extent: &Extent, bytes: &[u8], reads: &ReadLog, disk: &Disk) -> Option<usize> {
         let (start, end) = (extent.start, extent.start + extent.len_in);
         let key = (Arc::as_ptr(&extent.source) as usize, extent.generation);
         if let Some(&epoch) = self.generations.get(&key) {
@@ -218,7 +231,7 @@ impl Oracle {
             }
         }
         // Copies have the same bytes; the one that was read last is as good as any.
-        let fits = |epoch: &&usize| render::expect(self, disk, **epoch, extent).is_ok();
+        let fits = |epoch: &&usize| render::expect(self, disk, **epoch, extent).is_ok_and(|it| it.bytes == bytes);
         let epoch = found.iter().rev().find(fits).or(found.last()).copied()?;
         self.generations.insert(key, epoch);
         self.sources.push(extent.source.clone());
@@ -231,7 +244,7 @@ impl Oracle {
             let text = String::from_utf8_lossy(bytes);
             format!("{what}: bytes {start} to {end} of {}: {text:?}", extent.source.path().display())
         };
-        let Some(epoch) = self.trace(extent, reads, disk) else {
+        let Some(epoch) = self.trace(extent, bytes, reads, disk) else {
             return violation("not read", tell("never read, or delivered before"));
         };
         let rendered = match render::expect(self, disk, epoch, extent) {

@@ -64,3 +64,16 @@ fn fails(simpler: Schedule, schedule: &mut Schedule, violation: &mut Violation) 
         _ => false,
     }
 }
+
+/// Runs and shrinks one schedule, and runs the least one again.
+pub(super) fn report(schedule: Schedule) -> String {
+    match run(&schedule) {
+        Ok(lines) => format!("no violation, {lines} lines came out"),
+        Err(violation) => {
+            let (least, _) = shrink(schedule, violation);
+            println!("LEAST");
+            let violation = run(&least).expect_err("it failed before");
+            format!("{}: {}\n{least}", violation.kind, violation.story)
+        }
+    }
+}
