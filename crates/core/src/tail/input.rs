@@ -271,8 +271,7 @@ impl Input {
         } else if current.offset() == current.size() {
             cx.claims.release(current.id, current.place());
         } else {
-            current.abandon(GapReason::Gone, source, cx);
-            cx.claims.forget(current.id);
+            lose(current, source, cx);
         }
     }
 
@@ -306,8 +305,12 @@ impl Input {
                 None => at += 1,
                 Some(reason) => {
                     let mut older = self.older.remove(at);
-                    older.abandon(reason, &source, cx);
-                    cx.claims.forget(older.id);
+                    if reason == GapReason::Gone {
+                        lose(older, &source, cx);
+                    } else {
+                        older.abandon(reason, &source, cx);
+                        cx.claims.forget(older.id);
+                    }
                 }
             }
         }
@@ -507,6 +510,18 @@ impl Input {
             cx.claims.release(generation.id, generation.place());
         }
     }
+}
+
+/// Gives up on a closed file that is nowhere to be found. Should it turn up under another name that is followed,
+/// it is read on from where it was left; if such a name is known there is nothing to give up.
+fn lose(mut file: Generation, source: &Source, cx: &TailContext) {
+    let place = file.place();
+    if cx.claims.is_wanted(file.id) {
+        file.leave(source, cx);
+    } else {
+        file.abandon(GapReason::Gone, source, cx);
+    }
+    cx.claims.release(file.id, place);
 }
 
 /// Whether there are too many open files in the process, or in the system.
