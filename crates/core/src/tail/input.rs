@@ -404,7 +404,9 @@ impl Input {
                 Visit::Changed => {
                     // Whoever follows another name of it reads the new content.
                     let mut older = self.older.remove(at);
-                    older.abandon(GapReason::Overwritten, source, cx);
+                    let cut = older.look(cx).is_ok_and(|(cut, _)| cut);
+                    let reason = if cut { GapReason::Truncated } else { GapReason::Overwritten };
+                    older.abandon(reason, source, cx);
                     cx.claims.forget(older.id);
                 }
                 visit => return Ok(visit),

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::disk::{Disk, Entry};
-use crate::fs::{self, FileId, Fs, Kind, ReadFile, Stat, WriteFile};
+use super::disk::{self, Disk};
+use crate::fs::{Entry, FileId, Fs, Kind, ReadFile, Stat, WriteFile};
 use crate::report::{Event, GapReason, Observer};
 
 /// Something that the tailer asked or told.
@@ -82,7 +82,7 @@ fn stat(disk: &Disk, inode: usize) -> Stat {
 impl Fs for Door {
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         let disk = self.disk();
-        if let Some(Entry::Dir { modified }) = disk.names.get(path) {
+        if let Some(disk::Entry::Dir { modified }) = disk.names.get(path) {
             let id = FileId { dev: 1, ino: 1, born: None };
             return Ok(Stat { id, kind: Kind::Dir, size: 0, links: 1, modified: time(*modified) });
         }
@@ -103,26 +103,26 @@ impl Fs for Door {
         Ok(Box::new(Handle { door: self.clone(), path: path.to_owned(), inode: found.inode }))
     }
 
-    fn list(&self, dir: &Path, tell: &mut dyn FnMut(fs::Entry<'_>)) -> io::Result<()> {
+    fn list(&self, dir: &Path, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
         let disk = self.disk();
         if !disk.is_dir(dir) {
             return Err(not_found());
         }
-        let names: Vec<_> = disk
+        let entries: Vec<_> = disk
             .names
             .iter()
             .filter(|(path, _)| path.parent() == Some(dir))
             .filter_map(|(path, entry)| {
                 let (kind, ino) = match entry {
-                    Entry::Dir { .. } => (Kind::Dir, 0),
-                    Entry::File { inode, .. } => (Kind::File, disk.inodes[*inode].number),
-                    Entry::Link { .. } => (Kind::Link, 0),
+                    disk::Entry::Dir { .. } => (Kind::Dir, 1),
+                    disk::Entry::File { inode, .. } => (Kind::File, disk.inodes[*inode].number),
+                    disk::Entry::Link { .. } => (Kind::Link, 1),
                 };
                 path.file_name().map(|name| (name.to_owned(), kind, ino))
             })
             .collect();
         drop(disk);
-        names.iter().for_each(|(name, kind, ino)| tell(fs::Entry { name, kind: *kind, ino: *ino }));
+        entries.iter().for_each(|(name, kind, ino)| tell(Entry { name, kind: *kind, ino: *ino }));
         Ok(())
     }
 

@@ -135,7 +135,8 @@ impl Oracle {
         for note in notes {
             match note {
                 Note::Open { path, inode, since } => {
-                    let followed = path.to_str().is_some_and(is_followed);
+                    // A file that was closed and renamed may be opened again by its new name.
+                    let followed = path.to_str().is_some_and(is_followed) || self.follows[*inode].owner().is_some();
                     if !followed {
                         violation("foreign", format!("{} was opened", path.display()))?;
                     }
@@ -220,7 +221,9 @@ impl Oracle {
         }
         let mut found: Vec<usize> = Vec::new();
         for (path, epoch, ..) in reads {
-            if path == extent.source.path() && !found.contains(epoch) {
+            let follows = &self.follows[disk.epochs[*epoch].inode].paths;
+            let fits = path == extent.source.path() || follows.iter().any(|path| path == extent.source.path());
+            if fits && !found.contains(epoch) {
                 let mut at = start;
                 while let Some(read) = reads.iter().find(|read| read.1 == *epoch && read.2 <= at && at < read.3) {
                     at = read.3;
