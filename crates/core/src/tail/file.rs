@@ -100,6 +100,8 @@ pub(super) struct Generation {
     modified: Option<SystemTime>,
     /// Whether the content may be another although the length is the same.
     suspect: bool,
+    /// Its length before it got shorter, until it is known whether the content before the offset is the same.
+    shrunk: Option<u64>,
     /// When it was seen that it has lost its name.
     retired: Option<Instant>,
     /// Another name that it was found under then, by which it can be opened again.
@@ -122,6 +124,7 @@ impl Generation {
             moved: Instant::now(),
             modified: None,
             suspect: false,
+            shrunk: None,
             retired: None,
             found: None,
             within: Within::Start,
@@ -172,6 +175,11 @@ impl Generation {
     /// Whether a file that lost its name is kept for longer than the user wants.
     pub(super) fn has_expired(&self, cx: &TailContext) -> bool {
         self.retired.zip(cx.deleted_max_age).is_some_and(|(retired, max)| retired.elapsed() > max)
+    }
+
+    /// Whether it got shorter, and more than what is there now may be lost.
+    pub(super) fn was_cut(&self) -> bool {
+        self.shrunk.is_some()
     }
 
     /// Has the content before the offset checked at the next visit.
@@ -261,13 +269,17 @@ impl Generation {
         if stat.size < self.searched {
             self.searched = self.offset;
         }
+        if stat.size < self.size {
+            self.shrunk = self.shrunk.max(Some(self.size));
+            self.suspect = true;
+        }
+        self.size = stat.size;
         if stat.size < self.offset {
             return true;
         }
         self.suspect |= stat.modified != self.modified && self.offset > 0;
         let age = stat.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
         self.modified = stat.modified.filter(|_| age.is_none_or(|age| age >= MODIFIED_GRAIN));
-        self.size = stat.size;
         false
     }
 
@@ -282,6 +294,7 @@ impl Generation {
         self.finish_drop(false, source, cx);
         // Of content that is gone, only so much was there for certain.
         let seen = if reason == GapReason::Overwritten { self.sure_size } else { self.size };
+        let seen = self.shrunk.take().unwrap_or(0).max(seen);
         cx.ledger.gap(source.path(), self.offset, seen.max(self.offset), reason);
         self.offset = seen.max(self.offset);
     }
@@ -296,6 +309,9 @@ impl Generation {
         cx: &TailContext,
     ) -> io::Result<Visit> {
         self.suspect = false;
+        if self.shrunk.is_some() && !self.is_same_after_cut(source, cx)? {
+            return Ok(Visit::Changed);
+        }
         if let Within::Dropped { .. } = self.within {
             return self.drop_rest(source, scratch, cx);
         }
@@ -330,6 +346,15 @@ impl Generation {
             self.sure_size = size;
         }
         Ok(if visit == Visit::More && bound <= want { Visit::End } else { visit })
+    }
+
+    /// Whether a file that got shorter still holds what was read of it; then only its end is lost.
+    fn is_same_after_cut(&mut self, source: &Source, cx: &TailContext) -> io::Result<bool> {
+        let same = self.offset > 0 && self.read_checked(&mut [], self.offset, self.check)?.is_some();
+        if let Some(seen) = self.shrunk.take_if(|_| same) {
+            cx.ledger.gap(source.path(), self.size, seen, GapReason::Truncated);
+        }
+        Ok(same)
     }
 
     /// Straight into the batch. No line of a chunk can be over the limit, unless the chunk has no newline.

@@ -268,7 +268,7 @@ impl Input {
         if current.is_open() || found.is_some() {
             current.retire(found);
             self.older.push(current);
-        } else if current.offset() == current.size() {
+        } else if current.offset() == current.size() && !current.was_cut() {
             cx.claims.release(current.id, current.place());
         } else {
             lose(current, source, cx);
@@ -358,7 +358,7 @@ impl Input {
             _ => Ok(visit),
         });
         if let (Ok(Visit::Changed), Some(current)) = (&visit, &mut self.current) {
-            let cut = current.look(cx).is_ok_and(|(cut, _)| cut);
+            let cut = current.look(cx).is_ok_and(|(cut, _)| cut) || current.was_cut();
             let (size, reason) = (current.size(), if cut { GapReason::Truncated } else { GapReason::Overwritten });
             self.restart(size, reason, cx);
             return Visit::More;
@@ -404,7 +404,7 @@ impl Input {
                 Visit::Changed => {
                     // Whoever follows another name of it reads the new content.
                     let mut older = self.older.remove(at);
-                    let cut = older.look(cx).is_ok_and(|(cut, _)| cut);
+                    let cut = older.look(cx).is_ok_and(|(cut, _)| cut) || older.was_cut();
                     let reason = if cut { GapReason::Truncated } else { GapReason::Overwritten };
                     older.abandon(reason, source, cx);
                     cx.claims.forget(older.id);
