@@ -277,7 +277,7 @@ impl Generation {
         if stat.size < self.offset {
             return true;
         }
-        self.suspect |= stat.modified != self.modified && self.offset > 0;
+        self.suspect |= stat.modified != self.modified && self.searched > 0;
         let age = stat.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
         self.modified = stat.modified.filter(|_| age.is_none_or(|age| age >= MODIFIED_GRAIN));
         false

@@ -11,6 +11,8 @@
 //!   grown again beyond the offset: only what was seen before it was last read, for of what was seen later
 //!   nobody knows whether it was the old content or the new.
 //!
+//!   The same if the file is gone and its inode number was given to another one, where there is no time of birth.
+//!
 //! Whatever else was written may come out or not. Bytes that were copied from another file need not come out
 //! a second time.
 
@@ -38,6 +40,8 @@ impl Oracle {
                 continue;
             }
             let inode = disk.epochs[epoch].inode;
+            // A closed file whose number was given out again cannot be told from the new one by what it is.
+            let is_reused = !disk.births && disk.inodes[inode + 1..].iter().any(|it| it.number == disk.inodes[inode].number);
             let (it, follow, track) = (&disk.inodes[inode], &self.follows[inode], &self.tracks[epoch]);
             let all = disk.epochs[epoch].bytes.len() as u64;
             let is_current = it.epoch == epoch;
@@ -45,6 +49,8 @@ impl Oracle {
                 (if it.readable { all } else { 0 }, false)
             } else if is_current && follow.owner().is_some() && track.named && self.keeps_open() {
                 (all, false)
+            } else if is_reused {
+                (track.lost.unwrap_or(track.sure).min(track.sure), true)
             } else {
                 (track.lost.unwrap_or(track.seen), true)
             };

@@ -202,7 +202,7 @@ impl Oracle {
         let epoch = disk.inodes[inode].epoch;
         if let Some(old) = self.follows[inode].known.replace(epoch).filter(|old| *old != epoch) {
             let track = &mut self.tracks[old];
-            let known = if size < track.frontier { track.seen } else { track.sure };
+            let known = if size < track.seen.max(track.frontier) { track.seen } else { track.sure };
             track.lost.get_or_insert(known);
         }
         let track = &mut self.tracks[epoch];
