@@ -87,6 +87,11 @@ impl Claims {
         }
     }
 
+    /// Whether nobody has had to do with this file.
+    pub(super) fn is_new(&self, id: FileId) -> bool {
+        !self.lock().files.contains_key(&id)
+    }
+
     /// Whether another name of this file is followed, so that somebody will go on reading it.
     pub(super) fn is_wanted(&self, id: FileId) -> bool {
         matches!(self.lock().files.get(&id), Some(Claim::Held { wanted: true }))

@@ -31,6 +31,10 @@ struct Copy {
 impl Copies {
     /// Whether the file that appeared at `path` is to be held as a copy of `original`.
     pub(super) fn holds(&mut self, original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
+        if stat.size == 0 && original.offset() > 0 {
+            // A copy in the making, or another file: there is nothing to read of it anyway.
+            return true;
+        }
         let known = self.0.iter().position(|copy| copy.id == stat.id);
         // What cannot be read just now is taken for what it seems to be: another file.
         let held = known.is_none_or(|at| self.0[at].since.elapsed() < cx.grace)

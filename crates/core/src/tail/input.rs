@@ -175,7 +175,7 @@ impl Input {
             self.current = Some(self.older.remove(at));
             return;
         }
-        if elder.is_some_and(|elder| elder.holds_copy(&self.path, &stat, cx)) {
+        if cx.claims.is_new(stat.id) && elder.is_some_and(|elder| elder.holds_copy(&self.path, &stat, cx)) {
             return;
         }
         match cx.claims.claim(stat.id) {

@@ -41,7 +41,8 @@ impl Oracle {
             }
             let inode = disk.epochs[epoch].inode;
             // A closed file whose number was given out again cannot be told from the new one by what it is.
-            let is_reused = !disk.births && disk.inodes[inode + 1..].iter().any(|it| it.number == disk.inodes[inode].number);
+            let is_reused =
+                !disk.births && disk.inodes[inode + 1..].iter().any(|it| it.number == disk.inodes[inode].number);
             let (it, follow, track) = (&disk.inodes[inode], &self.follows[inode], &self.tracks[epoch]);
             let all = disk.epochs[epoch].bytes.len() as u64;
             let is_current = it.epoch == epoch;
