@@ -41,6 +41,8 @@ pub(super) struct Track {
     pub(super) seen: u64,
     /// The same when it was last read: by then it was known to be this content.
     pub(super) sure: u64,
+    /// How often it was read by whoever follows it.
+    reads: usize,
     /// How much of it must be accounted for, once it is known to be cut.
     pub(super) lost: Option<u64>,
     /// Whether it was seen under the name by which the file is followed.
@@ -159,7 +161,11 @@ impl Oracle {
                     reads.push((path.clone(), epoch, *from, *to));
                     if self.follows[*inode].owner() == Some(path) {
                         let track = &mut self.tracks[epoch];
-                        track.sure = track.sure.max(track.seen);
+                        // The first read may have been of the check bytes only, to find that they differ.
+                        if track.reads > 0 {
+                            track.sure = track.sure.max(track.seen);
+                        }
+                        track.reads += 1;
                     }
                 }
                 Note::Stat { .. } | Note::StatOpen { .. } | Note::Gap { .. } => {}
