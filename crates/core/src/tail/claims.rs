@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::check::Check;
+use super::file::Within;
 use crate::fs::FileId;
 use crate::report::{Event, Ledger};
 
@@ -47,6 +48,7 @@ enum Claim {
 pub(super) struct Resume {
     pub(super) offset: u64,
     pub(super) check: Check,
+    pub(super) within: Within,
 }
 
 /// What came of asking for a file.

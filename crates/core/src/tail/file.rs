@@ -66,7 +66,7 @@ impl Scratch {
 
 /// Where in a line the offset stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Within {
+pub(super) enum Within {
     /// At its start.
     Start,
     /// In a line over the limit, of which pieces are out already.
@@ -189,14 +189,15 @@ impl Generation {
 
     /// Where the file is left, for whoever goes on.
     pub(super) fn place(&self) -> Resume {
-        Resume { offset: self.offset, check: self.check }
+        Resume { offset: self.offset, check: self.check, within: self.within }
     }
 
     /// Goes on where somebody left off, if the bytes there are still the same; else, false, at the start.
     pub(super) fn resume(&mut self, at: Resume) -> io::Result<bool> {
         let same = at.offset <= self.size && self.read_checked(&mut [], at.offset, at.check)?.is_some();
         if same {
-            (self.offset, self.searched, self.check) = (at.offset, at.offset, at.check);
+            (self.offset, self.searched) = (at.offset, at.offset);
+            (self.check, self.within) = (at.check, at.within);
         }
         Ok(same)
     }
@@ -544,11 +545,11 @@ impl Generation {
         Ok(if newline.is_some() || got == cx.chunk { Visit::More } else { Visit::End })
     }
 
-    /// Accounts for a dropped line that ends at the offset, where a newline may follow.
+    /// Accounts for a dropped line up to the offset. Without its newline, the rest of it is to be dropped too.
     fn finish_drop(&mut self, newline: bool, source: &Source, cx: &TailContext) {
         if let Within::Dropped { from, whole } = self.within {
             cx.ledger.gap(source.path(), from, self.offset + u64::from(whole && newline), GapReason::LineLimit);
-            self.within = Within::Start;
+            self.within = if newline { Within::Start } else { Within::Dropped { from: self.offset, whole } };
         }
     }
 
