@@ -415,7 +415,7 @@ impl Generation {
             let visit = self.render(source, bytes, batch, &mut scratch.line, cx);
             window.slide(&bytes[..(self.offset - start) as usize]);
             self.check = window.check();
-            self.set_searched(self.searched, bytes, cx);
+            self.set_searched(self.searched, &bytes[..(self.searched - start) as usize], cx);
             Ok(if visit == Visit::More && got < want { Visit::End } else { visit })
         });
         scratch.give_back(bytes);
