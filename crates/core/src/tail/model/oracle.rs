@@ -159,6 +159,7 @@ impl Oracle {
                 Note::Read { path, inode, from, to } => {
                     let epoch = disk.inodes[*inode].epoch;
                     reads.push((path.clone(), epoch, *from, *to));
+                    self.meet(*inode, disk.size(*inode) as u64, disk);
                     if self.follows[*inode].owner() == Some(path) {
                         let track = &mut self.tracks[epoch];
                         // The first read may have been of the check bytes only, to find that they differ.
@@ -203,18 +204,23 @@ impl Oracle {
         }
     }
 
-    /// The reader of a file hears of its size, and perhaps that its content is another.
+    /// The reader of a file hears of its size.
     fn observe(&mut self, inode: usize, size: u64, disk: &Disk) {
+        self.meet(inode, size, disk);
+        let track = &mut self.tracks[disk.inodes[inode].epoch];
+        // What is written anew to a file that lost its name is for whoever follows another name of it.
+        if track.named {
+            track.seen = track.seen.max(size);
+        }
+    }
+
+    /// The reader of a file meets its content, which perhaps is another one than before.
+    fn meet(&mut self, inode: usize, size: u64, disk: &Disk) {
         let epoch = disk.inodes[inode].epoch;
         if let Some(old) = self.follows[inode].known.replace(epoch).filter(|old| *old != epoch) {
             let track = &mut self.tracks[old];
             let known = if size < track.seen.max(track.frontier) { track.seen } else { track.sure };
             track.lost.get_or_insert(known);
-        }
-        let track = &mut self.tracks[epoch];
-        // What is written anew to a file that lost its name is for whoever follows another name of it.
-        if track.named {
-            track.seen = track.seen.max(size);
         }
     }
 
