@@ -399,6 +399,7 @@ impl Builder {
             format: self.format,
             once: self.once,
             grace: self.rotated_grace,
+            copy_grace: self.rotated_grace,
             chunk,
             ignore_older: self.ignore_older,
             deleted_max_age: self.deleted_max_age,

@@ -31,13 +31,16 @@ struct Copy {
 impl Copies {
     /// Whether the file that appeared at `path` is to be held as a copy of `original`.
     pub(super) fn holds(&mut self, original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
+        if cx.copy_grace.is_zero() {
+            return false;
+        }
         if stat.size == 0 && original.offset() > 0 {
             // A copy in the making, or another file: there is nothing to read of it anyway.
             return true;
         }
         let known = self.0.iter().position(|copy| copy.id == stat.id);
         // What cannot be read just now is taken for what it seems to be: another file.
-        let held = known.is_none_or(|at| self.0[at].since.elapsed() < cx.grace)
+        let held = known.is_none_or(|at| self.0[at].since.elapsed() < cx.copy_grace)
             && is_copy(original, path, stat, cx).unwrap_or(false);
         match known {
             Some(at) if !held => drop(self.0.swap_remove(at)),
@@ -57,7 +60,8 @@ impl Copies {
         cx: &TailContext,
     ) -> Option<Generation> {
         self.0.clear();
-        let name = path.file_name().filter(|_| original.offset() > 0)?.as_bytes();
+        let wanted = original.offset() > 0 && !cx.copy_grace.is_zero();
+        let name = path.file_name().filter(|_| wanted)?.as_bytes();
         let dir = path.parent().unwrap_or(Path::new(""));
         let mut beside = Vec::new();
         // A directory that cannot be listed has no copy to find.

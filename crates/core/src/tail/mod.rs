@@ -173,6 +173,8 @@ pub(crate) struct TailContext {
     pub(crate) once: bool,
     /// How long a rotated file must have been quiet to be let go.
     pub(crate) grace: Duration,
+    /// How long a file that may be a copy of an input is held; zero: copies are not looked for.
+    pub(crate) copy_grace: Duration,
     /// Bytes read at a time, and about as many go into a batch.
     pub(crate) chunk: usize,
     /// A file that has not changed for longer is not read until it does.

@@ -70,6 +70,8 @@ impl World {
             format: LineFormat { prefix, format: Format::Raw },
             once: false,
             grace: if setup.keeps { Duration::MAX } else { Duration::ZERO },
+            // Lines of a copy that is held are the original's, which this model does not know.
+            copy_grace: Duration::ZERO,
             chunk: setup.chunk,
             ignore_older: None,
             deleted_max_age: None,
