@@ -2,8 +2,8 @@
 //!
 //! `cargo bench --bench figures [-- SECTION...] [--runs N] [--quick]`. Sections: `catchup`, `many`, `idle`, `threads`,
 //! `heartbeat`; all of them unless some are named. Each prints medians (least–greatest) of N runs, 5 by default, beside
-//! its targets. The exit status is 1 if one is missed. `--quick` does little and judges nothing: it shows that all of it
-//! works.
+//! its targets. The exit status is 1 if one is missed, 2 if something cannot be measured. `--quick` does little and judges
+//! nothing: it shows that all of it works. Linux only.
 //!
 //! What is measured runs in a process of its own, this program started again with a hidden first argument, so that
 //! memory and CPU time are of the merge alone. Speed and heartbeat are given beside the same figure of a real `cat` that

@@ -32,7 +32,7 @@ mod threads;
 
 #[cfg(feature = "cases")]
 #[doc(hidden)]
-pub use kit::alone;
+pub use kit::{alone, run};
 #[cfg(feature = "cases")]
 #[doc(hidden)]
 pub use tailmerge_core::Backend as __Backend;
@@ -151,6 +151,7 @@ macro_rules! conformance {
                     patterns_come_and_go
                     an_input_taken_on_is_read
                     requests_that_meet_a_stop_are_answered
+                    a_request_during_the_last_look_is_answered
                     a_flush_covers_what_was_sent
                     a_flush_reaches_the_writer
                     a_flush_that_waits_hears_of_the_end
@@ -245,7 +246,7 @@ macro_rules! __stamp {
 #[macro_export]
 macro_rules! __run {
     (together, $topic:ident, $case:ident) => {
-        $crate::cases::$topic::$case(super::__given::backend())
+        $crate::run(|| $crate::cases::$topic::$case(super::__given::backend()))
     };
     (alone, $topic:ident, $case:ident) => {
         $crate::alone(concat!(module_path!(), "::", stringify!($case)), || {

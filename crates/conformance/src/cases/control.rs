@@ -2,14 +2,14 @@
 
 use std::io::ErrorKind;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::future::zip;
 use tailmerge_core::{Backend, FollowError, Merge};
 
 use crate::kit::{
-    Act, DEADLINE, Feed, Host, Op, Scene, Sink, Step, TestFs, assert_same, block_on, numbered, on_thread, poll_once,
+    Act, Brake, DEADLINE, Feed, Host, Op, Scene, Sink, Step, assert_same, block_on, numbered, on_thread, poll_once,
     sorted, start, start_blocking, stop, stop_blocking, until,
 };
 
@@ -84,21 +84,14 @@ pub fn an_input_taken_on_is_read<B: Backend>(backend: B) {
 
 /// Requests that meet a stop are answered, and the stop finds what is there all the same.
 pub fn requests_that_meet_a_stop_are_answered<B: Backend>(backend: B) {
-    let held: Arc<Mutex<()>> = Arc::default();
-    let waits = Arc::new(Mutex::new(false));
-    let hook = (held.clone(), waits.clone());
-    let scene = Scene::on(TestFs::with_hook(move |op, _| {
-        if op == Op::Listed {
-            *hook.1.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            drop(hook.0.lock().unwrap_or_else(PoisonError::into_inner));
-        }
-    }));
+    let (brake, fs) = Brake::on(Op::Listed, "logs");
+    let scene = Scene::on(fs);
     scene.make_dir("logs");
     scene.write("b.log", "b\n");
     scene.write("c.log", "c\n");
-    let holding = held.lock().unwrap_or_else(PoisonError::into_inner);
+    let held = brake.hold();
     let merge = start(scene.builder().input(scene.pattern("logs/*.log")), backend);
-    until("the directory is being listed", || *waits.lock().unwrap_or_else(PoisonError::into_inner));
+    held.until_stopped();
     // Too late for this listing.
     scene.write("logs/a.log", "a\n");
     let mut first = pin!(merge.follow(scene.path("b.log")));
@@ -107,7 +100,7 @@ pub fn requests_that_meet_a_stop_are_answered<B: Backend>(backend: B) {
     assert!(poll_once(&mut first).is_pending());
     assert!(poll_once(&mut second).is_pending());
     assert!(poll_once(&mut stop).is_pending());
-    drop(holding);
+    drop(held);
     let (report, asked) = block_on("a stop, and what was asked before it", zip(stop, zip(first, second)));
     assert!(report.expect("the merge ends well").drained);
     let mut want = vec!["logs/a.log"];
@@ -118,6 +111,28 @@ pub fn requests_that_meet_a_stop_are_answered<B: Backend>(backend: B) {
         }
     }
     scene.check(want);
+}
+
+/// So is one that comes while the stop looks at the inputs a last time.
+pub fn a_request_during_the_last_look_is_answered<B: Backend>(backend: B) {
+    let (brake, fs) = Brake::on(Op::Listed, "logs");
+    let scene = Scene::on(fs);
+    scene.write("logs/a.log", "a\n");
+    let pattern = scene.pattern("logs/*.log");
+    let merge = start(scene.builder().poll_interval(NEVER).input(&pattern), backend);
+    scene.expect("a\n");
+    let held = brake.hold();
+    let mut stop = pin!(merge.stop(DEADLINE));
+    assert!(poll_once(&mut stop).is_pending());
+    held.until_stopped();
+    let mut asked = pin!(merge.unfollow(&pattern));
+    let answer = poll_once(&mut asked);
+    drop(held);
+    block_on("stop", stop).expect("the merge ends well");
+    if answer.is_pending() {
+        // Either answer will do.
+        block_on("what was asked", asked).ok();
+    }
 }
 
 /// When a flush is done, all that was sent before is in the output.

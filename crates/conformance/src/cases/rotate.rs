@@ -1,53 +1,21 @@
 //! Files that are renamed, truncated, deleted and made anew.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tailmerge_core::{Backend, GapReason};
 
-use crate::kit::{Op, Scene, Sink, TestFs, lines, numbered, start, start_blocking, stop, stop_blocking, until};
+use crate::kit::{Brake, Op, Scene, Sink, lines, numbered, start, start_blocking, stop, stop_blocking, until};
 
 /// A time in which nothing is quiet.
 const LONG: Duration = Duration::from_secs(600);
 /// A time after which a file is let go.
 const SHORT: Duration = Duration::from_millis(30);
 
-/// A file system that stops the merge before it looks at a path, where that is wanted.
-struct Brake {
-    held: Arc<Mutex<()>>,
-    waits: Arc<AtomicBool>,
-}
-
-impl Brake {
-    fn on(name: &'static str) -> (Self, TestFs) {
-        let brake = Self { held: Arc::default(), waits: Arc::default() };
-        let (held, waits) = (brake.held.clone(), brake.waits.clone());
-        let fs = TestFs::with_hook(move |op, path| {
-            if op == Op::Stat && path.ends_with(name) {
-                waits.store(true, Ordering::SeqCst);
-                let _held = held.lock().unwrap_or_else(PoisonError::into_inner);
-                // While it can still be seen: whoever holds the lock knows that somebody waits, or that nobody does.
-                waits.store(false, Ordering::SeqCst);
-            }
-        });
-        (brake, fs)
-    }
-
-    /// Does something of which the merge sees nothing before all of it is done.
-    fn unseen(&self, act: impl FnOnce()) {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        until("the merge waits to look", || self.waits.load(Ordering::SeqCst));
-        act();
-        drop(held);
-    }
-}
-
 /// What was written before a rename comes out before what was written after it, also where none of it had been
 /// read by then.
 pub fn a_renamed_file_is_read_to_its_end_first<B: Backend>(backend: B) {
-    let (brake, fs) = Brake::on("a.log");
+    let (brake, fs) = Brake::on(Op::Stat, "a.log");
     let scene = Scene::on(fs);
     scene.write("a.log", "0\n");
     let merge = start(scene.builder().path(scene.path("a.log")).rotated_grace(LONG), backend);
@@ -182,7 +150,7 @@ pub fn a_truncated_file_is_read_from_its_start<B: Backend>(backend: B) {
 
 /// So it is where nobody saw that it had been short: it holds as many bytes again, or more, but others.
 pub fn a_file_written_over_is_read_from_its_start<B: Backend>(backend: B) {
-    let (brake, fs) = Brake::on("a.log");
+    let (brake, fs) = Brake::on(Op::Stat, "a.log");
     let scene = Scene::on(fs);
     scene.write("a.log", "1\n2\n");
     let merge = start(scene.builder().path(scene.path("a.log")), backend);
@@ -222,7 +190,7 @@ pub fn what_a_truncation_took_is_a_gap<B: Backend>(backend: B) {
 
 /// A file that is deleted and made anew is read from its start, however quickly that goes.
 pub fn a_file_made_anew_is_read_from_its_start<B: Backend>(backend: B) {
-    let (brake, fs) = Brake::on("a.log");
+    let (brake, fs) = Brake::on(Op::Stat, "a.log");
     let scene = Scene::on(fs);
     scene.write("a.log", "1\n");
     let merge = start(scene.builder().path(scene.path("a.log")).rotated_grace(SHORT), backend);

@@ -4,24 +4,26 @@
 //! The rule: a case waits for what it expects, never for time to pass. That nothing comes is shown by what happens
 //! after it would have come: see [`Scene::looked`].
 
-mod alone;
 mod backend;
+mod brake;
 mod bytes;
 mod events;
 mod fs;
 mod merge;
+mod run;
 mod scene;
 mod sink;
 mod tailer;
 mod wait;
 
-pub use alone::alone;
-pub(crate) use alone::threads;
 pub(crate) use backend::{Host, Inline, OneThread, as_task, is_polling};
+pub(crate) use brake::Brake;
 pub(crate) use bytes::{assert_same, lines, numbered, sorted, text};
 pub(crate) use events::Events;
 pub(crate) use fs::{Op, TestFs};
 pub(crate) use merge::{failed, start, start_blocking, stop, stop_blocking};
+pub(crate) use run::threads;
+pub use run::{alone, run};
 pub(crate) use scene::Scene;
 pub(crate) use sink::{Act, Sink, SinkWriter};
 pub(crate) use tailer::{Feed, Step};

@@ -1,11 +1,40 @@
-//! Cases that need a process of their own, since they look at the process.
+//! How a case is run: on a thread, which may hang, or in a process of its own, which the case may look at.
 
 use std::env;
 use std::fs;
+use std::panic::resume_unwind;
 use std::process::Command;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// A case that lasts longer waits for something without a deadline. The longest takes a few seconds.
+const CASE_MAX: Duration = Duration::from_secs(180);
 
 /// Says in the environment which case a process is for.
 const ALONE: &str = "TAILMERGE_CONFORMANCE_ALONE";
+
+/// Runs a case, and fails if it does not come to an end.
+///
+/// # Panics
+///
+/// If the case fails.
+pub fn run(case: impl FnOnce() + Send + 'static) {
+    let (done, ended) = channel::<()>();
+    let name = thread::current().name().unwrap_or("case").to_owned();
+    let started = thread::Builder::new().name(name).spawn(move || {
+        // Dropped when the case ends, however it does.
+        let _done = done;
+        case();
+    });
+    let case = started.expect("the system has room for one thread more");
+    if let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(CASE_MAX) {
+        panic!("not done after {} s", CASE_MAX.as_secs());
+    }
+    if let Err(panic) = case.join() {
+        resume_unwind(panic);
+    }
+}
 
 /// Runs a case in a process of its own: this test binary again, with this one test.
 ///
@@ -14,10 +43,10 @@ const ALONE: &str = "TAILMERGE_CONFORMANCE_ALONE";
 /// # Panics
 ///
 /// If the case fails.
-pub fn alone(test: &str, case: impl FnOnce()) {
+pub fn alone(test: &str, case: impl FnOnce() + Send + 'static) {
     let name = test.split_once("::").map_or(test, |(_crate, name)| name);
     if env::var_os(ALONE).is_some_and(|alone| alone == name) {
-        return case();
+        return run(case);
     }
     let program = env::current_exe().expect("a process has a program");
     let args = ["--exact", name, "--nocapture", "--include-ignored", "--test-threads=1"];
