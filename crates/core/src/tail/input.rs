@@ -384,11 +384,18 @@ impl Input {
         let mut at = 0;
         while at < self.older.len() {
             let older = &mut self.older[at];
-            if !older.is_open() && !older.open_found(cx)? {
-                // Moved on: the next look finds it.
+            let opened = if older.is_open() { Ok(true) } else { older.open_found(cx) };
+            if !opened.as_ref().is_ok_and(|opened| *opened) {
+                // Moved on: the next look finds it. Whatever it is, it does not keep the others from being read.
+                match opened {
+                    Err(error) if is_too_many(&error) => return Err(error),
+                    Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
+                    Ok(_) => {}
+                }
                 at += 1;
                 continue;
             }
+            let older = &mut self.older[at];
             match older.read(source, u64::MAX, batch, scratch, cx)? {
                 Visit::End if older.is_quiet(cx) => {
                     if !self.let_go(at, source, batch, scratch, cx)? {
