@@ -75,8 +75,8 @@ impl Oracle {
         for &(end, _) in content.ends.iter().take_while(|(end, _)| *end <= due) {
             let begin = start.max(first);
             let mut at = begin;
+            let ended_by_newline = start + 1 < end;
             start = end;
-            let ended_by_newline = begin + 1 < end;
             for &(from, to) in track.done.iter().filter(|done| done.1 > begin && done.0 < end) {
                 self.check_missing(epoch, at, from.min(end), counts, disk)?;
                 at = to;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::fs::Note;
 use super::render;
-use super::schedule::{Setup, is_followed};
+use super::schedule::{Setup, UNCAPPED, is_followed};
 use crate::batch::{Batch, Extent, Source};
 use crate::report::GapReason;
 
@@ -232,10 +232,12 @@ impl Oracle {
             return Some(epoch);
         }
         let mut found: Vec<usize> = Vec::new();
-        for (path, epoch, ..) in reads {
-            let follows = &self.follows[disk.epochs[*epoch].inode].paths;
-            let fits = path == extent.source.path() || follows.iter().any(|path| path == extent.source.path());
-            if fits && !found.contains(epoch) {
+        // A file that was closed may have been found again by its inode's number, under another path.
+        for exact in [false, true] {
+            for (path, epoch, ..) in reads {
+                if exact && path != extent.source.path() {
+                    continue;
+                }
                 let mut at = start;
                 while let Some(read) = reads.iter().find(|read| read.1 == *epoch && read.2 <= at && at < read.3) {
                     at = read.3;
@@ -245,7 +247,7 @@ impl Oracle {
                 }
             }
         }
-        // Copies have the same bytes; the one that was read last is as good as any.
+        // Copies have the same bytes: those read under the path come first, which are last here.
         let fits = |epoch: &&usize| render::expect(self, disk, **epoch, extent).is_ok_and(|it| it.bytes == bytes);
         let epoch = found.iter().rev().find(fits).or(found.last()).copied()?;
         self.generations.insert(key, epoch);
@@ -283,6 +285,10 @@ impl Oracle {
             return violation("count", tell(&format!("{} lines counted of {lines}", extent.lines)));
         }
         self.lines += lines;
+        let paths = &mut self.follows[disk.epochs[epoch].inode].paths;
+        if !paths.iter().any(|path| path == extent.source.path()) {
+            paths.insert(0, extent.source.path().to_owned());
+        }
         let track = &mut self.tracks[epoch];
         track.cuts.extend(rendered.cut);
         track.frontier = end;
@@ -293,7 +299,7 @@ impl Oracle {
     /// What stood in the earlier file of a name before this one came there is out by now.
     fn check_order(&self, path: &Path, epoch: usize, disk: &Disk) -> Result<(), String> {
         let this = disk.epochs[epoch].inode;
-        if self.setup.open_files == 0 || self.setup.open_files < super::schedule::UNCAPPED {
+        if self.setup.open_files < UNCAPPED {
             return Ok(());
         }
         for (inode, follow) in self.follows.iter().enumerate() {
