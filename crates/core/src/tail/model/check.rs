@@ -44,6 +44,10 @@ impl Oracle {
             let is_reused =
                 !disk.births && disk.inodes[inode + 1..].iter().any(|it| it.number == disk.inodes[inode].number);
             let (it, follow, track) = (&disk.inodes[inode], &self.follows[inode], &self.tracks[epoch]);
+            if !it.readable && self.setup.open_files < UNCAPPED {
+                // Closed, perhaps: what became of it is told once it can be opened again.
+                continue;
+            }
             let all = disk.epochs[epoch].bytes.len() as u64;
             let is_current = it.epoch == epoch;
             let (due, excused) = if is_current && live.contains(&inode) {
