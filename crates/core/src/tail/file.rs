@@ -104,6 +104,8 @@ pub(super) struct Generation {
     shrunk: Option<u64>,
     /// When it was seen that it has lost its name.
     retired: Option<Instant>,
+    /// Whether its content may have become another while it had its name.
+    unsure: bool,
     /// Another name that it was found under then, by which it can be opened again.
     found: Option<Box<Path>>,
     within: Within,
@@ -126,6 +128,7 @@ impl Generation {
             suspect: false,
             shrunk: None,
             retired: None,
+            unsure: false,
             found: None,
             within: Within::Start,
         }
@@ -155,8 +158,16 @@ impl Generation {
 
     /// Notes that the file has lost its name, and which other one it was found under, if it was searched for.
     pub(super) fn retire(&mut self, found: Option<PathBuf>) {
-        self.retired.get_or_insert_with(Instant::now);
+        if self.retired.is_none() {
+            self.retired = Some(Instant::now());
+            self.unsure = self.has_news();
+        }
         self.found = found.map(PathBuf::into_boxed_path);
+    }
+
+    /// Notes that the file has the name again by which it is followed.
+    pub(super) fn regain(&mut self) {
+        (self.retired, self.found) = (None, None);
     }
 
     /// Opens a file that lost its name by the one that it was found under.
@@ -180,6 +191,11 @@ impl Generation {
     /// Whether it got shorter, and more than what is there now may be lost.
     pub(super) fn was_cut(&self) -> bool {
         self.shrunk.is_some()
+    }
+
+    /// Whether what it holds now may have been written while it had its name.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.unsure
     }
 
     /// Has the content before the offset checked at the next visit.
@@ -287,7 +303,8 @@ impl Generation {
     /// Starts again at the file's first byte; what was not read of the old content is a gap.
     pub(super) fn restart(&mut self, number: u32, size: u64, reason: GapReason, source: &Source, cx: &TailContext) {
         self.abandon(reason, source, cx);
-        *self = Self { file: self.file.take(), ..Self::new(number, self.id, size) };
+        let (file, retired, found) = (self.file.take(), self.retired, self.found.take());
+        *self = Self { file, retired, found, ..Self::new(number, self.id, size) };
     }
 
     /// Gives up on what was not read.
@@ -345,6 +362,7 @@ impl Generation {
         }?;
         if visit != Visit::Changed {
             self.sure_size = size;
+            self.unsure = false;
         }
         Ok(if visit == Visit::More && bound <= want { Visit::End } else { visit })
     }

@@ -172,7 +172,9 @@ impl Input {
         }
         if let Some(at) = self.older.iter().position(|older| older.id == stat.id) {
             // Renamed back.
-            self.current = Some(self.older.remove(at));
+            let mut current = self.older.remove(at);
+            current.regain();
+            self.current = Some(current);
             return;
         }
         if cx.claims.is_new(stat.id) && elder.is_some_and(|elder| elder.holds_copy(&self.path, &stat, cx)) {
@@ -409,10 +411,16 @@ impl Input {
                     at += 1;
                 }
                 Visit::Changed => {
-                    // Whoever follows another name of it reads the new content.
-                    let mut older = self.older.remove(at);
                     let cut = older.look(cx).is_ok_and(|(cut, _)| cut) || older.was_cut();
                     let reason = if cut { GapReason::Truncated } else { GapReason::Overwritten };
+                    if older.is_unsure() {
+                        cx.ledger.tell(&Event::Truncated { input: &self.path });
+                        older.restart(self.next_number, older.size(), reason, source, cx);
+                        self.next_number += 1;
+                        continue;
+                    }
+                    // Whoever follows another name of it reads the new content.
+                    let mut older = self.older.remove(at);
                     older.abandon(reason, source, cx);
                     cx.claims.forget(older.id);
                 }
