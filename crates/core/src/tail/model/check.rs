@@ -54,7 +54,7 @@ impl Oracle {
                 (if it.readable { all } else { 0 }, false)
             } else if is_current && follow.owner().is_some() && track.named && self.keeps_open() {
                 (all, false)
-            } else if is_reused {
+            } else if is_reused || self.may_be_old(epoch, disk) {
                 (track.lost.unwrap_or(track.sure).min(track.sure), true)
             } else {
                 (track.lost.unwrap_or(track.seen), true)
@@ -63,6 +63,12 @@ impl Oracle {
             self.tracks[epoch].settled = !is_current;
         }
         Ok(())
+    }
+
+    /// Whether the reader of a file, closed when it vanished, may have taken this content for the one before.
+    fn may_be_old(&self, epoch: usize, disk: &Disk) -> bool {
+        let is_first = !disk.epochs[..epoch].iter().any(|old| old.inode == disk.epochs[epoch].inode);
+        self.setup.open_files < UNCAPPED && !is_first && self.tracks[epoch].reads == 0
     }
 
     fn keeps_open(&self) -> bool {

@@ -42,7 +42,7 @@ pub(super) struct Track {
     /// The same when it was last read: by then it was known to be this content.
     pub(super) sure: u64,
     /// How often it was read by whoever follows it.
-    reads: usize,
+    pub(super) reads: usize,
     /// How much of it must be accounted for, once it is known to be cut.
     pub(super) lost: Option<u64>,
     /// Whether it was seen under the name by which the file is followed.
