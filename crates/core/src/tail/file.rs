@@ -371,9 +371,16 @@ impl Generation {
     fn is_same_after_cut(&mut self, source: &Source, cx: &TailContext) -> io::Result<bool> {
         let same = self.offset > 0 && self.read_checked(&mut [], self.offset, self.check)?.is_some();
         if let Some(seen) = self.shrunk.take_if(|_| same) {
-            cx.ledger.gap(source.path(), self.size, seen, GapReason::Truncated);
+            cx.ledger.gap(source.path(), self.size.min(seen), seen, GapReason::Truncated);
         }
         Ok(same)
+    }
+
+    /// A read ended before the size last seen: the file has been cut since.
+    fn cut_short(&mut self, source: &Source, cx: &TailContext) -> io::Result<Visit> {
+        self.shrunk = self.shrunk.max(Some(self.size));
+        self.look(cx)?;
+        Ok(if self.is_same_after_cut(source, cx)? { Visit::More } else { Visit::Changed })
     }
 
     /// Straight into the batch. No line of a chunk can be over the limit, unless the chunk has no newline.
@@ -391,6 +398,9 @@ impl Generation {
             return Ok(Visit::Changed);
         };
         let full = got == spare.len();
+        if !full && self.offset + (got as u64) < self.size {
+            return self.cut_short(source, cx);
+        }
         let last = memrchr(b'\n', &spare[..got]);
         if self.is_hole(&spare[..got]) && self.skip_hole(source, cx)? {
             return Ok(Visit::More);
@@ -425,6 +435,9 @@ impl Generation {
         let mut bytes = scratch.take(want);
         let visit = self.read_checked(&mut bytes[..want], self.offset, self.check).and_then(|read| {
             let Some((got, mut window)) = read else { return Ok(Visit::Changed) };
+            if got < want && self.offset + (got as u64) < self.size {
+                return self.cut_short(source, cx);
+            }
             let bytes = &bytes[..got];
             if self.is_hole(bytes) && self.skip_hole(source, cx)? {
                 return Ok(Visit::More);
