@@ -160,7 +160,8 @@ impl Generation {
     pub(super) fn retire(&mut self, found: Option<PathBuf>) {
         if self.retired.is_none() {
             self.retired = Some(Instant::now());
-            self.unsure = self.has_news();
+            // One that was found by its inode's number only may be another file altogether.
+            self.unsure = found.is_none() && self.has_news();
         }
         self.found = found.map(PathBuf::into_boxed_path);
     }
