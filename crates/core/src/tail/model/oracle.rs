@@ -137,9 +137,10 @@ impl Oracle {
         for note in notes {
             match note {
                 Note::Open { path, inode, since } => {
-                    // A file that was closed and renamed may be opened again by its new name.
-                    let followed = path.to_str().is_some_and(is_followed) || self.follows[*inode].owner().is_some();
-                    if !followed {
+                    // A file that was closed and renamed may be opened again by its new name. Where its number
+                    // was given out again and there is no time of birth, that may be another one.
+                    let known = self.follows[*inode].owner().is_some() || self.may_take_for_another();
+                    if !known && !path.to_str().is_some_and(is_followed) {
                         violation("foreign", format!("{} was opened", path.display()))?;
                     }
                     opened = Some((*inode, *since));
@@ -159,7 +160,7 @@ impl Oracle {
                 Note::Read { path, inode, from, to } => {
                     let epoch = disk.inodes[*inode].epoch;
                     reads.push((path.clone(), epoch, *from, *to));
-                    self.meet(*inode, disk.size(*inode) as u64, disk);
+                    self.meet(*inode, u64::MAX, disk);
                     if self.follows[*inode].owner() == Some(path) {
                         let track = &mut self.tracks[epoch];
                         // The first read may have been of the check bytes only, to find that they differ.
@@ -215,7 +216,8 @@ impl Oracle {
         }
     }
 
-    /// The reader of a file meets its content, which perhaps is another one than before.
+    /// The reader of a file meets its content, which perhaps is another one than before. It can tell by the
+    /// size, unless it read without asking for that.
     fn meet(&mut self, inode: usize, size: u64, disk: &Disk) {
         let epoch = disk.inodes[inode].epoch;
         if let Some(old) = self.follows[inode].known.replace(epoch).filter(|old| *old != epoch) {
@@ -321,6 +323,11 @@ impl Oracle {
         Ok(())
     }
 
+    /// Whether a closed file may be taken for another one, to which its number was given.
+    fn may_take_for_another(&self) -> bool {
+        self.setup.open_files < UNCAPPED && !self.setup.births
+    }
+
     /// A gap names bytes that some content of the input had, and that are not delivered.
     fn check_gap(&self, gap: &Lost, disk: &Disk) -> Checked {
         let fits = self.tracks.iter().zip(&disk.epochs).any(|(track, epoch)| {
@@ -328,9 +335,7 @@ impl Oracle {
                 && gap.end <= epoch.bytes.len() as u64
                 && !track.done.iter().any(|done| done.0 < gap.end && gap.start < done.1)
         });
-        // A closed file whose number was given out again is known by the size of the new one.
-        let may_be_other = self.setup.open_files < UNCAPPED && !self.setup.births;
-        if fits || may_be_other {
+        if fits || self.may_take_for_another() {
             return Ok(());
         }
         violation("gap", format!("{gap:?}, but none such are missing"))
