@@ -530,14 +530,10 @@ impl Input {
 }
 
 /// Gives up on a closed file that is nowhere to be found. Should it turn up under another name that is followed,
-/// it is read on from where it was left; if such a name is known there is nothing to give up.
+/// it is read on from where it was left: better a gap too many than lines twice.
 fn lose(mut file: Generation, source: &Source, cx: &TailContext) {
     let place = file.place();
-    if cx.claims.is_wanted(file.id) {
-        file.leave(source, cx);
-    } else {
-        file.abandon(GapReason::Gone, source, cx);
-    }
+    file.abandon(GapReason::Gone, source, cx);
     cx.claims.release(file.id, place);
 }
 
