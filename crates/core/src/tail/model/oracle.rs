@@ -330,10 +330,12 @@ impl Oracle {
 
     /// A gap names bytes that some content of the input had, and that are not delivered.
     fn check_gap(&self, gap: &Lost, disk: &Disk) -> Checked {
+        // A closed file that went to another directory is given up, and then perhaps found there.
+        let may_turn_up = gap.reason == GapReason::Gone && self.setup.open_files < UNCAPPED;
         let fits = self.tracks.iter().zip(&disk.epochs).any(|(track, epoch)| {
             self.follows[epoch.inode].paths.contains(&gap.path)
                 && gap.end <= epoch.bytes.len() as u64
-                && !track.done.iter().any(|done| done.0 < gap.end && gap.start < done.1)
+                && (may_turn_up || !track.done.iter().any(|done| done.0 < gap.end && gap.start < done.1))
         });
         if fits || self.may_take_for_another() {
             return Ok(());
