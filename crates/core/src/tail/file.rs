@@ -312,8 +312,12 @@ impl Generation {
     pub(super) fn abandon(&mut self, reason: GapReason, source: &Source, cx: &TailContext) {
         self.finish_drop(false, source, cx);
         // Of content that is gone, only so much was there for certain.
-        let seen = if reason == GapReason::Overwritten { self.sure_size } else { self.size };
-        let seen = self.shrunk.take().unwrap_or(0).max(seen);
+        let seen = match (self.shrunk.take(), reason) {
+            (Some(before), GapReason::Truncated) => before,
+            (Some(before), _) => before.max(self.size),
+            (None, GapReason::Overwritten) => self.sure_size,
+            (None, _) => self.size,
+        };
         cx.ledger.gap(source.path(), self.offset, seen.max(self.offset), reason);
         self.offset = seen.max(self.offset);
     }
