@@ -70,6 +70,13 @@ impl Follow {
     pub(super) fn owner(&self) -> Option<&Path> {
         self.paths.last().map(PathBuf::as_path)
     }
+
+    /// Notes a path under which it is read without having joined.
+    fn add(&mut self, path: &Path) {
+        if !self.paths.iter().any(|known| known == path) {
+            self.paths.insert(0, path.to_owned());
+        }
+    }
 }
 
 /// Bytes that were given up.
@@ -161,6 +168,7 @@ impl Oracle {
                     let epoch = disk.inodes[*inode].epoch;
                     reads.push((path.clone(), epoch, *from, *to));
                     self.meet(*inode, u64::MAX, disk);
+                    self.follows[*inode].add(path);
                     if self.follows[*inode].owner() == Some(path) {
                         let track = &mut self.tracks[epoch];
                         // The first read may have been of the check bytes only, to find that they differ.
@@ -288,10 +296,7 @@ impl Oracle {
             return violation("count", tell(&format!("{} lines counted of {lines}", extent.lines)));
         }
         self.lines += lines;
-        let paths = &mut self.follows[disk.epochs[epoch].inode].paths;
-        if !paths.iter().any(|path| path == extent.source.path()) {
-            paths.insert(0, extent.source.path().to_owned());
-        }
+        self.follows[disk.epochs[epoch].inode].add(extent.source.path());
         let track = &mut self.tracks[epoch];
         track.cuts.extend(rendered.cut);
         track.frontier = end;
