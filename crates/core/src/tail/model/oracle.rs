@@ -157,6 +157,8 @@ impl Oracle {
                         self.join(inode, since, path, *offset, disk);
                     }
                 }
+                // Nobody reads a file that was let go and now cannot be opened again.
+                Note::Stat { inode, .. } if !self.setup.keeps && !disk.inodes[*inode].readable => {}
                 Note::Stat { path, inode, size } if self.follows[*inode].owner() == Some(path) => {
                     self.tracks[disk.inodes[*inode].epoch].named = true;
                     self.observe(*inode, *size, disk);
