@@ -140,7 +140,7 @@ impl Oracle {
             println!("--");
         }
         let mut reads = ReadLog::new();
-        let mut opened = None;
+        let (mut opened, joined) = (None, self.joined);
         for note in notes {
             match note {
                 Note::Open { path, inode, since } => {
@@ -189,7 +189,7 @@ impl Oracle {
                 self.gaps.push(Lost { path: path.clone(), start: *start, end: *end, reason: *reason });
             }
         }
-        let mut news = opened.is_some() || self.gaps.len() > told;
+        let mut news = self.joined > joined || self.gaps.len() > told;
         if let Some(batch) = batch {
             let mut bytes = batch.bytes();
             for extent in batch.extents() {
