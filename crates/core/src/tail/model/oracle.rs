@@ -313,7 +313,10 @@ impl Oracle {
             return Ok(());
         }
         for (inode, follow) in self.follows.iter().enumerate() {
-            if inode == this || follow.owner() != Some(path) || follow.joined > self.follows[this].joined {
+            // One that is back under its name follows upon what was there meanwhile.
+            let is_back = disk.find(path).is_some_and(|found| found.inode == inode);
+            let is_later = follow.joined > self.follows[this].joined;
+            if inode == this || follow.owner() != Some(path) || is_later || is_back {
                 continue;
             }
             let epoch = disk.inodes[inode].epoch;
