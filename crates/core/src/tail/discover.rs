@@ -404,6 +404,16 @@ impl Dir {
     }
 }
 
+/// Requests that come too late are dropped, with their replies, so that whoever asked hears of it.
+struct Requests(Receiver<Request>);
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        self.0.close();
+        while self.0.try_recv().is_ok() {}
+    }
+}
+
 /// Scans again and again on the blocking pool, until a stop is asked for; then a last time.
 ///
 /// Under `once`, scans once. When it returns, or is dropped, no shard is told of files any more.
@@ -419,6 +429,7 @@ pub(crate) async fn discover<B: Backend>(
     every: Duration,
     wake: impl Fn(),
 ) -> Result<(), TailError> {
+    let requests = Requests(requests);
     let mut request = None;
     loop {
         let last = request.is_none() && (discovery.cx.once || stop.stage() > Stage::Running);
@@ -449,7 +460,7 @@ pub(crate) async fn discover<B: Backend>(
             None
         };
         let asked = async {
-            match requests.recv().await {
+            match requests.0.recv().await {
                 Ok(request) => Some(request),
                 // Nobody can ask any more.
                 Err(_) => std::future::pending().await,

@@ -175,7 +175,7 @@ impl Input {
             let mut current = self.older.remove(at);
             current.regain();
             self.current = Some(current);
-            return self.look_at(stat, start, scratch, cx);
+            return self.look_at(stat, start, elder, scratch, cx);
         }
         if cx.claims.is_new(stat.id) && elder.is_some_and(|elder| elder.holds_copy(&self.path, &stat, cx)) {
             return;
