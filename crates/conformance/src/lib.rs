@@ -84,6 +84,7 @@ macro_rules! conformance {
                     what_is_no_file_harms_no_other
                     five_producers_lose_nothing
                     two_merges_run_at_once
+                    a_file_with_much_to_read_starves_no_other
                 }
                 rotate {
                     a_renamed_file_is_read_to_its_end_first
@@ -196,6 +197,7 @@ macro_rules! conformance {
                 own {
                     tailer_and_writer_may_be_the_hosts
                     tailers_are_labelled_and_take_turns
+                    a_tailer_without_end_starves_no_other
                     a_writer_alone_will_do
                     a_tail_alone_is_a_stream_of_lines
                     a_tail_alone_is_a_stream_of_batches

@@ -6,7 +6,7 @@ use std::thread;
 
 use tailmerge_core::Backend;
 
-use crate::kit::{Scene, numbered, start, start_blocking, stop, stop_blocking};
+use crate::kit::{Scene, lines, numbered, start, start_blocking, stop, stop_blocking};
 
 /// Lines come out as they are appended, and the report counts them.
 pub fn a_file_that_grows_is_followed<B: Backend>(backend: B) {
@@ -221,4 +221,24 @@ pub fn two_merges_run_at_once<B: Backend>(backend: B) {
     scene.expect_in("other", "1\n2\n");
     stop_blocking(&second);
     scene.assert_output("1\n");
+}
+
+/// A file with much to read leaves turns to the others that are read by the same job.
+pub fn a_file_with_much_to_read_starves_no_other<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    for name in ["1 much", "2 much"] {
+        scene.write(name, numbered(name, 0..50_000));
+    }
+    for name in ["3 little", "4 little"] {
+        scene.write(name, format!("{name}\n"));
+    }
+    let builder = scene.builder().input(scene.pattern("*{much,little}")).max_line_bytes(1024).memory(64 * 1024);
+    stop(&start(builder, backend));
+    let output = scene.output();
+    let last = |name: &str| lines(&output).iter().rposition(|line| line.starts_with(name.as_bytes())).expect("a line");
+    let (first, second) = (last("1 much"), last("2 much"));
+    let (third, fourth) = (last("3 little"), last("4 little"));
+    // Which files share a job is not said.
+    let fair = third < first && fourth < second || third < second && fourth < first;
+    assert!(fair, "{third} and {fourth} come after the last of {first} and {second}");
 }

@@ -104,6 +104,9 @@ pub fn an_input_that_is_the_output_is_refused<B: Backend>(backend: B) {
         assert!(error.is_usage(), "{error}");
         scene.assert_output("precious\n");
     }
+    let fifo = scene.fifo("fifo");
+    let error = refused(scene.builder().path(&fifo).output(&fifo), backend);
+    assert!(error.is_usage(), "{error}");
 }
 
 /// An output that cannot be created: the error names it, says why and what to do.

@@ -8,8 +8,8 @@ use futures_lite::{Stream, StreamExt};
 use tailmerge_core::{Backend, Batch, Builder, PartialWrite, Prefix, StartAt, Writer, WriterContext, tail};
 
 use crate::kit::{
-    Feed, Host, Scene, Sink, Step, assert_same, block_on, numbered, sorted, start, start_blocking, stop, stop_blocking,
-    text, until,
+    Feed, Host, Scene, Sink, Step, assert_same, block_on, lines, numbered, sorted, start, start_blocking, stop,
+    stop_blocking, text, until,
 };
 
 /// Longer than any case takes: nothing is looked at because it is time to.
@@ -79,6 +79,18 @@ pub fn tailers_are_labelled_and_take_turns<B: Backend>(backend: B) {
         let want = numbered(name, 0..50).lines().fold(String::new(), |want, line| want + label + ": " + line + "\n");
         assert_same(label, own.as_bytes(), want.as_bytes());
     }
+}
+
+/// A tailer that always has lines leaves turns to the others.
+pub fn a_tailer_without_end_starves_no_other<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let busy = Feed::new((0..1000).map(|number| Step::Line(format!("busy {number}"))));
+    let builder = scene.builder().tailer("busy", busy).tailer("calm", Feed::new([Step::Line("calm".into())]));
+    stop(&start(builder, backend));
+    let output = scene.output();
+    assert_eq!(lines(&output).len(), 1001);
+    let place = lines(&output).iter().position(|line| *line == b"calm\n").expect("it is there");
+    assert!(place < 100, "after {place} lines");
 }
 
 /// The writer alone: a merge without inputs, for the host's lines.

@@ -58,12 +58,17 @@ pub fn alone(test: &str, case: impl FnOnce() + Send + 'static) {
     assert!(passed, "{name} alone: {}\n{told}\n{complained}", output.status);
 }
 
-/// The threads of this process whose name begins with `prefix`; none where the system does not tell.
+/// The threads of this process whose name begins with `prefix`: their numbers and names. None where the system does
+/// not tell.
 ///
-/// Of a name the system keeps 15 bytes.
-pub(crate) fn threads(prefix: &str) -> Vec<String> {
+/// Of a name the system keeps 15 bytes. A new thread has the name of the one that started it for a moment.
+pub(crate) fn threads(prefix: &str) -> Vec<(u32, String)> {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };
-    // A thread may end meanwhile.
-    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
-    names.map(|name| name.trim_end().to_owned()).filter(|name| name.starts_with(prefix)).collect()
+    let threads = tasks.filter_map(|task| {
+        // A thread may end meanwhile.
+        let task = task.ok()?;
+        let name = fs::read_to_string(task.path().join("comm")).ok()?;
+        Some((task.file_name().to_str()?.parse().ok()?, name.trim_end().to_owned()))
+    });
+    threads.filter(|(_, name)| name.starts_with(prefix)).collect()
 }
