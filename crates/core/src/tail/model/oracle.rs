@@ -246,7 +246,7 @@ impl Oracle {
         }
         let mut found: Vec<usize> = Vec::new();
         // A file that was closed may have been found again by its inode's number, under another path.
-        for exact in [false, true] {
+        for exact in [true, false] {
             for (path, epoch, ..) in reads {
                 if exact && path != extent.source.path() {
                     continue;
@@ -260,9 +260,9 @@ impl Oracle {
                 }
             }
         }
-        // Copies have the same bytes: those read under the path come first, which are last here.
+        // Copies have the same bytes: those read under the path come first, and of those the one read first.
         let fits = |epoch: &&usize| render::expect(self, disk, **epoch, extent).is_ok_and(|it| it.bytes == bytes);
-        let epoch = found.iter().rev().find(fits).or(found.last()).copied()?;
+        let epoch = found.iter().find(fits).or(found.first()).copied()?;
         self.generations.insert(key, epoch);
         self.sources.push(extent.source.clone());
         Some(epoch)
