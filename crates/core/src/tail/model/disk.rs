@@ -135,13 +135,23 @@ impl Disk {
 
     /// Opens a file for writing, made if it is not there.
     pub(super) fn create(&mut self, path: &Path) -> Option<usize> {
+        self.create_with(path, true)
+    }
+
+    /// The same, for a file that holds what another one held: without a time of birth and with the number of
+    /// that one it could not be told from it.
+    pub(super) fn create_copy(&mut self, path: &Path) -> Option<usize> {
+        self.create_with(path, self.births)
+    }
+
+    fn create_with(&mut self, path: &Path, reuse: bool) -> Option<usize> {
         if let Some(found) = self.find(path) {
             return Some(found.inode);
         }
         if !self.has_parent(path) || self.names.contains_key(path) {
             return None;
         }
-        let number = self.free.pop().unwrap_or_else(|| {
+        let number = self.free.pop_if(|_| reuse).unwrap_or_else(|| {
             self.last_number += 1;
             self.last_number
         });

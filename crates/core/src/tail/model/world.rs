@@ -239,7 +239,7 @@ impl World {
         }
         disk.remove(to);
         let bytes = disk.content(found.inode).bytes.clone();
-        if let Some(copy) = disk.create(to) {
+        if let Some(copy) = disk.create_copy(to) {
             disk.append(copy, &bytes);
             disk.mark_copied(copy);
         }
