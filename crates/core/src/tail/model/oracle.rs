@@ -41,6 +41,8 @@ pub(super) struct Track {
     pub(super) seen: u64,
     /// The same when it was last read: by then it was known to be this content.
     pub(super) sure: u64,
+    /// Whether its reader knew from the first that it is not the content before.
+    certain: bool,
     /// How often it was read by whoever follows it.
     pub(super) reads: usize,
     /// How much of it must be accounted for, once it is known to be cut.
@@ -211,6 +213,7 @@ impl Oracle {
         self.tracks[disk.inodes[inode].epoch].named = true;
         self.observe(inode, disk.size(inode) as u64, disk);
         let track = &mut self.tracks[disk.inodes[inode].epoch];
+        track.certain = true;
         if self.setup.from_end && track.frontier == 0 {
             (track.begin, track.frontier) = (offset, offset);
         }
@@ -230,11 +233,12 @@ impl Oracle {
     /// size, unless it read without asking for that.
     fn meet(&mut self, inode: usize, size: u64, disk: &Disk) {
         let epoch = disk.inodes[inode].epoch;
-        if let Some(old) = self.follows[inode].known.replace(epoch).filter(|old| *old != epoch) {
-            let track = &mut self.tracks[old];
-            let known = if size < track.seen.max(track.frontier) { track.seen } else { track.sure };
-            track.lost.get_or_insert(known);
-        }
+        let old = self.follows[inode].known.replace(epoch).filter(|old| *old != epoch);
+        let Some(track) = old.map(|old| &mut self.tracks[old]) else { return };
+        let shows = size < track.seen.max(track.frontier);
+        let known = if shows && (track.certain || track.reads > 0) { track.seen } else { track.sure };
+        track.lost.get_or_insert(known);
+        self.tracks[epoch].certain = shows;
     }
 
     /// Traces an extent to the content it came from.
