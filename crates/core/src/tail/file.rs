@@ -233,10 +233,12 @@ impl Generation {
     pub(super) fn open(&mut self, path: &Path, cx: &TailContext) -> io::Result<bool> {
         let slot = cx.claims.slot();
         let file = cx.fs.open(path)?;
-        if file.stat()?.id != self.id {
+        let stat = file.stat()?;
+        if stat.id != self.id {
             return Ok(false);
         }
         self.file = Some((file, slot));
+        self.saw(&stat);
         Ok(true)
     }
 
