@@ -72,9 +72,10 @@ pub(super) fn line_start(bytes: &[u8], hole: usize, cuts: &[u64], at: usize) -> 
     after_newline.max(after_cut).max(after_hole)
 }
 
-/// Whether a fragment at the end may come out: its file left the name under which it is followed, and rotated
-/// files are let go as soon as they are read.
+/// Whether a fragment at the end may come out: rotated files are let go as soon as they are read, and its file had
+/// left the name under which it is followed when that was last looked at.
 fn may_end(oracle: &Oracle, disk: &Disk, epoch: usize, extent: &Extent) -> bool {
     let inode = disk.epochs[epoch].inode;
-    !oracle.setup.keeps && disk.find(extent.source.path()).is_none_or(|found| found.inode != inode)
+    let is_there = disk.find(extent.source.path()).is_some_and(|found| found.inode == inode);
+    !oracle.setup.keeps && !(oracle.setup.sweeps && is_there)
 }
