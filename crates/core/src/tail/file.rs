@@ -215,6 +215,7 @@ impl Generation {
         if same {
             (self.offset, self.searched) = (at.offset, at.offset);
             (self.check, self.within) = (at.check, at.within);
+            self.sure_size = self.size;
         }
         Ok(same)
     }
