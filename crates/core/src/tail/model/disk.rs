@@ -28,6 +28,8 @@ pub(super) struct Inode {
     pub(super) links: u64,
     /// Open handles, of readers and writers.
     pub(super) handles: usize,
+    /// Those of the tailer.
+    pub(super) readers: usize,
     pub(super) readable: bool,
 }
 
@@ -156,7 +158,7 @@ impl Disk {
             self.last_number
         });
         let (inode, modified) = (self.inodes.len(), self.tick());
-        self.inodes.push(Inode { number, epoch: 0, modified, links: 1, handles: 0, readable: true });
+        self.inodes.push(Inode { number, epoch: 0, modified, links: 1, handles: 0, readers: 0, readable: true });
         self.begin(inode);
         self.names.insert(path.to_owned(), Entry::File { inode, since: modified });
         self.touch_parent(path);

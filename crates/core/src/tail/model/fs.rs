@@ -99,6 +99,7 @@ impl Fs for Door {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         disk.hold(found.inode);
+        disk.inodes[found.inode].readers += 1;
         self.note(Note::Open { path: path.to_owned(), inode: found.inode, since: found.since });
         Ok(Box::new(Handle { door: self.clone(), path: path.to_owned(), inode: found.inode }))
     }
@@ -174,7 +175,9 @@ impl ReadFile for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.door.disk().release(self.inode);
+        let mut disk = self.door.disk();
+        disk.inodes[self.inode].readers -= 1;
+        disk.release(self.inode);
     }
 }
 

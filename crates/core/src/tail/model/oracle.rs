@@ -105,8 +105,9 @@ pub(super) struct Oracle {
     pub(super) lines: u64,
 }
 
-/// Bytes read in one call: path, content, from, to.
-type ReadLog = Vec<(PathBuf, usize, u64, u64)>;
+/// Bytes read in one call: path, content, from, to; and whether the file was asked for its size right after, as
+/// is done when the bytes are not what was to be there.
+type ReadLog = Vec<(PathBuf, usize, u64, u64, bool)>;
 
 impl Oracle {
     pub(super) fn new(setup: Setup) -> Self {
@@ -144,6 +145,9 @@ impl Oracle {
         let mut reads = ReadLog::new();
         let (mut opened, joined) = (None, self.joined);
         for note in notes {
+            if let (Note::StatOpen { inode, .. }, Some(last)) = (note, reads.last_mut()) {
+                last.4 |= last.1 == disk.inodes[*inode].epoch;
+            }
             match note {
                 Note::Open { path, inode, since } => {
                     // A file that was closed and renamed may be opened again by its new name. Where its number
@@ -160,7 +164,7 @@ impl Oracle {
                     }
                 }
                 // Nobody reads a file that was let go and now cannot be opened again.
-                Note::Stat { inode, .. } if !self.setup.keeps && !disk.inodes[*inode].readable => {}
+                Note::Stat { inode, .. } if !disk.inodes[*inode].readable && disk.inodes[*inode].readers == 0 => {}
                 Note::Stat { path, inode, size } if self.follows[*inode].owner() == Some(path) => {
                     self.tracks[disk.inodes[*inode].epoch].named = true;
                     self.observe(*inode, *size, disk);
@@ -170,7 +174,7 @@ impl Oracle {
                 }
                 Note::Read { path, inode, from, to } => {
                     let epoch = disk.inodes[*inode].epoch;
-                    reads.push((path.clone(), epoch, *from, *to));
+                    reads.push((path.clone(), epoch, *from, *to, false));
                     self.meet(*inode, u64::MAX, disk);
                     self.follows[*inode].add(path);
                     if self.follows[*inode].owner() == Some(path) {
@@ -250,9 +254,9 @@ impl Oracle {
         }
         let mut found: Vec<usize> = Vec::new();
         // A file that was closed may have been found again by its inode's number, under another path.
-        for exact in [true, false] {
-            for (path, epoch, ..) in reads {
-                if exact && path != extent.source.path() {
+        for (exact, sure) in [(true, true), (true, false), (false, false)] {
+            for (path, epoch, _, _, doubted) in reads {
+                if exact && path != extent.source.path() || sure && *doubted {
                     continue;
                 }
                 let mut at = start;
@@ -362,7 +366,10 @@ impl Oracle {
         let mut at = start;
         let paths = &self.follows[inode].paths;
         while at < end {
-            let here = |gap: &&Lost| gap.start <= at && at < gap.end && counts(gap.reason) && paths.contains(&gap.path);
+            let here = |gap: &&Lost| {
+                let is_its = paths.contains(&gap.path) || self.may_take_for_another();
+                is_its && gap.start <= at && at < gap.end && counts(gap.reason)
+            };
             match self.gaps.iter().filter(here).map(|gap| gap.end).max() {
                 Some(next) => at = next,
                 None => return false,
