@@ -672,7 +672,9 @@ impl Generation {
             }
         }
         cx.ledger.hole(source.path(), self.offset, data);
-        (self.offset, self.searched, self.check) = (data, data, Check::default());
+        // The bytes of a hole are read as NUL.
+        self.check = Window::new(usize::try_from(data - self.offset).unwrap_or(usize::MAX)).check();
+        (self.offset, self.searched) = (data, data);
         Ok(true)
     }
 
