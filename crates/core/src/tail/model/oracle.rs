@@ -240,7 +240,7 @@ impl Oracle {
         let old = self.follows[inode].known.replace(epoch).filter(|old| *old != epoch);
         let Some(track) = old.map(|old| &mut self.tracks[old]) else { return };
         let shows = size < track.seen.max(track.frontier);
-        let known = if shows && (track.certain || track.reads > 0) { track.seen } else { track.sure };
+        let known = if shows && (track.certain || track.reads > 1) { track.seen } else { track.sure };
         track.lost.get_or_insert(known);
         self.tracks[epoch].certain = shows;
     }
@@ -256,7 +256,7 @@ impl Oracle {
         // A file that was closed may have been found again by its inode's number, under another path.
         for (exact, sure) in [(true, true), (true, false), (false, false)] {
             for (path, epoch, _, _, doubted) in reads {
-                if exact && path != extent.source.path() || sure && *doubted {
+                if exact && path != extent.source.path() || sure && *doubted && self.setup.keeps {
                     continue;
                 }
                 let mut at = start;
@@ -268,9 +268,11 @@ impl Oracle {
                 }
             }
         }
-        // Copies have the same bytes: those read under the path come first, and of those the one read first.
+        // Copies have the same bytes: those that go on where they were left come first, then those read under the
+        // path, and of those the one read first.
         let fits = |epoch: &&usize| render::expect(self, disk, **epoch, extent).is_ok_and(|it| it.bytes == bytes);
-        let epoch = found.iter().find(fits).or(found.first()).copied()?;
+        let goes_on = |epoch: &&usize| self.tracks[**epoch].frontier == start && fits(epoch);
+        let epoch = found.iter().find(goes_on).or_else(|| found.iter().find(fits)).or(found.first()).copied()?;
         self.generations.insert(key, epoch);
         self.sources.push(extent.source.clone());
         Some(epoch)
