@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::discover::{Spec, find, here};
-use super::input::Trouble;
+use super::trouble::Trouble;
 use super::{Excludes, StartAt};
 use crate::fs::{Entry, FileId, Fs, Kind};
 

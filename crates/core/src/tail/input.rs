@@ -1,7 +1,6 @@
 //! One input: a path, the file that is there now, and those that were there before and are not yet read
 //! to their end.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use super::claims::{Claimed, Resume};
 use super::copies::Copies;
 use super::discover::here;
 use super::file::{Generation, Scratch, Visit};
+use super::trouble::Trouble;
 use super::{StartAt, TailContext};
 use crate::batch::{Batch, Source};
 use crate::fs::{FileId, Kind, Stat};
@@ -49,42 +49,6 @@ pub(super) struct Input {
     trouble: Option<Trouble>,
     /// Once no input joins any more: how far the current file is to be read.
     until: Option<u64>,
-}
-
-/// Why there is nothing to read under a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    Missing,
-    NotAFile(Kind),
-    Output,
-    SameFile,
-    Old,
-    Unreadable(io::ErrorKind),
-}
-
-impl Trouble {
-    /// What is wrong with a file of this kind as an input.
-    pub(super) fn of(kind: Kind) -> Option<Self> {
-        (kind != Kind::File).then_some(Self::NotAFile(kind))
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("no such file"),
-            Self::NotAFile(Kind::Dir) => f.write_str("a directory, not a file; give a pattern, such as DIR/*.log"),
-            Self::NotAFile(Kind::Fifo) => {
-                f.write_str("a named pipe; it is read only when it is named as an input and there at the start")
-            }
-            Self::NotAFile(Kind::Socket) => f.write_str("a socket; only regular files are followed"),
-            Self::NotAFile(_) => f.write_str("a device; only regular files are followed"),
-            Self::Output => f.write_str("written by this program itself, not an input"),
-            Self::Old => f.write_str("not changed for long, set aside until it grows"),
-            Self::SameFile => f.write_str("another name of a file that is followed"),
-            Self::Unreadable(kind) => write!(f, "cannot be opened: {kind}"),
-        }
-    }
 }
 
 impl Input {

@@ -18,6 +18,7 @@ mod pipe;
 mod reader;
 mod shard;
 mod stream;
+mod trouble;
 
 use std::any::Any;
 use std::error::Error;

@@ -77,5 +77,5 @@ pub(super) fn line_start(bytes: &[u8], hole: usize, cuts: &[u64], at: usize) -> 
 fn may_end(oracle: &Oracle, disk: &Disk, epoch: usize, extent: &Extent) -> bool {
     let inode = disk.epochs[epoch].inode;
     let is_there = disk.find(extent.source.path()).is_some_and(|found| found.inode == inode);
-    !oracle.setup.keeps && !(oracle.setup.sweeps && is_there)
+    !(oracle.setup.keeps || oracle.setup.sweeps && is_there)
 }

@@ -1,0 +1,392 @@
+//! What one visit of a file does: read a chunk, commit its whole lines, deal with those that are too long.
+
+use std::io::{self, IoSliceMut};
+use std::sync::Arc;
+
+use memchr::{memchr, memrchr};
+
+use super::{Generation, Scratch, Visit, Within, read_at};
+use crate::batch::{Batch, Source};
+use crate::line::Piece;
+use crate::report::{Event, GapReason};
+use crate::tail::TailContext;
+use crate::tail::check::{Check, Window};
+
+/// A fragment longer than this, in bytes, is not read again to see whether its newline has come: only
+/// what is new is searched.
+const FRAGMENT_REREAD_MAX: u64 = 16 * 1024;
+
+impl Generation {
+    /// Reads once, at most `cx.chunk` bytes and not beyond `end`, and commits the whole lines.
+    pub(in crate::tail) fn read(
+        &mut self,
+        source: &Arc<Source>,
+        end: u64,
+        batch: &mut Batch,
+        scratch: &mut Scratch,
+        cx: &TailContext,
+    ) -> io::Result<Visit> {
+        self.suspect = false;
+        if self.shrunk.is_some() && !self.is_same_after_cut(source, cx)? {
+            return Ok(Visit::Changed);
+        }
+        if let Within::Dropped { .. } = self.within {
+            return self.drop_rest(source, scratch, cx);
+        }
+        let mut want = cx.chunk;
+        if self.searched - self.offset > reread_max(cx) {
+            let bytes = scratch.bytes(cx.chunk);
+            let Some((got, mut window)) = self.read_checked(bytes, self.searched, self.searched_check)? else {
+                return Ok(Visit::Changed);
+            };
+            let newline = memchr(b'\n', &bytes[..got]);
+            window.slide(&bytes[..newline.unwrap_or(got)]);
+            self.searched_check = window.check();
+            self.searched += newline.unwrap_or(got) as u64;
+            let content = self.searched - self.offset;
+            if content > cx.limit.max as u64 {
+                return self.cut(source, batch, scratch, cx);
+            }
+            match newline {
+                Some(_) => want = content as usize + 1,
+                None => return Ok(if got == cx.chunk { Visit::More } else { Visit::End }),
+            }
+        }
+        let bound = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        batch.set_source(source, self.number);
+        let size = self.size;
+        let visit = if source.renderer().is_verbatim() && cx.limit.max >= cx.chunk {
+            self.read_verbatim(source, want.min(bound), batch, scratch, cx)
+        } else {
+            self.read_rendered(source, want.min(bound), batch, scratch, cx)
+        }?;
+        if visit != Visit::Changed {
+            self.sure_size = size;
+            self.unsure = false;
+        }
+        Ok(if visit == Visit::More && bound <= want { Visit::End } else { visit })
+    }
+
+    /// Whether a file that got shorter still holds what was read of it; then only its end is lost.
+    fn is_same_after_cut(&mut self, source: &Source, cx: &TailContext) -> io::Result<bool> {
+        let same = self.offset > 0 && self.read_checked(&mut [], self.offset, self.check)?.is_some();
+        if let Some(seen) = self.shrunk.take_if(|_| same) {
+            cx.ledger.gap(source.path(), self.size.min(seen), seen, GapReason::Truncated);
+        }
+        Ok(same)
+    }
+
+    /// A read ended before the size last seen: the file has been cut since.
+    fn cut_short(&mut self, source: &Source, cx: &TailContext) -> io::Result<Visit> {
+        self.shrunk = self.shrunk.max(Some(self.size));
+        self.look(cx)?;
+        Ok(if self.is_same_after_cut(source, cx)? { Visit::More } else { Visit::Changed })
+    }
+
+    /// Straight into the batch. No line of a chunk can be over the limit, unless the chunk has no newline.
+    fn read_verbatim(
+        &mut self,
+        source: &Arc<Source>,
+        want: usize,
+        batch: &mut Batch,
+        scratch: &mut Scratch,
+        cx: &TailContext,
+    ) -> io::Result<Visit> {
+        let room = batch.spare().len();
+        let spare = &mut batch.spare()[..want.min(room)];
+        let Some((got, mut window)) = self.read_checked(spare, self.offset, self.check)? else {
+            return Ok(Visit::Changed);
+        };
+        let full = got == spare.len();
+        if !full && self.offset + (got as u64) < self.size {
+            return self.cut_short(source, cx);
+        }
+        let last = memrchr(b'\n', &spare[..got]);
+        if self.is_hole(&spare[..got]) && self.skip_hole(source, cx)? {
+            return Ok(Visit::More);
+        }
+        self.set_searched(self.offset + got as u64, &spare[..got], cx);
+        if let Some(last) = last {
+            window.slide(&spare[..=last]);
+            self.check = window.check();
+            batch.commit(self.offset, last + 1);
+            self.past(last + 1);
+            return Ok(if full { Visit::More } else { Visit::End });
+        }
+        if self.searched - self.offset > cx.limit.max as u64 {
+            return self.cut(source, batch, scratch, cx);
+        }
+        Ok(match full {
+            false => Visit::End,
+            true if want > room => Visit::Full,
+            true => Visit::More,
+        })
+    }
+
+    /// By way of the scratch buffer, line by line: for labels, JSON, and limits below the chunk's size.
+    fn read_rendered(
+        &mut self,
+        source: &Arc<Source>,
+        want: usize,
+        batch: &mut Batch,
+        scratch: &mut Scratch,
+        cx: &TailContext,
+    ) -> io::Result<Visit> {
+        let mut bytes = scratch.take(want);
+        let visit = self.read_checked(&mut bytes[..want], self.offset, self.check).and_then(|read| {
+            let Some((got, mut window)) = read else { return Ok(Visit::Changed) };
+            if got < want && self.offset + (got as u64) < self.size {
+                return self.cut_short(source, cx);
+            }
+            let bytes = &bytes[..got];
+            if self.is_hole(bytes) && self.skip_hole(source, cx)? {
+                return Ok(Visit::More);
+            }
+            let start = self.offset;
+            let visit = self.render(source, bytes, batch, &mut scratch.line, cx);
+            window.slide(&bytes[..(self.offset - start) as usize]);
+            self.check = window.check();
+            self.set_searched(self.searched, &bytes[..(self.searched - start) as usize], cx);
+            Ok(if visit == Visit::More && got < want { Visit::End } else { visit })
+        });
+        scratch.give_back(bytes);
+        visit
+    }
+
+    /// Takes the lines of `bytes`, which stand at the offset, and notes how far they were searched.
+    fn render(
+        &mut self,
+        source: &Arc<Source>,
+        bytes: &[u8],
+        batch: &mut Batch,
+        line: &mut Vec<u8>,
+        cx: &TailContext,
+    ) -> Visit {
+        let max = cx.limit.max;
+        let start = self.offset;
+        loop {
+            let rest = &bytes[(self.offset - start) as usize..];
+            let newline = memchr(b'\n', rest);
+            let len = newline.unwrap_or(rest.len());
+            let end = self.offset + len as u64;
+            self.searched = end;
+            if len > max {
+                if !self.cut_head(&rest[..max], source, batch, line, cx) {
+                    return Visit::Full;
+                }
+                if let Within::Dropped { .. } = self.within {
+                    self.offset = end;
+                    self.searched = end;
+                    if newline.is_none() {
+                        return Visit::More;
+                    }
+                    self.finish_drop(true, source, cx);
+                    self.past(1);
+                }
+                continue;
+            }
+            if newline.is_none() {
+                return Visit::More;
+            }
+            line.clear();
+            source.renderer().push(&rest[..len], line);
+            if !batch.push(self.offset, len as u64 + 1, line) {
+                return Visit::Full;
+            }
+            self.past(len + 1);
+        }
+    }
+
+    /// Deals with the head of a line that is over the limit, of which nothing is in memory.
+    fn cut(
+        &mut self,
+        source: &Arc<Source>,
+        batch: &mut Batch,
+        scratch: &mut Scratch,
+        cx: &TailContext,
+    ) -> io::Result<Visit> {
+        let mut bytes = scratch.take(cx.limit.max);
+        batch.set_source(source, self.number);
+        let visit = self.read_checked(&mut bytes[..cx.limit.max], self.offset, self.check).map(|read| {
+            let Some((got, mut window)) = read else { return Visit::Changed };
+            if got < cx.limit.max {
+                // Truncated meanwhile.
+                return Visit::End;
+            }
+            let (head, start) = (&bytes[..got], self.offset);
+            let cut = self.cut_head(head, source, batch, &mut scratch.line, cx);
+            window.slide(&head[..(self.offset - start) as usize]);
+            self.check = window.check();
+            if cut { Visit::More } else { Visit::Full }
+        });
+        scratch.give_back(bytes);
+        visit
+    }
+
+    /// Deals with the first `max` bytes of a line that is over the limit. False if the batch has no room.
+    fn cut_head(
+        &mut self,
+        head: &[u8],
+        source: &Arc<Source>,
+        batch: &mut Batch,
+        line: &mut Vec<u8>,
+        cx: &TailContext,
+    ) -> bool {
+        let piece = cx.limit.over();
+        if piece != Piece::Nothing {
+            line.clear();
+            source.renderer().push(head, line);
+            if !batch.push(self.offset, head.len() as u64, line) {
+                return false;
+            }
+        }
+        if self.within == Within::Start && cx.ledger.long_line(source) {
+            cx.ledger.tell(&Event::LongLine { input: source.path(), offset: self.offset, limit: head.len() });
+        }
+        self.within = match piece {
+            Piece::Line => Within::Long,
+            Piece::LastLine => Within::Dropped { from: self.offset + head.len() as u64, whole: false },
+            Piece::Nothing => Within::Dropped { from: self.offset, whole: true },
+        };
+        if piece != Piece::Nothing {
+            self.offset += head.len() as u64;
+        }
+        if piece != Piece::Line {
+            // What was searched is read again to be dropped, this time against the check before the offset.
+            self.searched = self.offset;
+        }
+        true
+    }
+
+    /// Searches for the newline that ends a line which is being dropped.
+    fn drop_rest(&mut self, source: &Source, scratch: &mut Scratch, cx: &TailContext) -> io::Result<Visit> {
+        let bytes = scratch.bytes(cx.chunk);
+        let Some((got, mut window)) = self.read_checked(bytes, self.offset, self.check)? else {
+            return Ok(Visit::Changed);
+        };
+        let newline = memchr(b'\n', &bytes[..got]);
+        self.offset += newline.unwrap_or(got) as u64;
+        self.searched = self.offset;
+        window.slide(&bytes[..newline.map_or(got, |at| at + 1)]);
+        self.check = window.check();
+        if newline.is_some() {
+            self.finish_drop(true, source, cx);
+            self.past(1);
+        }
+        Ok(if newline.is_some() || got == cx.chunk { Visit::More } else { Visit::End })
+    }
+
+    /// Accounts for a dropped line up to the offset. Without its newline, the rest of it is to be dropped too.
+    pub(super) fn finish_drop(&mut self, newline: bool, source: &Source, cx: &TailContext) {
+        if let Within::Dropped { from, whole } = self.within {
+            cx.ledger.gap(source.path(), from, self.offset + u64::from(whole && newline), GapReason::LineLimit);
+            self.within = if newline { Within::Start } else { Within::Dropped { from: self.offset, whole } };
+        }
+    }
+
+    /// Delivers what is left after the last newline, now that the input is over. False if the batch has no room.
+    pub(in crate::tail) fn finish(
+        &mut self,
+        source: &Arc<Source>,
+        batch: &mut Batch,
+        scratch: &mut Scratch,
+        cx: &TailContext,
+    ) -> io::Result<bool> {
+        self.finish_drop(false, source, cx);
+        let len = (self.searched - self.offset) as usize;
+        if len == 0 {
+            return Ok(true);
+        }
+        batch.set_source(source, self.number);
+        let mut bytes = scratch.take(len);
+        let finished = self.read_checked(&mut bytes[..len], self.offset, self.check).map(|read| {
+            let Some((got, mut window)) = read else {
+                self.abandon(GapReason::Overwritten, source, cx);
+                return true;
+            };
+            scratch.line.clear();
+            source.renderer().push(&bytes[..got], &mut scratch.line);
+            if got > 0 && !batch.push(self.offset, got as u64, &scratch.line) {
+                return false;
+            }
+            cx.ledger.unterminated_line();
+            window.slide(&bytes[..got]);
+            self.check = window.check();
+            self.past(len);
+            true
+        });
+        scratch.give_back(bytes);
+        finished
+    }
+
+    /// Stops reading where the offset stands; a line that was being dropped is accounted for.
+    pub(in crate::tail) fn leave(&mut self, source: &Source, cx: &TailContext) {
+        self.finish_drop(false, source, cx);
+    }
+
+    /// Moves on past whole lines.
+    fn past(&mut self, len: usize) {
+        self.offset += len as u64;
+        self.searched = self.searched.max(self.offset);
+        self.within = Within::Start;
+    }
+
+    /// Notes that there is no newline up to `searched`, of bytes that were read from the offset on.
+    fn set_searched(&mut self, searched: u64, bytes: &[u8], cx: &TailContext) {
+        self.searched = self.searched.max(searched);
+        if self.searched - self.offset > reread_max(cx) && self.searched == searched {
+            let mut window = Window::new(0);
+            window.slide(bytes);
+            self.searched_check = window.check();
+        }
+    }
+
+    /// Whether bytes read at the offset may belong to a hole.
+    fn is_hole(&self, bytes: &[u8]) -> bool {
+        self.within == Within::Start && bytes.first() == Some(&0)
+    }
+
+    /// Moves on to where the file has data, if the offset is in a hole. NUL bytes that were written are data.
+    fn skip_hole(&mut self, source: &Source, cx: &TailContext) -> io::Result<bool> {
+        let Some((file, _)) = &self.file else { return Ok(false) };
+        let mut data = file.next_data(self.offset)?.unwrap_or(self.size).max(self.offset);
+        if data == self.offset {
+            return Ok(false);
+        }
+        // A hole ends with a block of the file system; what is left of it in the first block with data is NUL too.
+        let mut block = [0; 4096];
+        loop {
+            let got = read_at(&**file, &mut [IoSliceMut::new(&mut block)], data)?;
+            let nuls = block[..got].iter().take_while(|&&byte| byte == 0).count();
+            data += nuls as u64;
+            if nuls < got || got == 0 || nuls < block.len() {
+                break;
+            }
+        }
+        cx.ledger.hole(source.path(), self.offset, data);
+        // The bytes of a hole are read as NUL.
+        self.check = Window::new(usize::try_from(data - self.offset).unwrap_or(usize::MAX)).check();
+        (self.offset, self.searched) = (data, data);
+        Ok(true)
+    }
+
+    /// Reads at `offset`, in one read with the bytes before it. None: those are not what `check` says.
+    pub(super) fn read_checked(
+        &self,
+        bytes: &mut [u8],
+        offset: u64,
+        check: Check,
+    ) -> io::Result<Option<(usize, Window)>> {
+        let mut window = Window::new(check.len());
+        let Some((file, _)) = &self.file else { return Ok(Some((0, window))) };
+        let before = window.bytes_mut();
+        let (from, before_len) = (offset - before.len() as u64, before.len());
+        let got = read_at(&**file, &mut [IoSliceMut::new(before), IoSliceMut::new(bytes)], from)?;
+        Ok((got >= before_len && window.check() == check).then(|| (got - before_len, window)))
+    }
+}
+
+/// How long a fragment may be to be read again: less than a chunk, or reading it again would not get further.
+fn reread_max(cx: &TailContext) -> u64 {
+    FRAGMENT_REREAD_MAX.min(cx.chunk as u64 - 1)
+}
