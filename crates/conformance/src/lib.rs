@@ -216,7 +216,7 @@ macro_rules! conformance {
                 process {
                     the_writers_thread_ends_with_the_merge
                     many_files_take_few_threads
-                    a_line_of_20_megabytes_takes_little_memory
+                    a_line_of_40_megabytes_takes_little_memory
                 }
             }
         }

@@ -17,10 +17,10 @@ const JOBS_MAX: usize = 4;
 const THREADS_MAX: usize = 2 * JOBS_MAX;
 
 /// Bytes of a line that is much longer than what memory may be taken.
-const LINE_BYTES: usize = 20_000_000;
+const LINE_BYTES: usize = 40_000_000;
 
 /// What a merge of this line may take, above what the process had before.
-const MEMORY_MAX_KIB: u64 = 14 * 1024;
+const MEMORY_MAX_KIB: u64 = 24 * 1024;
 
 /// Each merge has one thread of its own, `tailmerge-writer`, which is gone when the merge is stopped or dropped.
 pub fn the_writers_thread_ends_with_the_merge<B: Backend>(backend: B) {
@@ -100,8 +100,8 @@ pub fn many_files_take_few_threads<B: Backend>(backend: B) {
     assert!(most <= THREADS_MAX, "{most} threads");
 }
 
-/// A line of 20 million bytes is dealt with in bounded memory, and the next line is whole.
-pub fn a_line_of_20_megabytes_takes_little_memory<B: Backend>(backend: B) {
+/// A line of 40 million bytes is dealt with in bounded memory, and the next line is whole.
+pub fn a_line_of_40_megabytes_takes_little_memory<B: Backend>(backend: B) {
     let scene = Scene::new();
     let mut file = scene.producer("a.log");
     let piece: Vec<u8> = (0..LINE_BYTES / 100).map(|at| b'a' + (at % 26) as u8).collect();

@@ -39,6 +39,7 @@ impl Generation {
             let Some((got, mut window)) = self.read_checked(bytes, self.searched, self.searched_check)? else {
                 return Ok(Visit::Changed);
             };
+            self.sure_size = self.size;
             let newline = memchr(b'\n', &bytes[..got]);
             window.slide(&bytes[..newline.unwrap_or(got)]);
             self.searched_check = window.check();
@@ -264,6 +265,7 @@ impl Generation {
         let Some((got, mut window)) = self.read_checked(bytes, self.offset, self.check)? else {
             return Ok(Visit::Changed);
         };
+        self.sure_size = self.size;
         let newline = memchr(b'\n', &bytes[..got]);
         self.offset += newline.unwrap_or(got) as u64;
         self.searched = self.offset;
