@@ -116,10 +116,8 @@ impl FileOutput {
             if self.append && file.try_lock(true)? {
                 return Ok(Some(Locked::Shared));
             }
-            if !self.append {
-                break;
-            }
-            // Another one that appends may be beginning just now.
+            // Another one that appends may be beginning just now; or a child that the host is about to start still has
+            // the descriptor of a merge that has ended.
             cx.sleep(pause).await;
         }
         Ok(None)
