@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tailmerge_core::{Backend, StartAt};
 
 use crate::kit::{
-    DEADLINE, Feed, Scene, Step, block_on, lines, numbered, on_thread, start, start_blocking, stop, stop_blocking,
+    DEADLINE, Feed, Scene, Step, block_on, lines, numbered, on_thread, start, start_blocking, stop, stop_blocking, text,
 };
 
 /// From the end: what is there is left out, but for a last line that is still being written.
@@ -73,16 +73,18 @@ pub fn once_ends_and_ends_the_last_line<B: Backend>(backend: B) {
 pub fn once_ends_blocking<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "a\nfrag");
-    let merge = start_blocking(scene.builder().once(true).path(scene.path("a.log")), backend.clone());
-    merge.finished_blocking();
-    stop_blocking(&merge);
-    scene.assert_output("a\nfrag\n");
-    let merge = start_blocking(scene.builder().once(true).path(scene.path("a.log")), backend);
-    assert_eq!(stop_blocking(&merge).unterminated_lines, 1);
-    scene.assert_output("a\nfrag\n");
+    for output in ["waited for", "stopped"] {
+        let builder = scene.builder().once(true).path(scene.path("a.log")).output(scene.path(output));
+        let merge = start_blocking(builder, backend.clone());
+        if output == "waited for" {
+            merge.finished_blocking();
+        }
+        assert_eq!(stop_blocking(&merge).unterminated_lines, 1);
+        assert_eq!(text(&scene.read(output)), "a\nfrag\n");
+    }
 }
 
-/// Once: it ends though a producer never does, and cuts no line short that the producer wrote at once.
+/// Once: it ends though a producer never does.
 pub fn once_ends_beside_a_producer_that_does_not<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", numbered("line", 0..1000));
@@ -102,8 +104,10 @@ pub fn once_ends_beside_a_producer_that_does_not<B: Backend>(backend: B) {
     produced.wait();
     let report = stop(&merge);
     assert!(report.lines >= 1000, "{report:?}");
+    // What the system had not yet made visible of the last write may be missing.
     let (output, input) = (scene.output(), scene.read("a.log"));
-    assert!(output.ends_with(b"\n") && input.starts_with(&output), "the output is whole lines of the input");
+    let kept = output.len() - report.unterminated_lines as usize;
+    assert!(output.ends_with(b"\n") && input.starts_with(&output[..kept]), "the output is the input up to some line");
 }
 
 /// Once: what is missing is told in the report, and the rest is merged.

@@ -7,7 +7,8 @@ use std::io::{BufRead, BufReader};
 use tailmerge_core::{Backend, Builder, StartError};
 
 use crate::kit::{
-    DEADLINE, Scene, assert_same, block_on, numbered, on_thread, start, start_blocking, stop, stop_blocking, until,
+    DEADLINE, Scene, assert_same, block_on, numbered, on_thread, start, start_again, start_blocking, stop,
+    stop_blocking, until,
 };
 
 #[track_caller]
@@ -72,7 +73,7 @@ pub fn a_second_merge_into_one_output_is_refused<B: Backend>(backend: B) {
     scene.expect("1\n2\n");
     stop(&first);
     // It is free again.
-    stop(&start(builder(), backend));
+    stop(&start_again(builder, &backend));
 }
 
 /// So is one into an output that another program has locked.
@@ -85,7 +86,7 @@ pub fn a_locked_output_is_refused<B: Backend>(backend: B) {
     assert!(error.to_string().contains("another process is writing to it"), "{error}");
     scene.assert_output("old\n");
     drop(other);
-    stop(&start(scene.builder(), backend));
+    stop(&start_again(|| scene.builder(), &backend));
     scene.assert_output("");
 }
 

@@ -11,7 +11,7 @@ use tailmerge_core::{Backend, Batch, MergeError, PartialWrite, Report, Writer};
 
 use crate::kit::{
     DEADLINE, Op, Scene, Sink, TestFs, assert_same, block_on, lines, numbered, on_thread, poll_once, start,
-    start_blocking, stop, stop_blocking, until,
+    start_again, start_blocking, stop, stop_blocking, until,
 };
 
 /// Longer than any case takes: nothing is looked at because it is time to.
@@ -199,8 +199,8 @@ pub fn a_stop_at_any_moment_leaves_whole_lines<B: Backend>(backend: B) {
     let text = numbered("a line of some length, so that there are many batches", 0..20_000);
     scene.write("a.log", &text);
     for round in 0..15 {
-        let builder = scene.builder().path(scene.path("a.log")).max_line_bytes(1024).memory(64 * 1024);
-        let merge = start_blocking(builder, backend.clone());
+        let builder = || scene.builder().path(scene.path("a.log")).max_line_bytes(1024).memory(64 * 1024);
+        let merge = start_again(builder, &backend);
         // The moment is some number of lines.
         scene.expect_lines(round * 1000);
         let report = match round % 3 {

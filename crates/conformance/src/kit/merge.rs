@@ -2,11 +2,31 @@
 
 use tailmerge_core::{Backend, Builder, Merge, MergeError, Report};
 
-use super::{DEADLINE, block_on};
+use super::{DEADLINE, block_on, until};
 
 #[track_caller]
 pub(crate) fn start<B: Backend>(builder: Builder, backend: B) -> Merge {
     block_on("start", builder.start_on(backend)).expect("the merge starts")
+}
+
+/// Starts on an output that another merge had, as soon as it is free.
+///
+/// That is at once, but for a process which is being started from this one: it has all open files for a moment, and
+/// their locks.
+#[track_caller]
+pub(crate) fn start_again<B: Backend>(builder: impl Fn() -> Builder, backend: &B) -> Merge {
+    let mut started = None;
+    until("the output is free", || match builder().start_on_blocking(backend.clone()) {
+        Ok(merge) => {
+            started = Some(merge);
+            true
+        }
+        Err(error) => {
+            assert!(error.to_string().contains("another process is writing to it"), "{error}");
+            false
+        }
+    });
+    started.expect("it is waited for")
 }
 
 #[track_caller]

@@ -21,7 +21,7 @@ pub(crate) use brake::Brake;
 pub(crate) use bytes::{assert_same, lines, numbered, sorted, text};
 pub(crate) use events::Events;
 pub(crate) use fs::{Op, TestFs};
-pub(crate) use merge::{failed, start, start_blocking, stop, stop_blocking};
+pub(crate) use merge::{failed, start, start_again, start_blocking, stop, stop_blocking};
 pub(crate) use run::threads;
 pub use run::{alone, run};
 pub(crate) use scene::Scene;
