@@ -68,7 +68,7 @@ impl Oracle {
     /// Whether the reader of a file, closed when it vanished, may have taken this content for the one before.
     fn may_be_old(&self, epoch: usize, disk: &Disk) -> bool {
         let is_first = !disk.epochs[..epoch].iter().any(|old| old.inode == disk.epochs[epoch].inode);
-        self.setup.open_files < UNCAPPED && !is_first && self.tracks[epoch].reads == 0
+        self.setup.open_files < UNCAPPED && !is_first && self.tracks[epoch].reads <= 1
     }
 
     fn keeps_open(&self) -> bool {

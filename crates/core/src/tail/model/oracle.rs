@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::disk::Disk;
+use super::disk::{Disk, Epoch};
 use super::fs::Note;
 use super::render;
 use super::schedule::{Setup, UNCAPPED, is_followed};
@@ -64,8 +64,10 @@ pub(super) struct Follow {
     known: Option<usize>,
     /// When it was first there under the path by which it is followed.
     since: u64,
-    /// Counts the files that joined.
+    /// When it joined, counted in notes.
     joined: usize,
+    /// When it was last seen under the path by which it is followed.
+    there: usize,
 }
 
 impl Follow {
@@ -100,7 +102,8 @@ pub(super) struct Oracle {
     /// Which content a generation of a source is. The sources are kept so that none takes another's place.
     generations: HashMap<(usize, u32), usize>,
     sources: Vec<Arc<Source>>,
-    joined: usize,
+    /// Counts notes.
+    clock: usize,
     /// Counts lines that came out.
     pub(super) lines: u64,
 }
@@ -118,7 +121,7 @@ impl Oracle {
             gaps: Vec::new(),
             generations: HashMap::new(),
             sources: Vec::new(),
-            joined: 0,
+            clock: 0,
             lines: 0,
         }
     }
@@ -143,8 +146,9 @@ impl Oracle {
             println!("--");
         }
         let mut reads = ReadLog::new();
-        let (mut opened, joined) = (None, self.joined);
+        let (mut opened, mut joined) = (None, false);
         for note in notes {
+            self.clock += 1;
             if let (Note::StatOpen { inode, .. }, Some(last)) = (note, reads.last_mut()) {
                 last.4 |= last.1 == disk.inodes[*inode].epoch;
             }
@@ -161,12 +165,14 @@ impl Oracle {
                 Note::Joined { path, offset } => {
                     if let Some((inode, since)) = opened {
                         self.join(inode, since, path, *offset, disk);
+                        joined = true;
                     }
                 }
                 // Nobody reads a file that was let go and now cannot be opened again.
                 Note::Stat { inode, .. } if !disk.inodes[*inode].readable && disk.inodes[*inode].readers == 0 => {}
                 Note::Stat { path, inode, size } if self.follows[*inode].owner() == Some(path) => {
                     self.tracks[disk.inodes[*inode].epoch].named = true;
+                    self.follows[*inode].there = self.clock;
                     self.observe(*inode, *size, disk);
                 }
                 Note::StatOpen { path, inode, size } if self.follows[*inode].owner() == Some(path) => {
@@ -195,7 +201,7 @@ impl Oracle {
                 self.gaps.push(Lost { path: path.clone(), start: *start, end: *end, reason: *reason });
             }
         }
-        let mut news = self.joined > joined || self.gaps.len() > told;
+        let mut news = joined || self.gaps.len() > told;
         if let Some(batch) = batch {
             let mut bytes = batch.bytes();
             for extent in batch.extents() {
@@ -210,10 +216,9 @@ impl Oracle {
     }
 
     fn join(&mut self, inode: usize, since: u64, path: &Path, offset: u64, disk: &Disk) {
-        self.joined += 1;
         let follow = &mut self.follows[inode];
         follow.paths.push(path.to_owned());
-        (follow.since, follow.joined) = (since, self.joined);
+        (follow.since, follow.joined, follow.there) = (since, self.clock, self.clock);
         self.tracks[disk.inodes[inode].epoch].named = true;
         self.observe(inode, disk.size(inode) as u64, disk);
         let track = &mut self.tracks[disk.inodes[inode].epoch];
@@ -239,17 +244,19 @@ impl Oracle {
         let epoch = disk.inodes[inode].epoch;
         let old = self.follows[inode].known.replace(epoch).filter(|old| *old != epoch);
         let Some(track) = old.map(|old| &mut self.tracks[old]) else { return };
-        let shows = size < track.seen.max(track.frontier);
+        let frontier = track.frontier;
+        let shows = size < track.seen.max(frontier);
         let known = if shows && (track.certain || track.reads > 1) { track.seen } else { track.sure };
         track.lost.get_or_insert(known);
-        self.tracks[epoch].certain = shows;
+        self.tracks[epoch].certain = shows && (frontier == 0 || size < frontier);
     }
 
     /// Traces an extent to the content it came from.
     fn trace(&mut self, extent: &Extent, bytes: &[u8], reads: &ReadLog, disk: &Disk) -> Option<usize> {
         let (start, end) = (extent.start, extent.start + extent.len_in);
         let key = (Arc::as_ptr(&extent.source) as usize, extent.generation);
-        if let Some(&epoch) = self.generations.get(&key) {
+        let known = self.generations.get(&key).copied();
+        if let Some(epoch) = known.filter(|epoch| self.fits(*epoch, extent, bytes, disk)) {
             return Some(epoch);
         }
         let mut found: Vec<usize> = Vec::new();
@@ -269,13 +276,29 @@ impl Oracle {
             }
         }
         // Copies have the same bytes: those that go on where they were left come first, then those read under the
-        // path, and of those the one read first.
-        let fits = |epoch: &&usize| render::expect(self, disk, **epoch, extent).is_ok_and(|it| it.bytes == bytes);
-        let goes_on = |epoch: &&usize| self.tracks[**epoch].frontier == start && fits(epoch);
-        let epoch = found.iter().find(goes_on).or_else(|| found.iter().find(fits)).or(found.first()).copied()?;
-        self.generations.insert(key, epoch);
-        self.sources.push(extent.source.clone());
+        // path, and of those the one read first. Where the wrong one was taken before, the other is left for now.
+        let fits = |epoch: &usize| self.fits(*epoch, extent, bytes, disk);
+        let goes_on = |epoch: &usize| self.tracks[*epoch].frontier == start && fits(epoch);
+        let twin = || (0..self.tracks.len()).find(|epoch| self.is_copy(*epoch, disk) && goes_on(epoch));
+        let epoch = found.iter().copied().find(goes_on).or_else(|| found.iter().copied().find(fits)).or_else(twin);
+        let epoch = epoch.or(known).or(found.first().copied())?;
+        if self.generations.insert(key, epoch).is_none() {
+            self.sources.push(extent.source.clone());
+        }
         Some(epoch)
+    }
+
+    /// Whether an extent looks as if it came from this content, and was not delivered before.
+    fn fits(&self, epoch: usize, extent: &Extent, bytes: &[u8], disk: &Disk) -> bool {
+        self.tracks[epoch].frontier <= extent.start
+            && render::expect(self, disk, epoch, extent).is_ok_and(|it| it.bytes == bytes)
+    }
+
+    /// Whether a content was copied, or is what was copied.
+    fn is_copy(&self, epoch: usize, disk: &Disk) -> bool {
+        let content = &disk.epochs[epoch];
+        let begins = |copy: &&Epoch| copy.copied > 0 && content.bytes.starts_with(&copy.bytes[..copy.copied]);
+        disk.epochs.iter().any(|copy| begins(&copy))
     }
 
     fn deliver(&mut self, extent: &Extent, bytes: &[u8], reads: &ReadLog, disk: &Disk) -> Checked {
@@ -323,10 +346,8 @@ impl Oracle {
             return Ok(());
         }
         for (inode, follow) in self.follows.iter().enumerate() {
-            // One that is back under its name follows upon what was there meanwhile.
-            let is_back = disk.find(path).is_some_and(|found| found.inode == inode);
-            let is_later = follow.joined > self.follows[this].joined;
-            if inode == this || follow.owner() != Some(path) || is_later || is_back {
+            // One that came back under its name follows upon what was there meanwhile.
+            if inode == this || follow.owner() != Some(path) || follow.there > self.follows[this].joined {
                 continue;
             }
             let epoch = disk.inodes[inode].epoch;
