@@ -11,7 +11,8 @@
 //!   grown again beyond the offset: only what was seen before it was last read, for of what was seen later
 //!   nobody knows whether it was the old content or the new.
 //!
-//!   The same if the file is gone and its inode number was given to another one, where there is no time of birth.
+//!   The same if the file is gone and may have been closed, where there is no time of birth to tell it from the
+//!   next one with its inode number.
 //!
 //! Whatever else was written may come out or not. Bytes that were copied from another file need not come out
 //! a second time.
@@ -40,9 +41,6 @@ impl Oracle {
                 continue;
             }
             let inode = disk.epochs[epoch].inode;
-            // A closed file whose number was given out again cannot be told from the new one by what it is.
-            let is_reused =
-                !disk.births && disk.inodes[inode + 1..].iter().any(|it| it.number == disk.inodes[inode].number);
             let (it, follow, track) = (&disk.inodes[inode], &self.follows[inode], &self.tracks[epoch]);
             if !it.readable && self.setup.open_files < UNCAPPED {
                 // Closed, perhaps: what became of it is told once it can be opened again.
@@ -54,7 +52,7 @@ impl Oracle {
                 (if it.readable { all } else { 0 }, false)
             } else if is_current && follow.owner().is_some() && track.named && self.keeps_open() {
                 (all, false)
-            } else if is_reused || self.may_be_old(epoch, disk) {
+            } else if self.may_take_for_another() || self.may_be_old(epoch, disk) {
                 (track.lost.unwrap_or(track.sure).min(track.sure), true)
             } else {
                 (track.lost.unwrap_or(track.seen), true)

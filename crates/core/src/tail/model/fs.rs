@@ -18,6 +18,8 @@ pub(super) enum Note {
     Open { path: PathBuf, inode: usize, since: u64 },
     /// What is under a path was asked for.
     Stat { path: PathBuf, inode: usize, size: u64 },
+    /// A directory was listed, to find a file by its number.
+    List,
     /// An open file was asked for its size.
     StatOpen { path: PathBuf, inode: usize, size: u64 },
     /// An open file was read.
@@ -123,6 +125,7 @@ impl Fs for Door {
             })
             .collect();
         drop(disk);
+        self.note(Note::List);
         entries.iter().for_each(|(name, kind, ino)| tell(Entry { name, kind: *kind, ino: *ino }));
         Ok(())
     }

@@ -146,7 +146,7 @@ impl Oracle {
             println!("--");
         }
         let mut reads = ReadLog::new();
-        let (mut opened, mut joined) = (None, false);
+        let (mut opened, mut joined, mut listed) = (None, false, false);
         for note in notes {
             self.clock += 1;
             if let (Note::StatOpen { inode, .. }, Some(last)) = (note, reads.last_mut()) {
@@ -168,6 +168,8 @@ impl Oracle {
                         joined = true;
                     }
                 }
+                // Perhaps asked by another, in search of a file that had this number before.
+                Note::Stat { .. } if listed => {}
                 // Nobody reads a file that was let go and now cannot be opened again.
                 Note::Stat { inode, .. } if !disk.inodes[*inode].readable && disk.inodes[*inode].readers == 0 => {}
                 Note::Stat { path, inode, size } if self.follows[*inode].owner() == Some(path) => {
@@ -192,6 +194,7 @@ impl Oracle {
                         track.reads += 1;
                     }
                 }
+                Note::List => listed = true,
                 Note::Stat { .. } | Note::StatOpen { .. } | Note::Gap { .. } => {}
             }
         }
@@ -365,7 +368,7 @@ impl Oracle {
     }
 
     /// Whether a closed file may be taken for another one, to which its number was given.
-    fn may_take_for_another(&self) -> bool {
+    pub(super) fn may_take_for_another(&self) -> bool {
         self.setup.open_files < UNCAPPED && !self.setup.births
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::disk::Disk;
 use super::fs::Door;
 use super::oracle::{Checked, Oracle, Violation, violation};
-use super::schedule::{DIRS, FILES, NAMED, PATTERN, SHARDS, Schedule, Setup, Size, Step, Text, WRITERS};
+use super::schedule::{DIRS, FILES, NAMED, PATTERN, SHARDS, Schedule, Setup, Size, Step, Text, WRITERS, is_followed};
 use crate::batch::Batch;
 use crate::line::{Format, LineFormat, LineLimit, Prefix};
 use crate::report::Ledger;
@@ -229,12 +229,15 @@ impl World {
         self.writers[writer] = Some(Writer { inode, append, at });
     }
 
-    /// Copies a file to a new one. The copy is never written over a file, whose bytes might be the same already.
+    /// Copies a file to a new one. The copy is never written over a file, whose bytes might be the same already; and
+    /// it is not followed where files are let go at once, since the oracle could not tell which of the two was read.
     fn copy(&mut self, from: usize, to: usize, truncate: bool) {
         let mut disk = self.door.disk();
         let Some(found) = disk.find(Path::new(FILES[from])) else { return };
         let to = Path::new(FILES[to]);
-        if disk.find(to).is_some_and(|there| there.inode == found.inode) || disk.content(found.inode).hole > 0 {
+        let is_same = disk.find(to).is_some_and(|there| there.inode == found.inode);
+        let is_told = self.setup.keeps || !FILES.iter().any(|file| Path::new(file) == to && is_followed(file));
+        if is_same || !is_told || disk.content(found.inode).hole > 0 {
             return;
         }
         disk.remove(to);
