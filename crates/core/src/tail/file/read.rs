@@ -249,9 +249,7 @@ impl Generation {
             Piece::LastLine => Within::Dropped { from: self.offset + head.len() as u64, whole: false },
             Piece::Nothing => Within::Dropped { from: self.offset, whole: true },
         };
-        if piece != Piece::Nothing {
-            self.offset += head.len() as u64;
-        }
+        self.offset += head.len() as u64;
         if piece != Piece::Line {
             // What was searched is read again to be dropped, this time against the check before the offset.
             self.searched = self.offset;
