@@ -1,5 +1,32 @@
 //! Following, held against a model: random schedules of what programs do to their files, with the tailer's
 //! turns in between, on a file system in memory that remembers every content it ever held.
+//!
+//! [`schedule`] says what happens, [`world`] does it to the [`disk`] and drives discovery and two shards through the
+//! [`fs`] door, [`oracle`] judges what comes out, [`check`] what does not; a failing schedule is made as short as it
+//! can be by [`shrink`] and printed as a script. All of it is single-threaded, and the same for the same seed:
+//!
+//! * `TAILMERGE_SEED`: where the random numbers begin.
+//! * `TAILMERGE_MODEL_STEPS`: how many steps are run.
+//! * `TAILMERGE_SCHEDULE`: the seed of one schedule, as a failure prints it; with `TAILMERGE_TRACE` set, all that the
+//!   tailer asks and gives is printed too.
+//!
+//! # Blind spots
+//!
+//! What nobody can tell from outside is not made, or not expected: new content with the very bytes before the offset
+//! that stood there before (each line begins with a number of its own; a "same head" ends before the offset; copies are
+//! made as new files); where there is no time of birth, a closed file whose inode number went to another one; what came
+//! into a file and was cut before anybody asked for its size; the lines of a copy, which may come out again. Files are
+//! only ever cut to nothing. Discovery always looks thoroughly: whether it lists a directory otherwise depends on time.
+//!
+//! # Planted bugs
+//!
+//! Each of these is found within a second, most often within the first hundred schedules:
+//!
+//! * No check sum in the identity: in `Generation::read_checked`, leave out `&& window.check() == check`.
+//! * The old file closed at its first end: in `Input::visit_older`, `Visit::End if older.is_quiet(cx)` without the
+//!   condition.
+//! * A fragment emitted: in `Input::visit`, call `current.finish(&source, batch, scratch, cx)` after a
+//!   `current.read(…)` that said `Visit::End`.
 
 mod check;
 mod disk;
@@ -9,6 +36,7 @@ mod render;
 mod rng;
 mod schedule;
 mod shrink;
+mod trace;
 mod world;
 
 use std::time::Instant;
