@@ -182,7 +182,8 @@ impl Oracle {
                     reads.push((path.clone(), epoch, *from, *to, false));
                     self.meet(*inode, u64::MAX, disk);
                     self.follows[*inode].add(path);
-                    if self.follows[*inode].owner() == Some(path) {
+                    // A read of nothing at the start tells nothing of the content.
+                    if self.follows[*inode].owner() == Some(path) && *to > 0 {
                         let track = &mut self.tracks[epoch];
                         // The first read may have been of the check bytes only, to find that they differ.
                         if track.reads > 0 {
