@@ -44,7 +44,8 @@ pub(super) fn expect(oracle: &Oracle, disk: &Disk, epoch: usize, extent: &Extent
                 return Err(format!("byte {at} is in a line from {line} that is over the limit"));
             }
             _ if newline.is_some() => stop + 1,
-            _ if may_end(oracle, disk, epoch, extent) => {
+            // Rotated files are let go at once; perhaps this one has its name again, but that was not looked at since.
+            _ if !setup.keeps => {
                 rendered.cut = Some(stop as u64);
                 stop
             }
@@ -70,12 +71,4 @@ pub(super) fn line_start(bytes: &[u8], hole: usize, cuts: &[u64], at: usize) -> 
     let after_cut = cuts.iter().map(|&cut| cut as usize).filter(|&cut| cut <= at).max().unwrap_or(0);
     let after_hole = if hole <= at { hole } else { 0 };
     after_newline.max(after_cut).max(after_hole)
-}
-
-/// Whether a fragment at the end may come out: rotated files are let go as soon as they are read, and its file had
-/// left the name under which it is followed when that was last looked at.
-fn may_end(oracle: &Oracle, disk: &Disk, epoch: usize, extent: &Extent) -> bool {
-    let inode = disk.epochs[epoch].inode;
-    let is_there = disk.find(extent.source.path()).is_some_and(|found| found.inode == inode);
-    !(oracle.setup.keeps || oracle.setup.sweeps && is_there)
 }

@@ -219,8 +219,10 @@ impl World {
         let Some(Writer { inode, append, at }) = self.writers[writer] else { return };
         {
             let mut disk = self.door.disk();
-            // With a small limit, pieces of the zeros could not be told from those of another hole.
-            if !append && at > 0 && disk.size(inode) == 0 && self.setup.limit >= Setup::PLAIN.limit {
+            // With a small limit, pieces of the zeros could not be told from those of another hole; nor can the zeros
+            // before an offset in a second hole.
+            let has_none = !disk.epochs.iter().any(|epoch| epoch.inode == inode && epoch.bytes.first() == Some(&0));
+            if !append && at > 0 && disk.size(inode) == 0 && has_none && self.setup.limit >= Setup::PLAIN.limit {
                 disk.extend(inode, at);
             }
         }
