@@ -5,7 +5,10 @@
 //! ever, so that what was read can be compared with what stood there.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use super::mirror::Mirror;
 
 /// How often links are followed.
 const LINKS_MAX: usize = 8;
@@ -67,10 +70,12 @@ pub(super) struct Disk {
     pub(super) births: bool,
     /// Holes end where such a block does.
     pub(super) block: usize,
+    /// The same on a real file system, if one is asked.
+    pub(super) mirror: Option<Mirror>,
 }
 
 impl Disk {
-    pub(super) fn new(births: bool, block: usize) -> Self {
+    pub(super) fn new(births: bool, block: usize, mirror: Option<Mirror>) -> Self {
         Self {
             names: BTreeMap::new(),
             inodes: Vec::new(),
@@ -80,6 +85,13 @@ impl Disk {
             now: 0,
             births,
             block,
+            mirror,
+        }
+    }
+
+    fn mirror(&mut self, act: impl FnOnce(&mut Mirror) -> io::Result<()>) {
+        if let Some(mirror) = &mut self.mirror {
+            act(mirror).expect("a real file system does the same");
         }
     }
 
@@ -132,6 +144,7 @@ impl Disk {
             let modified = self.tick();
             self.names.insert(path.to_owned(), Entry::Dir { modified });
             self.touch_parent(path);
+            self.mirror(|mirror| mirror.make_dir(path));
         }
     }
 
@@ -162,6 +175,7 @@ impl Disk {
         self.begin(inode);
         self.names.insert(path.to_owned(), Entry::File { inode, since: modified });
         self.touch_parent(path);
+        self.mirror(|mirror| mirror.create(path, modified));
         Some(inode)
     }
 
@@ -173,6 +187,8 @@ impl Disk {
     pub(super) fn append(&mut self, inode: usize, bytes: &[u8]) {
         let now = self.tick();
         self.inodes[inode].modified = now;
+        let size = self.size(inode);
+        self.mirror(|mirror| mirror.write(inode, bytes, size, now));
         let epoch = &mut self.epochs[self.inodes[inode].epoch];
         for &byte in bytes {
             epoch.bytes.push(byte);
@@ -186,6 +202,7 @@ impl Disk {
     pub(super) fn extend(&mut self, inode: usize, len: usize) {
         let now = self.tick();
         self.inodes[inode].modified = now;
+        self.mirror(|mirror| mirror.set_len(inode, len, now));
         let epoch = &mut self.epochs[self.inodes[inode].epoch];
         assert!(epoch.bytes.is_empty(), "holes are at the start only");
         epoch.bytes.resize(len, 0);
@@ -196,8 +213,10 @@ impl Disk {
     /// Cuts a file to nothing.
     pub(super) fn truncate(&mut self, inode: usize) {
         if self.size(inode) > 0 {
-            self.inodes[inode].modified = self.tick();
+            let now = self.tick();
+            self.inodes[inode].modified = now;
             self.begin(inode);
+            self.mirror(|mirror| mirror.set_len(inode, 0, now));
         }
     }
 
@@ -218,6 +237,7 @@ impl Disk {
         }
         self.names.remove(path);
         self.touch_parent(path);
+        self.mirror(|mirror| mirror.remove(path));
     }
 
     /// Gives the number of a file out again once nothing leads to it.
@@ -258,6 +278,7 @@ impl Disk {
         }
         self.touch_parent(from);
         self.touch_parent(to);
+        self.mirror(|mirror| mirror.rename(from, to));
     }
 
     /// Gives a file another name, in place of whatever file was there.
@@ -271,6 +292,7 @@ impl Disk {
         let since = self.tick();
         self.names.insert(to.to_owned(), Entry::File { inode, since });
         self.touch_parent(to);
+        self.mirror(|mirror| mirror.link(from, to));
     }
 
     /// Makes a symbolic link in place of whatever file was there.
@@ -282,6 +304,7 @@ impl Disk {
         let since = self.tick();
         self.names.insert(path.to_owned(), Entry::Link { target: target.to_owned(), since });
         self.touch_parent(path);
+        self.mirror(|mirror| mirror.symlink(target, path));
     }
 
     fn below(&self, dir: &Path) -> Vec<PathBuf> {
@@ -293,8 +316,12 @@ impl Disk {
         if self.is_dir(dir) {
             let mut paths = self.below(dir);
             while let Some(path) = paths.pop() {
-                self.remove(&path);
-                self.names.remove(&path);
+                if self.is_dir(&path) {
+                    self.names.remove(&path);
+                    self.mirror(|mirror| mirror.remove_dir(&path));
+                } else {
+                    self.remove(&path);
+                }
             }
             self.touch_parent(dir);
         }
@@ -316,5 +343,6 @@ impl Disk {
         }
         self.touch_parent(from);
         self.touch_parent(to);
+        self.mirror(|mirror| mirror.rename(from, to));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::disk::{self, Disk};
-use crate::fs::{Entry, FileId, Fs, Kind, ReadFile, Stat, WriteFile};
+use crate::fs::{Entry, FileId, Fs, Kind, OsFs, ReadFile, Stat, WriteFile};
 use crate::report::{Event, GapReason, Observer};
 
 /// Something that the tailer asked or told.
@@ -65,8 +65,8 @@ fn not_found() -> io::Error {
 }
 
 /// Times are long ago, so that each change shows.
-fn time(tick: u64) -> Option<SystemTime> {
-    Some(SystemTime::UNIX_EPOCH + Duration::from_micros(tick))
+pub(super) fn time(tick: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(tick)
 }
 
 fn stat(disk: &Disk, inode: usize) -> Stat {
@@ -77,8 +77,15 @@ fn stat(disk: &Disk, inode: usize) -> Stat {
         kind: Kind::File,
         size: disk.size(inode) as u64,
         links: it.links,
-        modified: time(it.modified),
+        modified: Some(time(it.modified)),
     }
+}
+
+/// What a real file system says, which is what the model says but for the numbers it gives.
+fn same(real: Stat, model: Stat) -> Stat {
+    let look = |stat: &Stat| (stat.kind, stat.size, stat.links, stat.modified);
+    assert_eq!(look(&real), look(&model), "the model is not what a real file system does");
+    real
 }
 
 impl Fs for Door {
@@ -86,10 +93,16 @@ impl Fs for Door {
         let disk = self.disk();
         if let Some(disk::Entry::Dir { modified }) = disk.names.get(path) {
             let id = FileId { dev: 1, ino: 1, born: None };
-            return Ok(Stat { id, kind: Kind::Dir, size: 0, links: 1, modified: time(*modified) });
+            return match &disk.mirror {
+                Some(mirror) => OsFs.stat(&mirror.at(path)),
+                None => Ok(Stat { id, kind: Kind::Dir, size: 0, links: 1, modified: Some(time(*modified)) }),
+            };
         }
         let found = disk.find(path).ok_or_else(not_found)?;
-        let stat = stat(&disk, found.inode);
+        let mut stat = stat(&disk, found.inode);
+        if let Some(mirror) = &disk.mirror {
+            stat = same(OsFs.stat(&mirror.at(path))?, stat);
+        }
         self.note(Note::Stat { path: path.to_owned(), inode: found.inode, size: stat.size });
         Ok(stat)
     }
@@ -100,16 +113,21 @@ impl Fs for Door {
         if !disk.inodes[found.inode].readable {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
+        let real = disk.mirror.as_ref().map(|mirror| OsFs.open(&mirror.at(path))).transpose()?;
         disk.hold(found.inode);
         disk.inodes[found.inode].readers += 1;
         self.note(Note::Open { path: path.to_owned(), inode: found.inode, since: found.since });
-        Ok(Box::new(Handle { door: self.clone(), path: path.to_owned(), inode: found.inode }))
+        Ok(Box::new(Handle { door: self.clone(), path: path.to_owned(), inode: found.inode, real }))
     }
 
     fn list(&self, dir: &Path, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
         let disk = self.disk();
         if !disk.is_dir(dir) {
             return Err(not_found());
+        }
+        if let Some(mirror) = &disk.mirror {
+            self.note(Note::List);
+            return OsFs.list(&mirror.at(dir), tell);
         }
         let entries: Vec<_> = disk
             .names
@@ -141,16 +159,26 @@ struct Handle {
     door: Door,
     path: PathBuf,
     inode: usize,
+    real: Option<Box<dyn ReadFile>>,
 }
 
 impl ReadFile for Handle {
     fn stat(&self) -> io::Result<Stat> {
-        let stat = stat(&self.door.disk(), self.inode);
+        let mut stat = stat(&self.door.disk(), self.inode);
+        if let Some(real) = &self.real {
+            stat = same(real.stat()?, stat);
+        }
         self.door.note(Note::StatOpen { path: self.path.clone(), inode: self.inode, size: stat.size });
         Ok(stat)
     }
 
     fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        if let Some(real) = &self.real {
+            let got = real.read_at(bufs, offset)?;
+            let to = offset + got as u64;
+            self.door.note(Note::Read { path: self.path.clone(), inode: self.inode, from: offset, to });
+            return Ok(got);
+        }
         let disk = self.door.disk();
         let bytes = &disk.content(self.inode).bytes;
         let start = (offset as usize).min(bytes.len());
@@ -165,6 +193,9 @@ impl ReadFile for Handle {
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        if let Some(real) = &self.real {
+            return real.next_data(offset);
+        }
         let disk = self.door.disk();
         let (content, offset) = (disk.content(self.inode), offset as usize);
         if offset >= content.bytes.len() || content.hole == content.bytes.len() {

@@ -3,10 +3,11 @@
 //!
 //! [`schedule`] says what happens, [`world`] does it to the [`disk`] and drives discovery and two shards through the
 //! [`fs`] door, [`oracle`] judges what comes out, [`check`] what does not; a failing schedule is made as short as it
-//! can be by [`shrink`] and printed as a script. All of it is single-threaded, and the same for the same seed:
+//! can be by [`shrink`] and printed as a script. The same schedules run on a real file system too, where [`mirror`] does
+//! what the model does. All of it is single-threaded, and the same for the same seed:
 //!
 //! * `TAILMERGE_SEED`: where the random numbers begin.
-//! * `TAILMERGE_MODEL_STEPS`: how many steps are run.
+//! * `TAILMERGE_MODEL_STEPS`: how many steps are run; a tenth of them on a real file system.
 //! * `TAILMERGE_SCHEDULE`: the seed of one schedule, as a failure prints it; with `TAILMERGE_TRACE` set, all that the
 //!   tailer asks and gives is printed too.
 //!
@@ -31,6 +32,7 @@
 mod check;
 mod disk;
 mod fs;
+mod mirror;
 mod oracle;
 mod render;
 mod rng;
@@ -48,24 +50,37 @@ use schedule::Schedule;
 const STEPS: usize = 20_000;
 /// Where random numbers begin, unless the environment says otherwise.
 const SEED: u64 = 1;
+/// So many steps in memory, one on a real file system.
+const REAL_PART: usize = 10;
 
 fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
 }
 
+fn steps() -> usize {
+    from_env("TAILMERGE_MODEL_STEPS").map_or(STEPS, |steps| steps as usize)
+}
+
 #[test]
 fn following_keeps_its_promises_under_random_schedules() {
-    let seed = from_env("TAILMERGE_SEED").unwrap_or(SEED);
-    let steps = from_env("TAILMERGE_MODEL_STEPS").map_or(STEPS, |steps| steps as usize);
+    run(steps(), Schedule::random);
+}
+
+#[test]
+fn following_keeps_its_promises_on_a_real_file_system() {
+    run(steps() / REAL_PART, Schedule::random_real);
+}
+
+fn run(steps: usize, random: fn(u64) -> Schedule) {
     let started = Instant::now();
-    let mut seeds = Rng::new(seed);
+    let mut seeds = Rng::new(from_env("TAILMERGE_SEED").unwrap_or(SEED));
     if let Some(seed) = from_env("TAILMERGE_SCHEDULE") {
-        panic!("{}", shrink::report(Schedule::random(seed)));
+        panic!("{}", shrink::report(random(seed)));
     }
     let (mut done, mut lines, mut schedules) = (0, 0, 0);
     while done < steps {
         let seed = seeds.next();
-        let schedule = Schedule::random(seed);
+        let schedule = random(seed);
         done += schedule.steps.len();
         match shrink::run(&schedule) {
             Ok(more) => lines += more,

@@ -57,6 +57,8 @@ pub(super) struct Setup {
     pub(super) block: usize,
     /// Whether files that are there at first are read from their end.
     pub(super) from_end: bool,
+    /// Whether the tailer reads on a real file system.
+    pub(super) real: bool,
 }
 
 /// More open files than there can be.
@@ -76,6 +78,7 @@ impl Setup {
         sweeps: true,
         block: 16,
         from_end: false,
+        real: false,
     };
 
     fn random(rng: &mut Rng) -> Self {
@@ -92,6 +95,7 @@ impl Setup {
             sweeps: !rng.one_in(3),
             block: rng.pick(&[1, 8, 16]),
             from_end: rng.one_in(12),
+            real: false,
         }
     }
 }
@@ -260,6 +264,12 @@ impl Schedule {
         let setup = Setup::random(&mut rng);
         let len = rng.pick(&[10, 30, 60, 100]);
         Self { setup, steps: (0..len).map(|_| Step::random(&mut rng)).collect() }
+    }
+
+    /// One for a real file system, which has times of birth and blocks of its own.
+    pub(super) fn random_real(seed: u64) -> Self {
+        let Self { setup, steps } = Self::random(seed);
+        Self { setup: Setup { real: true, births: true, block: 4096, ..setup }, steps }
     }
 }
 

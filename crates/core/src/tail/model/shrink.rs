@@ -39,7 +39,8 @@ pub(super) fn shrink(mut schedule: Schedule, mut violation: Violation) -> (Sched
             Setup { births: plain.births, ..now },
             Setup { chunk: plain.chunk, room: plain.room, ..now },
             Setup { sweeps: plain.sweeps, ..now },
-            Setup { from_end: plain.from_end, block: plain.block, ..now },
+            Setup { from_end: plain.from_end, ..now },
+            Setup { block: if now.real { now.block } else { plain.block }, ..now },
         ] {
             if setup != now {
                 let plainer = Schedule { setup, steps: schedule.steps.clone() };

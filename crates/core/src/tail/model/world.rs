@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::disk::Disk;
 use super::fs::Door;
+use super::mirror::Mirror;
 use super::oracle::{Checked, Oracle, Violation, violation};
 use super::schedule::{DIRS, FILES, NAMED, PATTERN, SHARDS, Schedule, Setup, Size, Step, Text, WRITERS, is_followed};
 use crate::batch::Batch;
@@ -56,7 +57,8 @@ pub(super) fn run(schedule: &Schedule) -> Result<u64, Violation> {
 
 impl World {
     fn new(setup: Setup) -> Self {
-        let mut disk = Disk::new(setup.births, setup.block);
+        let mirror = setup.real.then(|| Mirror::new().expect("a directory of its own"));
+        let mut disk = Disk::new(setup.births, setup.block, mirror);
         for dir in ["logs", "logs/sub", "out"] {
             disk.make_dir(Path::new(dir));
         }
