@@ -68,6 +68,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
     pub(crate) deleted_max_age: Option<Duration>,
 
+    /// How many bytes of such files to keep, all together
+    #[arg(long, value_name = "SIZE", value_parser = quantity::size)]
+    pub(crate) deleted_max_bytes: Option<usize>,
+
     /// Longest line that is passed on whole
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = quantity::size)]
     pub(crate) max_line_bytes: usize,

@@ -32,6 +32,9 @@ pub(crate) fn builder(args: &Args, voice: &Voice) -> Builder {
     if let Some(age) = args.deleted_max_age {
         builder = builder.deleted_max_age(age);
     }
+    if let Some(bytes) = args.deleted_max_bytes {
+        builder = builder.deleted_max_bytes(bytes as u64);
+    }
     for glob in &args.exclude {
         builder = builder.exclude(glob);
     }

@@ -99,6 +99,7 @@ macro_rules! conformance {
                     a_file_made_anew_is_read_from_its_start
                     a_link_that_is_switched_is_followed
                     what_vanishes_while_the_output_is_behind_is_kept
+                    beyond_the_bytes_allowed_a_deleted_file_is_a_gap
                 }
                 once {
                     from_the_end_only_new_lines_come

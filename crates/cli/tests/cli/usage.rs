@@ -104,6 +104,7 @@ fn help_and_version_go_to_standard_output() {
         "--exclude",
         "--ignore-older",
         "--deleted-max-age",
+        "--deleted-max-bytes",
         "--poll-interval",
         "--rotated-grace",
         "--max-line-bytes",

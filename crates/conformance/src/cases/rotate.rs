@@ -248,3 +248,29 @@ pub fn what_vanishes_while_the_output_is_behind_is_kept<B: Backend>(backend: B) 
     sink.assert([old.as_str(), "middle\nnew\n"].concat());
     assert_eq!(lines(&sink.bytes()).len(), 40_002);
 }
+
+/// Unless it takes more of the disk than is allowed: then what is left of it is a gap, to the byte.
+pub fn beyond_the_bytes_allowed_a_deleted_file_is_a_gap<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let old = numbered("old", 0..40_000);
+    scene.write("a.log", &old);
+    let sink = Sink::held();
+    let builder = scene.builder().path(scene.path("a.log")).max_line_bytes(1024).memory(64 * 1024);
+    let merge = start(builder.deleted_max_bytes(5000).writer(sink.make()), backend);
+    sink.until_written_to();
+    // That much is allowed.
+    scene.rename("a.log", "gone");
+    scene.write("a.log", "kept\n");
+    until("the new file is seen", || scene.events.count("a.log: followed from byte 0") == 2);
+    scene.remove("a.log");
+    scene.remove("gone");
+    scene.events.until("are not in the output");
+    sink.release();
+    let report = stop(&merge);
+
+    let [gap] = &report.gaps[..] else { panic!("one gap: {:?}", report.gaps) };
+    assert_eq!((gap.reason, gap.end), (GapReason::Expired, old.len() as u64));
+    assert!(gap.bytes() > 5000, "{gap:?}");
+    let start = usize::try_from(gap.start).expect("a small file");
+    sink.assert([&old.as_bytes()[..start], b"kept\n"].concat());
+}

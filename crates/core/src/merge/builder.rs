@@ -64,6 +64,7 @@ pub struct Builder {
     rotated_grace: Duration,
     ignore_older: Option<Duration>,
     deleted_max_age: Option<Duration>,
+    deleted_max_bytes: Option<u64>,
     limit: LineLimit,
     format: LineFormat,
     memory: Option<usize>,
@@ -101,6 +102,7 @@ impl Builder {
             rotated_grace: Duration::from_secs(5),
             ignore_older: None,
             deleted_max_age: None,
+            deleted_max_bytes: None,
             limit: LineLimit { max: LINE_MAX, policy: LongLines::Split },
             format: LineFormat::default(),
             memory: None,
@@ -193,6 +195,14 @@ impl Builder {
     /// is left of it then is a gap. Default: without limit.
     pub fn deleted_max_age(mut self, age: Duration) -> Self {
         self.deleted_max_age = Some(age);
+        self
+    }
+
+    /// Most bytes of deleted files, all together, that are kept on the disk because the output is behind. Beyond it
+    /// they are given up one by one, of each input the oldest first: what is left of them is a gap. Looked at once a
+    /// poll interval. Default: without limit.
+    pub fn deleted_max_bytes(mut self, bytes: u64) -> Self {
+        self.deleted_max_bytes = Some(bytes);
         self
     }
 
@@ -403,6 +413,7 @@ impl Builder {
             chunk,
             ignore_older: self.ignore_older,
             deleted_max_age: self.deleted_max_age,
+            deleted_max_bytes: self.deleted_max_bytes,
         };
         let add = |name: &Path| {
             let source = Source::new(name.into(), self.format.labelled(name));

@@ -42,7 +42,7 @@ pub enum GapReason {
     Truncated,
     /// The file was overwritten before they were read.
     Overwritten,
-    /// The file was deleted, and kept open for as long as the user allows.
+    /// The file was deleted, and kept for as long, or with as many bytes, as the user allows.
     Expired,
     /// The file went away before they were read.
     Gone,
@@ -55,7 +55,7 @@ impl fmt::Display for GapReason {
         f.write_str(match self {
             Self::Truncated => "the file was truncated before they were read",
             Self::Overwritten => "the file was overwritten before they were read",
-            Self::Expired => "the file was deleted and kept for as long as was allowed",
+            Self::Expired => "the file was deleted, and not kept for longer than was allowed",
             Self::Gone => "the file went away before they were read",
             Self::LineLimit => "the line is longer than the limit",
         })

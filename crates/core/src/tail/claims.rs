@@ -3,7 +3,7 @@
 //! Shared by the shards; the lock is held for a look-up only, and only on threads that may block.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::check::Check;
@@ -24,6 +24,8 @@ pub(crate) struct Claims {
     open_max: AtomicUsize,
     /// Whether it was told that there are too many.
     told: AtomicBool,
+    /// Bytes of deleted files that are not read.
+    kept: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -142,6 +144,17 @@ impl Claims {
         Slot(self.open.clone())
     }
 
+    /// Counts bytes of a deleted file that are not read, for as long as what is returned lives.
+    pub(super) fn keep(&self, bytes: u64) -> Kept {
+        self.kept.fetch_add(bytes, Ordering::Relaxed);
+        Kept { bytes, all: self.kept.clone() }
+    }
+
+    /// Bytes of all deleted files that are not read.
+    pub(super) fn kept(&self) -> u64 {
+        self.kept.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -154,5 +167,18 @@ pub(super) struct Slot(Arc<AtomicUsize>);
 impl Drop for Slot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Bytes on the disk that nobody but us keeps there.
+#[derive(Debug)]
+pub(super) struct Kept {
+    bytes: u64,
+    all: Arc<AtomicU64>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

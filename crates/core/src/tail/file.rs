@@ -13,7 +13,7 @@ use memchr::memrchr;
 
 use super::TailContext;
 use super::check::{Check, Window};
-use super::claims::{Resume, Slot};
+use super::claims::{Kept, Resume, Slot};
 use crate::batch::Source;
 use crate::fs::{FileId, ReadFile, Stat};
 use crate::report::GapReason;
@@ -104,6 +104,8 @@ pub(super) struct Generation {
     unsure: bool,
     /// Another name that it was found under then, by which it can be opened again.
     found: Option<Box<Path>>,
+    /// What is not read of it, once it is deleted.
+    kept: Option<Box<Kept>>,
     within: Within,
 }
 
@@ -126,6 +128,7 @@ impl Generation {
             retired: None,
             unsure: false,
             found: None,
+            kept: None,
             within: Within::Start,
         }
     }
@@ -180,8 +183,15 @@ impl Generation {
         self.found.is_some() && self.file.take().is_some()
     }
 
-    /// Whether a file that lost its name is kept for longer than the user wants.
-    pub(super) fn has_expired(&self, cx: &TailContext) -> bool {
+    /// Whether a deleted file is kept for longer than the user wants, or takes more of the disk, with the others.
+    pub(super) fn has_expired(&mut self, cx: &TailContext) -> bool {
+        if let Some(max) = cx.deleted_max_bytes {
+            self.kept = None;
+            self.kept = Some(Box::new(cx.claims.keep(self.size - self.offset.min(self.size))));
+            if cx.claims.kept() > max {
+                return true;
+            }
+        }
         self.retired.zip(cx.deleted_max_age).is_some_and(|(retired, max)| retired.elapsed() > max)
     }
 

@@ -182,6 +182,8 @@ pub(crate) struct TailContext {
     pub(crate) ignore_older: Option<Duration>,
     /// How long a deleted file is kept that could not be read to its end.
     pub(crate) deleted_max_age: Option<Duration>,
+    /// Most bytes of deleted files that are kept because they could not be read.
+    pub(crate) deleted_max_bytes: Option<u64>,
 }
 
 /// What discovery tells a shard.

@@ -77,6 +77,7 @@ impl World {
             chunk: setup.chunk,
             ignore_older: None,
             deleted_max_age: None,
+            deleted_max_bytes: None,
         };
         let every = if setup.sweeps { Duration::ZERO } else { Duration::MAX };
         let room = (setup.limit + 1).max(2 * setup.chunk) + setup.room;
