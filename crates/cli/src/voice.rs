@@ -7,10 +7,9 @@
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{Level, LevelFilter};
 use tailmerge::Event;
@@ -18,8 +17,10 @@ use tailmerge::Event;
 /// Most lines that wait to be written.
 const LINES_MAX: usize = 1000;
 
-/// Most gaps that are told one by one.
-const GAPS_TOLD: usize = 20;
+/// Most gaps that are told one by one in each [`GAPS_PERIOD`].
+const GAPS_TOLD: u64 = 20;
+
+const GAPS_PERIOD: Duration = Duration::from_secs(60);
 
 /// How long the end of the program waits for the last lines to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -33,11 +34,17 @@ pub(crate) struct Voice {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Gaps so far.
-    gaps: AtomicUsize,
+    gaps: Mutex<Gaps>,
     queue: Mutex<Queue>,
     /// Signalled when a line comes in, and when all are written.
     changed: Condvar,
+}
+
+/// Gaps of the period under way.
+#[derive(Debug, Default)]
+struct Gaps {
+    since: Option<Instant>,
+    count: u64,
 }
 
 #[derive(Debug, Default)]
@@ -79,14 +86,24 @@ impl Voice {
             // Matters to who shares an executor with the merge; here it has one of its own.
             Event::Stalled { .. } => Level::Info,
             // A line limit that does not fit the input can make one of each line.
-            Event::Gap(_) => match self.shared.gaps.fetch_add(1, Ordering::Relaxed) {
+            Event::Gap(_) => match self.count_gap() {
                 ..GAPS_TOLD => event.level(),
-                GAPS_TOLD => return self.say(event.level(), "there are more gaps; the rest is counted, not told"),
+                GAPS_TOLD => return self.say(event.level(), "there are more gaps; for a minute they are only counted"),
                 _ => return,
             },
             _ => event.level(),
         };
         self.say(level, event);
+    }
+
+    /// How many gaps there were before in the period under way.
+    fn count_gap(&self) -> u64 {
+        let mut gaps = self.shared.gaps.lock().unwrap_or_else(PoisonError::into_inner);
+        if gaps.since.is_none_or(|since| since.elapsed() >= GAPS_PERIOD) {
+            *gaps = Gaps { since: Some(Instant::now()), count: 0 };
+        }
+        gaps.count += 1;
+        gaps.count - 1
     }
 
     /// Waits until all is written, for a second at most.
