@@ -56,7 +56,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
     pub(crate) ignore_older: Option<Duration>,
 
-    /// How often to look for new lines
+    /// How to notice new lines: auto is by notification where the system can, else by polling
+    #[arg(long, value_enum, default_value_t = Watch::Auto, hide_possible_values = true, value_name = "auto|notify|poll")]
+    pub(crate) watch: Watch,
+
+    /// How often to look for new lines when polling
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = quantity::interval)]
     pub(crate) poll_interval: Duration,
 
@@ -126,6 +130,14 @@ pub(crate) struct Args {
 pub(crate) enum StartAt {
     Start,
     End,
+}
+
+/// How new lines are noticed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Watch {
+    Auto,
+    Notify,
+    Poll,
 }
 
 /// What to do with lines over the limit.

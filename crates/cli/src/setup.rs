@@ -1,8 +1,8 @@
 //! From arguments to the merge's builder.
 
-use tailmerge::{Builder, Event};
+use tailmerge::{Builder, Event, WatchMode};
 
-use crate::args::{Args, Format, LongLines, Prefix, StartAt};
+use crate::args::{Args, Format, LongLines, Prefix, StartAt, Watch};
 use crate::voice::Voice;
 
 /// The merge that the arguments describe.
@@ -12,6 +12,11 @@ pub(crate) fn builder(args: &Args, voice: &Voice) -> Builder {
         .from(args.from.into())
         .once(args.once)
         .poll_interval(args.poll_interval)
+        .watch(match args.watch {
+            Watch::Auto => WatchMode::Auto,
+            Watch::Notify => WatchMode::Notify,
+            Watch::Poll => WatchMode::Poll,
+        })
         .rotated_grace(args.rotated_grace)
         .max_line_bytes(args.max_line_bytes)
         .long_lines(args.long_lines.into())

@@ -215,7 +215,7 @@ macro_rules! conformance {
             }
             $crate::__stamp! { alone
                 process {
-                    the_writers_thread_ends_with_the_merge
+                    the_threads_of_a_merge_end_with_it
                     many_files_take_few_threads
                     a_line_of_40_megabytes_takes_little_memory
                 }

@@ -84,6 +84,17 @@ pub trait Fs: Debug + Send + Sync + 'static {
     /// As the system reports them; `NotFound` if there is nothing.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
 
+    /// Whether a path is a symbolic link itself. Only asked where [`Fs::notifies`].
+    fn is_link(&self, path: &Path) -> bool {
+        let _ = path;
+        false
+    }
+
+    /// Whether what happens here is what the system notifies of, at the same paths.
+    fn notifies(&self) -> bool {
+        false
+    }
+
     /// Opens a file for reading. Never waits, not even for the other end of a FIFO.
     ///
     /// # Errors
@@ -167,6 +178,14 @@ pub struct OsFs;
 impl Fs for OsFs {
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         fs::metadata(path).map(|metadata| Stat::from(&metadata))
+    }
+
+    fn is_link(&self, path: &Path) -> bool {
+        fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+    }
+
+    fn notifies(&self) -> bool {
+        true
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {

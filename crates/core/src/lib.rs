@@ -15,8 +15,8 @@
 //!
 //! # Threads
 //!
-//! A merge starts one thread, `tailmerge-writer`, and joins it when it is stopped. Its few other tasks run
-//! on the executor of the [`Backend`] and block nothing there; at most four jobs at a time run on the blocking pool.
+//! A merge starts the thread `tailmerge-writer` and, while it follows files by notification, `tailmerge-watch`; both are
+//! joined when it is stopped. Its few other tasks run on the executor of the [`Backend`] and block nothing there; at most four jobs at a time run on the blocking pool.
 //! The crate calls [`Backend::block_on`] on the writer's thread and nowhere else.
 
 mod backend;
@@ -29,6 +29,7 @@ mod report;
 pub mod stall;
 mod stop;
 mod tail;
+mod wake;
 mod write;
 
 pub use backend::Backend;
@@ -38,6 +39,7 @@ pub use line::{Format, LineFormat, LongLines, Prefix, Renderer};
 pub use merge::{Builder, Closed, FollowError, Merge, MergeError, StartError};
 pub use report::{Event, Gap, GapReason, InputReport, Observer, Report};
 pub use tail::{
-    Batches, Explained, Line, Lines, PatternError, Progress, ReadBatch, StartAt, Tail, TailError, Tailer, Verdict, tail,
+    Batches, Explained, Line, Lines, PatternError, Progress, ReadBatch, StartAt, Tail, TailError, Tailer, Verdict,
+    WatchMode, tail,
 };
 pub use write::{LineSender, PartialWrite, SendError, Writer, WriterContext};

@@ -105,6 +105,7 @@ fn help_and_version_go_to_standard_output() {
         "--ignore-older",
         "--deleted-max-age",
         "--deleted-max-bytes",
+        "--watch",
         "--poll-interval",
         "--rotated-grace",
         "--max-line-bytes",

@@ -93,6 +93,14 @@ impl Fs for TestFs {
         OsFs.stat(path)
     }
 
+    fn is_link(&self, path: &Path) -> bool {
+        OsFs.is_link(path)
+    }
+
+    fn notifies(&self) -> bool {
+        OsFs.notifies()
+    }
+
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
         self.hook(Op::Open, path);
         Ok(Box::new(self.file(path, OsFs.open(path)?)))

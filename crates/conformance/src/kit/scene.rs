@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use tailmerge_core::{Builder, Merge};
+use tailmerge_core::{Builder, Merge, WatchMode};
 use tempfile::TempDir;
 
 use super::wait::LOOK_EVERY;
@@ -43,10 +43,14 @@ impl Scene {
         Self { dir, fs, events: Events::default() }
     }
 
-    /// A merge of nothing yet into `all`.
+    /// A merge of nothing yet into `all`. With `TAILMERGE_WATCH=poll` in the environment, files are polled.
     pub(crate) fn builder(&self) -> Builder {
         Builder::new()
             .poll_interval(POLL_INTERVAL)
+            .watch(match std::env::var_os("TAILMERGE_WATCH") {
+                Some(mode) if mode == "poll" => WatchMode::Poll,
+                _ => WatchMode::Auto,
+            })
             .observer(self.events.clone())
             .fs(Arc::new(self.fs.clone()))
             .output(self.path("all"))

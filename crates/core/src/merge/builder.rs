@@ -18,7 +18,8 @@ use crate::line::{Format, LineFormat, LineLimit, LongLines, Prefix};
 use crate::report::{Event, Ledger, Observer};
 use crate::stall::STALL_LIMIT;
 use crate::tail::{
-    Claims, Excludes, Explained, PipeTailer, Spec, StartAt, Tail, TailContext, Tailer, Verdict, explain,
+    Claims, Excludes, Explained, Notifier, PipeTailer, Spec, StartAt, Tail, TailContext, Tailer, Verdict, WatchMode,
+    explain,
 };
 use crate::write::{FileOutput, Serve, Writer, WriterContext, serve};
 
@@ -61,6 +62,7 @@ pub struct Builder {
     start: StartAt,
     once: bool,
     poll_interval: Duration,
+    watch: WatchMode,
     rotated_grace: Duration,
     ignore_older: Option<Duration>,
     deleted_max_age: Option<Duration>,
@@ -99,6 +101,7 @@ impl Builder {
             start: StartAt::Start,
             once: false,
             poll_interval: Duration::from_millis(100),
+            watch: WatchMode::Auto,
             rotated_grace: Duration::from_secs(5),
             ignore_older: None,
             deleted_max_age: None,
@@ -175,6 +178,16 @@ impl Builder {
     /// How often files are looked at. Default: 100 ms.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
+        self
+    }
+
+    /// How changes are noticed. Default: [`WatchMode::Auto`]. Under [`once`](Self::once) nothing is waited for.
+    ///
+    /// Whatever the mode, each file is also looked at now and then, every few seconds, or more seldom where that
+    /// would take more than a thousandth of the time. That is when a change is seen which the system does not tell
+    /// of: one through `mmap(2)`, or one made below an overlay file system.
+    pub fn watch(mut self, mode: WatchMode) -> Self {
+        self.watch = mode;
         self
     }
 
@@ -414,7 +427,11 @@ impl Builder {
             ignore_older: self.ignore_older,
             deleted_max_age: self.deleted_max_age,
             deleted_max_bytes: self.deleted_max_bytes,
+            watch: None,
         };
+        let watch = if self.once { WatchMode::Poll } else { self.watch };
+        let notifier = Notifier::new(watch, &*self.fs, &ledger);
+        let notifier = notifier.map_err(|error| StartError::setting(format!("there is no notification: {error}")))?;
         let add = |name: &Path| {
             let source = Source::new(name.into(), self.format.labelled(name));
             ledger.add_source(&source);
@@ -455,6 +472,7 @@ impl Builder {
             tailers,
             tail,
             poll_interval: self.poll_interval,
+            notifier,
             stall_limit: self.stall_limit,
             capacity,
         };

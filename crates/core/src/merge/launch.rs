@@ -14,7 +14,7 @@ use crate::backend::Backend;
 use crate::batch::Batch;
 use crate::pool::BatchPool;
 use crate::stop::Stop;
-use crate::tail::{Failures, TailError};
+use crate::tail::{Failures, TailError, WatchSlot};
 use crate::write::{HostLines, Message, Queue, Serve, Session, Sleep, WriterThread};
 
 /// A builder whose settings are checked.
@@ -61,7 +61,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
         Arc::new(move |duration| backend.sleep(duration).boxed())
     };
     let (ready_to, ready) = async_channel::bounded(1);
-    let claims = inputs.tail.claims.clone();
+    let (claims, watch) = (inputs.tail.claims.clone(), WatchSlot::default());
     let session = Session {
         queue: Queue {
             messages,
@@ -74,6 +74,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
             capacity,
         },
         ready: ready_to,
+        watch: watch.clone(),
         forbid: Box::new(move |files| files.into_iter().for_each(|id| claims.forbid(id))),
     };
     let submit = {
@@ -93,7 +94,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
     };
     let name = format!("{backend:?}");
     let thread = WriterThread::start(backend.clone(), serve, session).map_err(StartError::thread)?;
-    let readers = Readers::new(backend, inputs, Sink { pool, submit, stop: stop.clone(), end });
+    let readers = Readers::new(backend, inputs, Sink { pool, submit, stop, watch, end });
     let merge = Merge::new(Parts { backend: name, thread, ledger, readers, host, queue, sleep, format });
     Ok((merge, ready))
 }
@@ -124,7 +125,8 @@ pub(crate) fn tail_on<B: Backend>(builder: Builder, backend: B) -> Result<TailPa
         }
         full.close();
     });
-    let readers = Readers::new(backend, inputs, Sink { pool: pool.clone(), submit, stop: Arc::new(Stop::new()), end });
+    let (stop, watch) = (Arc::new(Stop::new()), WatchSlot::default());
+    let readers = Readers::new(backend, inputs, Sink { pool: pool.clone(), submit, stop, watch, end });
     readers.begin();
     readers.end_if_none();
     Ok(TailParts { full: taken, pool, readers })

@@ -18,13 +18,16 @@ use crate::report::{Event, Ledger};
 use crate::stall::guard_with;
 use crate::stop::{Stage, Stop};
 use crate::tail::{
-    Discovery, Excludes, Failures, Feed, FileShard, Many, PatternError, Request, Spec, StartAt, TailContext, TailError,
-    Tailer, discover, read,
+    Discovery, Excludes, Failures, Feed, FileShard, Mailbox, Many, Notifier, Pace, PatternError, Request, Routes, Spec,
+    StartAt, TailContext, TailError, Tailer, WatchSlot, Watching, discover, read,
 };
 
 /// Most readers of files at a time. With discovery and the host's tailers that makes at most four jobs on
 /// the blocking pool.
 const FILE_READERS_MAX: usize = 2;
+
+/// How often each file is looked at, at most, where the system hints at changes.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// What is to be read.
 pub(super) struct Inputs {
@@ -34,6 +37,8 @@ pub(super) struct Inputs {
     pub(super) tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>,
     pub(super) tail: TailContext,
     pub(super) poll_interval: Duration,
+    /// Hints from the system, if files are not to be polled.
+    pub(super) notifier: Option<Notifier>,
     pub(super) stall_limit: Option<Duration>,
     /// Bytes in a batch.
     pub(super) capacity: usize,
@@ -47,6 +52,8 @@ pub(super) struct Sink {
     pub(super) pool: Arc<BatchPool>,
     pub(super) submit: Arc<dyn Fn(Batch) + Send + Sync>,
     pub(super) stop: Arc<Stop>,
+    /// For the thread that hints at changes.
+    pub(super) watch: WatchSlot,
     /// Called when nothing will be read any more.
     pub(super) end: AtEnd,
 }
@@ -54,13 +61,14 @@ pub(super) struct Sink {
 /// The readers, to whoever holds the handle.
 pub(crate) struct Readers {
     state: Arc<State>,
+    watch: WatchSlot,
     /// Starts the host's tailers, and files if there are any.
     begin: Mutex<Option<Begin>>,
     /// Starts discovery and the readers of files.
     start_files: Mutex<Option<StartFiles>>,
     files: OnceLock<Files>,
     /// Wakes the host's tailers.
-    tailers: OnceLock<Sender<()>>,
+    tailers: OnceLock<Arc<Mailbox>>,
 }
 
 type Begin = Box<dyn FnOnce(&Readers) + Send>;
@@ -69,14 +77,14 @@ type StartFiles = Box<dyn FnOnce() -> Files + Send>;
 /// Running readers of files.
 struct Files {
     requests: Sender<Request>,
-    wakes: Vec<Sender<()>>,
+    mailboxes: Vec<Arc<Mailbox>>,
 }
 
 impl Readers {
     /// Makes readers ready; they start with [`Readers::begin`].
     pub(super) fn new<B: Backend>(backend: B, inputs: Inputs, sink: Sink) -> Self {
-        let Inputs { specs, excludes, start, tailers, tail, poll_interval, stall_limit, capacity } = inputs;
-        let Sink { pool, submit, stop, end } = sink;
+        let Inputs { specs, excludes, start, tailers, tail, poll_interval, notifier, stall_limit, capacity } = inputs;
+        let Sink { pool, submit, stop, watch, end } = sink;
         let state = Arc::new(State {
             live: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
@@ -95,21 +103,24 @@ impl Readers {
             ledger: tail.ledger.clone(),
             stall_limit,
             poll_interval,
+            watch: watch.clone(),
         };
         let has_files = !specs.is_empty();
         let at_begin = hub.clone();
         Self {
             state,
+            watch,
             begin: Mutex::new(Some(Box::new(move |readers: &Self| {
                 if !tailers.is_empty() {
                     let many = Many::new(tailers, capacity, at_begin.state.failures.clone());
-                    readers.tailers.get_or_init(|| at_begin.spawn("tailmerge: tailers", many));
+                    let mailbox = readers.tailers.get_or_init(Arc::default);
+                    at_begin.spawn("tailmerge: tailers", many, mailbox.clone());
                 }
                 if has_files {
                     readers.start_files();
                 }
             }))),
-            start_files: Mutex::new(Some(Box::new(move || hub.follow(specs, excludes, start, tail)))),
+            start_files: Mutex::new(Some(Box::new(move || hub.follow(specs, excludes, start, tail, notifier)))),
             files: OnceLock::new(),
             tailers: OnceLock::new(),
         }
@@ -159,8 +170,8 @@ impl Readers {
 
     /// Hints that there may be news.
     pub(super) fn wake(&self) {
-        wake_all(self.files.get().map(|files| &files.wakes[..]).unwrap_or_default());
-        wake_all(self.tailers.get().map(std::slice::from_ref).unwrap_or_default());
+        let files = self.files.get().map(|files| &files.mailboxes[..]).unwrap_or_default();
+        files.iter().chain(self.tailers.get()).for_each(|mailbox| mailbox.hint_all());
     }
 
     /// Asks the readers to read what is there now and then end.
@@ -205,6 +216,12 @@ impl Readers {
     }
 }
 
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.watch.close();
+    }
+}
+
 impl fmt::Debug for Readers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Readers").field("live", &self.state.live).finish_non_exhaustive()
@@ -221,45 +238,60 @@ struct Hub<B> {
     ledger: Arc<Ledger>,
     stall_limit: Option<Duration>,
     poll_interval: Duration,
+    watch: WatchSlot,
 }
 
 impl<B: Backend> Hub<B> {
-    /// Starts a reader; gives what wakes it.
-    fn spawn(&self, name: &'static str, tailer: impl Tailer) -> Sender<()> {
-        let (wake, woken) = async_channel::bounded(1);
+    /// Starts a reader, woken by its mailbox.
+    fn spawn(&self, name: &'static str, tailer: impl Tailer, mailbox: Arc<Mailbox>) {
         let feed = Feed {
             pool: self.pool.clone(),
             submit: self.submit.clone(),
-            wake: woken,
+            mailbox,
             stop: self.state.stop.clone(),
             poll_interval: self.poll_interval,
         };
         self.run(name, read(self.backend.clone(), tailer, feed));
-        wake
     }
 
     /// Starts the readers of files and their discovery.
-    fn follow(&self, specs: Vec<Spec>, excludes: Excludes, start: StartAt, tail: TailContext) -> Files {
+    fn follow(
+        &self,
+        specs: Vec<Spec>,
+        excludes: Excludes,
+        start: StartAt,
+        mut tail: TailContext,
+        notifier: Option<Notifier>,
+    ) -> Files {
         let (requests, asked) = async_channel::unbounded();
-        let (mut shards, mut wakes) = (Vec::new(), Vec::new());
-        for _ in 0..FILE_READERS_MAX {
+        let (routes, mailbox) = (Routes::default(), Arc::<Mailbox>::default());
+        let mailboxes: Vec<Arc<Mailbox>> = (0..FILE_READERS_MAX).map(|_| Arc::default()).collect();
+        let watching = notifier
+            .and_then(|notifier| Watching::start(notifier, &tail, routes.clone(), mailboxes.clone(), mailbox.clone()));
+        tail.watch = watching.as_ref().map(Watching::vouch);
+        watching.into_iter().for_each(|watching| self.watch.put(watching));
+        let pace = Pace { poll: self.poll_interval, sweep: SWEEP_EVERY.max(self.poll_interval) };
+        let mut shards = Vec::new();
+        for mailbox in &mailboxes {
             let (commands, inbox) = async_channel::unbounded();
             shards.push(commands);
-            wakes.push(self.spawn("tailmerge: reader", FileShard::new(tail.clone(), inbox, self.poll_interval)));
+            let shard = FileShard::new(tail.clone(), inbox, mailbox.clone(), pace);
+            self.spawn("tailmerge: reader", shard, mailbox.clone());
         }
-        let discovery = Discovery::new(tail, specs, excludes, start, shards);
+        let discovery = Discovery::new(tail, specs, excludes, start, shards, routes);
         let (backend, stop, every) = (self.backend.clone(), self.state.stop.clone(), self.poll_interval);
-        let (state, readers) = (self.state.clone(), wakes.clone());
+        let (state, readers) = (self.state.clone(), mailboxes.clone());
         self.run("tailmerge: discovery", async move {
-            let discovered = discover(backend, discovery, asked, stop.clone(), every, || wake_all(&readers)).await;
+            let wake = || readers.iter().for_each(|mailbox| mailbox.wake.wake());
+            let discovered = discover(backend, discovery, asked, mailbox, stop.clone(), every, wake).await;
             state.discovered.store(true, Ordering::SeqCst);
             if stop.stage() > Stage::Running {
                 stop.advance(Stage::Draining);
             }
-            wake_all(&readers);
+            readers.iter().for_each(|mailbox| mailbox.wake.wake());
             discovered
         });
-        Files { requests, wakes }
+        Files { requests, mailboxes }
     }
 
     /// Runs a task that counts as a reader.
@@ -280,13 +312,6 @@ impl<B: Backend> Hub<B> {
             })),
             None => self.backend.spawn(task),
         }
-    }
-}
-
-/// Hints to readers that there may be news. One that has a hint already needs no other.
-fn wake_all(wakes: &[Sender<()>]) {
-    for wake in wakes {
-        wake.try_send(()).ok();
     }
 }
 

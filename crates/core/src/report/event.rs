@@ -85,6 +85,13 @@ pub enum Event<'a> {
         /// Where it ends.
         end: u64,
     },
+    /// The system does not tell of changes here: files are looked at once every poll interval. Told once.
+    Polled {
+        /// The first directory or file of which that is so; none: it is so everywhere.
+        path: Option<&'a Path>,
+        /// Why.
+        reason: &'a str,
+    },
     /// Bytes that will not be delivered.
     Gap(&'a Gap),
     /// The output cannot be written just now. Nothing is lost: reading waits for it.
@@ -125,6 +132,7 @@ impl Event<'_> {
             | Self::LongLine { .. }
             | Self::Hole { .. }
             | Self::TooManyOpen { .. }
+            | Self::Polled { .. }
             | Self::Gap(_)
             | Self::OutputWaiting { .. }
             | Self::Stalled { .. } => Level::Warn,
@@ -154,6 +162,8 @@ impl fmt::Display for Event<'_> {
             Self::Hole { input, start, end } => {
                 write!(f, "{}: skipped a hole from byte {start} to {end}, left by a truncation", input.display())
             }
+            Self::Polled { path: Some(path), reason } => write!(f, "{}: polled, since {reason}", path.display()),
+            Self::Polled { path: None, reason } => write!(f, "files are polled, since {reason}"),
             Self::Gap(gap) => gap.fmt(f),
             Self::OutputWaiting { reason } => write!(f, "the output cannot be written: {reason}; waiting"),
             Self::OutputResumed => f.write_str("the output can be written again"),

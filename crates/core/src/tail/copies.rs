@@ -30,6 +30,10 @@ struct Copy {
 
 impl Copies {
     /// Whether the file that appeared at `path` is to be held as a copy of `original`.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn holds(&mut self, original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
         if cx.copy_grace.is_zero() {
             return false;

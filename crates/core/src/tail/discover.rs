@@ -9,14 +9,14 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_channel::{Receiver, Sender};
 use futures_lite::future::or;
 
 use super::pattern::{Pattern, State, is_pattern};
-use super::{Command, Excludes, PatternError, StartAt, TailContext, TailError};
+use super::{Command, Excludes, Mailbox, PatternError, StartAt, TailContext, TailError, Vouch};
 use crate::backend::Backend;
 use crate::fs::{Entry, Fs, Kind};
 use crate::report::Event;
@@ -30,6 +30,12 @@ const RELIST_AFTER: Duration = Duration::from_secs(10);
 
 /// Listing a directory that changes all the time takes at most one part in this many of the time.
 const LISTING_SHARE: u32 = 10;
+
+/// How long to rest at most, whatever the system hints at.
+const REST_MAX: Duration = Duration::from_secs(2);
+
+/// How long to rest at least, whatever it hints at.
+const REST_MIN: Duration = Duration::from_millis(5);
 
 /// How many paths that are gone are remembered, in case they come back.
 const HOMES_MAX: usize = 16 * 1024;
@@ -80,7 +86,9 @@ pub(crate) struct Discovery {
     excludes: Excludes,
     watches: Vec<Watch>,
     /// Each path that is found.
-    found: HashMap<Arc<Path>, Found>,
+    found: Routes,
+    /// The directories of named paths.
+    parents: HashSet<PathBuf>,
     /// Which shard had a path that is gone: should it come back, its older files may still be read there, and
     /// they come first.
     homes: HashMap<Arc<Path>, usize>,
@@ -90,15 +98,23 @@ pub(crate) struct Discovery {
     start: StartAt,
     /// Whether that is over.
     scanned: bool,
+    /// Whether the last scan left something to be looked at soon: a directory that is not watched, or one that
+    /// changes faster than it can be listed.
+    restless: bool,
+    /// How long the last scan took.
+    cost: Duration,
 }
+
+/// Which shard has which path; shared with whoever hints at changes.
+pub(crate) type Routes = Arc<Mutex<HashMap<Arc<Path>, Found>>>;
 
 /// A path that is found.
 #[derive(Debug)]
-struct Found {
+pub(crate) struct Found {
     /// By how many inputs.
     count: usize,
     /// Which shard has it.
-    shard: usize,
+    pub(super) shard: usize,
 }
 
 /// A spec, and what was found by it.
@@ -132,20 +148,55 @@ impl Discovery {
         excludes: Excludes,
         start: StartAt,
         shards: Vec<Sender<Command>>,
+        found: Routes,
     ) -> Self {
         let watches = specs.into_iter().map(Watch::new).collect();
-        let (found, homes) = (HashMap::new(), HashMap::new());
-        Self { cx, excludes, watches, found, homes, shards, next_shard: 0, start, scanned: false }
+        let (homes, parents) = (HashMap::new(), HashSet::new());
+        let mut discovery = Self {
+            cx,
+            excludes,
+            watches,
+            found,
+            parents,
+            homes,
+            shards,
+            next_shard: 0,
+            start,
+            scanned: false,
+            restless: false,
+            cost: Duration::ZERO,
+        };
+        discovery.note_parents();
+        discovery
+    }
+
+    fn note_parents(&mut self) {
+        let paths = self.watches.iter().filter_map(|watch| watch.spec.path());
+        self.parents = paths.filter_map(Path::parent).map(|dir| here(dir).to_owned()).collect();
+    }
+
+    /// How long to rest at least, and at most, if a poll interval is so long.
+    fn rest(&self, every: Duration) -> (Duration, Duration) {
+        let max = if self.restless || self.cx.watch.is_none() { every } else { every.max(REST_MAX) };
+        ((self.cost * LISTING_SHARE).max(REST_MIN).min(max), max)
     }
 
     /// Looks at everything once and tells the shards; at the last look without sparing any directory. True
     /// if there was anything to tell.
     pub(crate) fn scan(&mut self, last: bool) -> bool {
-        let mut news = false;
+        let (mut news, began) = (false, Instant::now());
+        self.restless = false;
+        if let Some(watch) = &self.cx.watch {
+            for dir in &self.parents {
+                // One that is not there is looked for again.
+                let watched = self.cx.fs.stat(dir).is_ok_and(|stat| watch.watch_dir(dir, stat.id));
+                self.restless |= !watched && self.cx.fs.stat(dir).is_ok();
+            }
+        }
         for at in 0..self.watches.len() {
             news |= self.scan_one(at, last);
         }
-        (self.start, self.scanned) = (StartAt::Start, true);
+        (self.start, self.scanned, self.cost) = (StartAt::Start, true, began.elapsed());
         news
     }
 
@@ -160,6 +211,7 @@ impl Discovery {
             Spec::Pattern(pattern) => {
                 let excluded = |path: &Path| self.excludes.excluding(path).is_some();
                 let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded, last);
+                scan.watch = self.cx.watch.as_deref();
                 scan.dir(pattern.base(), pattern.start(), &mut watch.dirs);
                 let input = Path::new(pattern.text());
                 for (dir, error) in &scan.failed {
@@ -170,6 +222,7 @@ impl Discovery {
                         ledger.tell(&Event::Refused { input: dir, reason: &format!("{reason}; trying again") });
                     }
                 }
+                self.restless |= scan.restless;
                 (found, gone) = (scan.found, scan.gone);
                 if first && found.is_empty() && scan.failed.is_empty() {
                     match self.cx.once {
@@ -183,34 +236,37 @@ impl Discovery {
         let news = !found.is_empty() || !gone.is_empty();
         // Files that come together are often of one size and speed: deal them out evenly.
         found.sort_unstable();
+        let mut routes = lock(&self.found);
         for path in found {
-            if let Some(found) = self.found.get_mut(&path) {
+            if let Some(found) = routes.get_mut(&path) {
                 found.count += 1;
                 continue;
             }
-            let beside = beside(&path, &self.found);
+            let beside = beside(&path, &routes);
             let home = self.homes.remove(&path).or(beside.map(|(_, found)| found.shard));
             let beside = beside.map(|(elder, _)| elder.clone());
             let shard = home.unwrap_or_else(|| {
                 self.next_shard = (self.next_shard + 1) % self.shards.len();
                 self.next_shard
             });
-            self.found.insert(path.clone(), Found { count: 1, shard });
+            routes.insert(path.clone(), Found { count: 1, shard });
             let add = Command::Add { path, named, start: self.start, present: !self.scanned, beside };
             tell(&self.shards[shard], add);
         }
+        drop(routes);
         self.lose(gone, |path| Command::Gone(path.clone()));
         news
     }
 
     /// One input less finds these.
     fn lose(&mut self, paths: Vec<Arc<Path>>, command: impl Fn(&Arc<Path>) -> Command) {
+        let mut routes = lock(&self.found);
         for path in paths {
-            let Some(found) = self.found.get_mut(&path) else { continue };
+            let Some(found) = routes.get_mut(&path) else { continue };
             found.count -= 1;
             if found.count == 0 {
                 let shard = found.shard;
-                self.found.remove(&path);
+                routes.remove(&path);
                 tell(&self.shards[shard], command(&path));
                 if self.homes.len() >= HOMES_MAX {
                     self.homes.clear();
@@ -236,6 +292,7 @@ impl Discovery {
     fn follow(&mut self, input: &OsStr) -> Result<(), PatternError> {
         if !self.watches.iter().any(|watch| watch.spec.is(input)) {
             self.watches.push(Watch::new(Spec::new(input, &*self.cx.fs)?));
+            self.note_parents();
             self.scan_one(self.watches.len() - 1, true);
         }
         Ok(())
@@ -252,7 +309,19 @@ impl Discovery {
             };
             self.lose(files.chain(path).collect(), |path| Command::Remove(path.clone()));
         }
+        self.note_parents();
+        if let Some(watch) = &self.cx.watch {
+            let listed = |path: &Path| {
+                let path = if path == here(Path::new("")) { Path::new("") } else { path };
+                self.watches.iter().any(|watch| watch.dirs.contains_key(path))
+            };
+            watch.retain(&|path| listed(path) || self.parents.contains(path) || lock(&self.found).contains_key(path));
+        }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The found path that the name of `path` extends, as `app.log.1` and `app.log-20260101` extend `app.log`. Such
@@ -285,6 +354,10 @@ struct Scan<'a> {
     found: Vec<Arc<Path>>,
     gone: Vec<Arc<Path>>,
     failed: Vec<(PathBuf, io::Error)>,
+    /// Who hints at changes.
+    watch: Option<&'a dyn Vouch>,
+    /// Whether a directory is not watched, or could not be listed yet.
+    restless: bool,
 }
 
 /// The directory that an empty path stands for.
@@ -312,7 +385,8 @@ pub(super) fn find(pattern: &Pattern, fs: &dyn Fs) -> (Vec<Arc<Path>>, Vec<Liste
 
 impl<'a> Scan<'a> {
     fn new(pattern: &'a Pattern, fs: &'a dyn Fs, excluded: &'a dyn Fn(&Path) -> bool, thorough: bool) -> Self {
-        Self { pattern, fs, excluded, thorough, found: Vec::new(), gone: Vec::new(), failed: Vec::new() }
+        let (found, gone, failed) = (Vec::new(), Vec::new(), Vec::new());
+        Self { pattern, fs, excluded, thorough, found, gone, failed, watch: None, restless: false }
     }
 
     fn dir(&mut self, path: &Path, state: State, dirs: &mut HashMap<PathBuf, Dir>) {
@@ -320,11 +394,16 @@ impl<'a> Scan<'a> {
             Ok(stat) if stat.kind == Kind::Dir => stat,
             _ => return self.forget(path, dirs),
         };
+        // Watched before it is listed, so that nothing comes between.
+        if let Some(watch) = self.watch {
+            self.restless |= !watch.watch_dir(here(path), stat.id);
+        }
         let mut dir = dirs.remove(path);
         if self.thorough || dir.as_ref().is_none_or(|dir| dir.is_stale(stat.modified)) {
             dir = Some(self.list(path, state, stat.modified, dir, dirs));
         }
         let Some(dir) = dir else { return };
+        self.restless |= dir.has_changed(stat.modified);
         for (name, state) in &dir.dirs {
             self.dir(&path.join(name), *state, dirs);
         }
@@ -399,8 +478,11 @@ impl<'a> Scan<'a> {
 impl Dir {
     fn is_stale(&self, modified: Option<SystemTime>) -> bool {
         let age = self.listed.elapsed();
-        let changed = self.unsure || modified.is_none() || modified != self.modified;
-        age >= RELIST_AFTER || changed && age >= self.cost * LISTING_SHARE
+        age >= RELIST_AFTER || (self.unsure || self.has_changed(modified)) && age >= self.cost * LISTING_SHARE
+    }
+
+    fn has_changed(&self, modified: Option<SystemTime>) -> bool {
+        modified.is_none() || modified != self.modified
     }
 }
 
@@ -425,6 +507,7 @@ pub(crate) async fn discover<B: Backend>(
     backend: B,
     mut discovery: Discovery,
     requests: Receiver<Request>,
+    mailbox: Arc<Mailbox>,
     stop: Arc<Stop>,
     every: Duration,
     wake: impl Fn(),
@@ -433,6 +516,8 @@ pub(crate) async fn discover<B: Backend>(
     let mut request = None;
     loop {
         let last = request.is_none() && (discovery.cx.once || stop.stage() > Stage::Running);
+        // What is hinted at from now on was perhaps not seen.
+        mailbox.take();
         let job = move || {
             let worked = catch_unwind(AssertUnwindSafe(|| match request {
                 Some(request) => {
@@ -451,8 +536,10 @@ pub(crate) async fn discover<B: Backend>(
         if last {
             return Ok(());
         }
+        let (least, most) = discovery.rest(every);
         let sleep = async {
-            backend.sleep(every).await;
+            backend.sleep(least).await;
+            or(mailbox.wake.woken(), backend.sleep(most - least)).await;
             None
         };
         let stopped = async {

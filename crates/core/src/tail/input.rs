@@ -35,6 +35,10 @@ pub(super) struct Input {
     next_number: u32,
     /// Whether it waits to be visited.
     pub(super) hot: bool,
+    /// Whether it is among those that are polled.
+    pub(super) polled: bool,
+    /// Whether changes of what is under the path will be hinted at.
+    vouched: bool,
     /// No pattern finds it any more.
     pub(super) gone: bool,
     /// A followed path that this one's name extends.
@@ -62,6 +66,8 @@ impl Input {
             older: Vec::new(),
             next_number: 0,
             hot: false,
+            polled: false,
+            vouched: false,
             gone: false,
             beside,
             present,
@@ -75,6 +81,13 @@ impl Input {
     /// Whether nothing is left of an input that no pattern finds any more.
     pub(super) fn is_over(&self) -> bool {
         self.gone && self.current.is_none() && self.older.is_empty()
+    }
+
+    /// Whether something may become of it that nobody will hint at.
+    pub(super) fn is_restless(&self) -> bool {
+        let explained = self.current.is_some() || self.gone || self.trouble.is_some();
+        let awaited = matches!(self.trouble, Some(Trouble::SameFile | Trouble::Unreadable(_)));
+        !self.vouched || !explained || awaited || !self.older.is_empty() || !self.copies.is_empty()
     }
 
     /// The path of the input that this one may become a copy of.
@@ -93,9 +106,16 @@ impl Input {
         let start = std::mem::take(&mut self.start);
         let elder = elder.filter(|_| !self.present);
         self.present = false;
+        if !self.vouched {
+            self.vouched = cx.vouches(&self.path);
+        }
         match cx.fs.stat(&self.path) {
             Ok(stat) => match Trouble::of(stat.kind) {
-                None => self.look_at(stat, start, elder, scratch, cx),
+                None => {
+                    // It may be written to by a name elsewhere, of which nobody hears.
+                    self.vouched &= stat.links <= 1;
+                    self.look_at(stat, start, elder, scratch, cx);
+                }
                 Some(trouble) => {
                     self.retire_current(cx);
                     self.trouble(trouble, cx);
@@ -104,6 +124,8 @@ impl Input {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 self.retire_current(cx);
                 self.trouble(Trouble::Missing, cx);
+                // What a link led to may come back without a word.
+                self.vouched = cx.vouches(&self.path);
             }
             Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
         }
@@ -170,6 +192,10 @@ impl Input {
 
     /// Opens a file that is new here, and ours to read.
     fn open(&mut self, stat: Stat, resume: Option<Resume>, start: StartAt, scratch: &mut Scratch, cx: &TailContext) {
+        if self.next_number > 0 && self.vouched {
+            // A link leads elsewhere by now.
+            self.vouched = cx.vouches(&self.path);
+        }
         let mut generation = Generation::new(self.next_number, stat.id, stat.size);
         generation.saw(&stat);
         let opened = generation.open(&self.path, cx).and_then(|same| {

@@ -19,6 +19,7 @@ mod reader;
 mod shard;
 mod stream;
 mod trouble;
+mod watch;
 
 use std::any::Any;
 use std::error::Error;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use claims::Claims;
-pub(crate) use discover::{Discovery, Request, Spec, discover};
+pub(crate) use discover::{Discovery, Request, Routes, Spec, discover};
 pub(crate) use explain::explain;
 pub use explain::{Explained, Verdict};
 pub(crate) use many::{Failures, Many};
@@ -37,8 +38,10 @@ pub(crate) use pattern::Excludes;
 pub use pattern::PatternError;
 pub(crate) use pipe::PipeTailer;
 pub(crate) use reader::{Feed, read};
-pub(crate) use shard::FileShard;
+pub(crate) use shard::{FileShard, Pace};
 pub use stream::{Batches, Line, Lines, ReadBatch, Tail, tail};
+pub use watch::WatchMode;
+pub(crate) use watch::{Mailbox, Notifier, Vouch, WatchSlot, Watching};
 
 use crate::batch::Batch;
 use crate::fs::Fs;
@@ -91,6 +94,12 @@ pub trait Tailer: Send + 'static {
     /// Called now and then while the output is behind and no batch is free: time to notice what would be
     /// gone later, such as a file that is deleted. Nothing to do by default.
     fn look(&mut self) {}
+
+    /// How long it may be left alone after [`Progress::Idle`], unless something hints at new lines. Default: a
+    /// poll interval.
+    fn rest(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// What a [`Tailer`] says of its inputs.
@@ -184,6 +193,15 @@ pub(crate) struct TailContext {
     pub(crate) deleted_max_age: Option<Duration>,
     /// Most bytes of deleted files that are kept because they could not be read.
     pub(crate) deleted_max_bytes: Option<u64>,
+    /// Who hints at changes; none: everything is polled.
+    pub(crate) watch: Option<Arc<dyn Vouch>>,
+}
+
+impl TailContext {
+    /// Whether changes of the file at a path will be hinted at.
+    fn vouches(&self, path: &Path) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.vouches(path))
+    }
 }
 
 /// What discovery tells a shard.

@@ -7,12 +7,11 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use async_channel::Receiver;
 use futures_lite::future::or;
 
-use super::{Progress, TailError, Tailer};
+use super::{Mailbox, Progress, TailError, Tailer};
 use crate::backend::Backend;
 use crate::batch::Batch;
 use crate::pool::BatchPool;
@@ -28,13 +27,17 @@ const BATCHES_A_JOB: usize = 16;
 /// threads; while the output keeps up a batch is free sooner than that.
 const WAIT_IN_JOB: Duration = Duration::from_millis(1);
 
+/// How long a job that delivered lines waits for a hint at the next ones, for the same reason. A busy input comes
+/// through without the executor that way, and an idle one holds no thread.
+const LINGER: Duration = Duration::from_millis(10);
+
 /// What a reader needs besides its tailer.
 pub(crate) struct Feed {
     pub(crate) pool: Arc<BatchPool>,
     /// Takes a batch with lines in it. Never waits.
     pub(crate) submit: Arc<dyn Fn(Batch) + Send + Sync>,
-    /// Hints that there may be news.
-    pub(crate) wake: Receiver<()>,
+    /// Says that there may be news.
+    pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) stop: Arc<Stop>,
     pub(crate) poll_interval: Duration,
 }
@@ -65,21 +68,16 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
         if stage >= Stage::Leaving {
             return Ok(());
         }
-        let (pool, submit) = (feed.pool.clone(), feed.submit.clone());
+        let (pool, submit, mailbox) = (feed.pool.clone(), feed.submit.clone(), feed.mailbox.clone());
         let progress;
-        (tailer, progress) = backend.unblock(move || work(tailer, batch, &pool, &*submit)).await;
+        (tailer, progress) = backend.unblock(move || work(tailer, batch, &pool, &*submit, &mailbox)).await;
         match progress? {
             Progress::More => {}
             Progress::Ended => return Ok(()),
             Progress::Idle if stage >= Stage::Draining => return Ok(()),
             Progress::Idle => {
-                let woken = async {
-                    // An error means that nobody will hint any more: the others wake it.
-                    if feed.wake.recv().await.is_err() {
-                        std::future::pending().await
-                    }
-                };
-                or(woken, or(feed.stop.reached(Stage::Draining), backend.sleep(feed.poll_interval))).await;
+                let rest = backend.sleep(tailer.rest().unwrap_or(feed.poll_interval));
+                or(feed.mailbox.wake.woken(), or(feed.stop.reached(Stage::Draining), rest)).await;
             }
         }
     }
@@ -91,21 +89,41 @@ fn work<T: Tailer>(
     mut batch: Batch,
     pool: &BatchPool,
     submit: &dyn Fn(Batch),
+    mailbox: &Mailbox,
 ) -> (T, Result<Progress, TailError>) {
-    for left in (0..BATCHES_A_JOB).rev() {
+    let mut delivered = None;
+    let mut left = BATCHES_A_JOB;
+    loop {
         let filled = catch_unwind(AssertUnwindSafe(|| tailer.fill(&mut batch)));
         match batch.is_empty() {
             true => pool.give_back([batch]),
-            false => submit(batch),
+            false => {
+                submit(batch);
+                delivered = Some(Instant::now());
+            }
         }
         let progress = filled.unwrap_or_else(|panic| Err(TailError::panicked(&*panic)));
-        let again = matches!(progress, Ok(Progress::More)) && left > 0;
-        match if again { pool.take_within(WAIT_IN_JOB) } else { None } {
+        let again = match progress {
+            Ok(Progress::More) => true,
+            Ok(Progress::Idle) => delivered.is_some_and(|delivered| linger(delivered, mailbox)),
+            _ => false,
+        };
+        if !again {
+            return (tailer, progress);
+        }
+        left -= 1;
+        match if left > 0 { pool.take_within(WAIT_IN_JOB) } else { None } {
             Some(free) => batch = free,
-            None => return (tailer, progress),
+            // There may be more, or the hint at it is taken already.
+            None => return (tailer, Ok(Progress::More)),
         }
     }
-    unreachable!("the last round returns")
+}
+
+/// Waits for a hint for as long as is worth it after the last lines. True: there is one.
+fn linger(delivered: Instant, mailbox: &Mailbox) -> bool {
+    let left = LINGER.saturating_sub(delivered.elapsed());
+    mailbox.is_hinted_at() && !left.is_zero() && mailbox.wake.woken_within(left)
 }
 
 /// Waits while the output is behind, and has the tailer look at its files meanwhile. None: it is to end.

@@ -1,7 +1,8 @@
 //! Many files in one job: who is read next, and for how long.
 //!
 //! Files with news wait in a queue and are read by turns, a chunk each, so that a hot file cannot starve
-//! the others. The rest costs one `stat` a sweep.
+//! the others. The rest costs one `stat` a sweep: one in each poll interval, or a slow one where the system hints
+//! at changes. What it cannot hint at is polled in between.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
@@ -12,18 +13,32 @@ use async_channel::{Receiver, TryRecvError};
 
 use super::file::{Scratch, Visit};
 use super::input::Input;
-use super::{Command, Progress, TailContext, TailError, Tailer};
+use super::{Command, Mailbox, Progress, TailContext, TailError, Tailer};
 use crate::batch::Batch;
 
 /// How many files are looked at between two batches. A look takes about a microsecond, so that a sweep
 /// over many files holds up those with news for a few milliseconds only.
 const SWEEP_STEP: usize = 1024;
 
+/// The slow sweep comes so seldom that it takes one part of this many of the time.
+const SWEEP_SHARE: u32 = 1000;
+
+/// How often files are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Those of whose changes nobody hints.
+    pub(crate) poll: Duration,
+    /// The others, if that takes next to no time.
+    pub(crate) sweep: Duration,
+}
+
 /// A tailer of many files.
 #[derive(Debug)]
 pub(crate) struct FileShard {
     cx: TailContext,
     inbox: Receiver<Command>,
+    /// What there may be news of.
+    mailbox: Arc<Mailbox>,
     inputs: Vec<Option<Input>>,
     by_path: HashMap<Arc<Path>, usize>,
     vacant: Vec<usize>,
@@ -31,9 +46,13 @@ pub(crate) struct FileShard {
     hot: VecDeque<usize>,
     /// Where the sweep under way stands; at the end when there is none.
     sweep_at: usize,
-    sweep_every: Duration,
     swept: Instant,
-    rested: bool,
+    /// When the next sweep is due.
+    sweep_due: Instant,
+    pace: Pace,
+    /// Inputs of whose changes nobody hints.
+    restless: Vec<usize>,
+    poll_due: Instant,
     /// Where to look next for a file to close.
     close_at: usize,
     /// Once no input joins any more: how many inputs are finished.
@@ -42,18 +61,21 @@ pub(crate) struct FileShard {
 }
 
 impl FileShard {
-    pub(crate) fn new(cx: TailContext, inbox: Receiver<Command>, sweep_every: Duration) -> Self {
+    pub(crate) fn new(cx: TailContext, inbox: Receiver<Command>, mailbox: Arc<Mailbox>, pace: Pace) -> Self {
         Self {
             cx,
             inbox,
+            mailbox,
             inputs: Vec::new(),
             by_path: HashMap::new(),
             vacant: Vec::new(),
             hot: VecDeque::new(),
             sweep_at: 0,
-            sweep_every,
             swept: Instant::now(),
-            rested: false,
+            sweep_due: Instant::now(),
+            pace,
+            restless: Vec::new(),
+            poll_due: Instant::now(),
             close_at: 0,
             finished: None,
             scratch: Scratch::default(),
@@ -114,6 +136,49 @@ impl FileShard {
         if over {
             self.remove(at);
         }
+        self.note_restless(at);
+    }
+
+    /// Has an input polled if need be.
+    fn note_restless(&mut self, at: usize) {
+        if self.cx.watch.is_some()
+            && let Some(input) = &mut self.inputs[at]
+            && !input.polled
+            && input.is_restless()
+        {
+            input.polled = true;
+            self.restless.push(at);
+        }
+    }
+
+    /// Looks at what was hinted at.
+    fn take_hints(&mut self) {
+        let hints = self.mailbox.take();
+        if hints.all {
+            self.sweep_due = Instant::now();
+            return;
+        }
+        for path in hints.paths {
+            if let Some(&at) = self.by_path.get(&path) {
+                self.look_at(at);
+            }
+        }
+    }
+
+    /// Looks at the inputs that are polled, if it is time.
+    fn poll(&mut self) {
+        let now = Instant::now();
+        // So many are polled by the sweep.
+        if self.restless.is_empty() || self.restless.len() > SWEEP_STEP || now < self.poll_due {
+            return;
+        }
+        self.poll_due = after(now, self.pace.poll);
+        for at in std::mem::take(&mut self.restless) {
+            if let Some(input) = &mut self.inputs[at] {
+                input.polled = false;
+                self.look_at(at);
+            }
+        }
     }
 
     fn remove(&mut self, at: usize) {
@@ -128,17 +193,26 @@ impl FileShard {
     /// Looks at the next files of the sweep under way, or of a new one if it is time. True if it is through.
     fn sweep(&mut self) -> bool {
         if self.sweep_at >= self.inputs.len() {
-            if !self.rested && self.swept.elapsed() < self.sweep_every {
+            let now = Instant::now();
+            if now < self.sweep_due {
                 return true;
             }
-            (self.sweep_at, self.rested, self.swept) = (0, false, Instant::now());
+            (self.sweep_at, self.swept) = (0, now);
         }
         let end = self.inputs.len().min(self.sweep_at + SWEEP_STEP);
         for at in self.sweep_at..end {
             self.look_at(at);
         }
         self.sweep_at = end;
-        end == self.inputs.len()
+        if end < self.inputs.len() {
+            return false;
+        }
+        let every = match self.cx.watch {
+            Some(_) if self.restless.len() <= SWEEP_STEP => self.pace.sweep.max(self.swept.elapsed() * SWEEP_SHARE),
+            _ => self.pace.poll,
+        };
+        self.sweep_due = after(self.swept, every);
+        true
     }
 
     /// Reads files with news until the batch is full enough.
@@ -157,6 +231,7 @@ impl FileShard {
                     return;
                 }
             }
+            self.note_restless(at);
         }
     }
 
@@ -201,6 +276,12 @@ impl FileShard {
     }
 }
 
+/// That much later, or so late that it does not matter.
+fn after(instant: Instant, wait: Duration) -> Instant {
+    const LATE: Duration = Duration::from_secs(365 * 24 * 3600);
+    instant + wait.min(LATE)
+}
+
 impl Tailer for FileShard {
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError> {
         let last = self.take_commands();
@@ -213,16 +294,23 @@ impl Tailer for FileShard {
             self.begin_finish();
             return Ok(Progress::More);
         }
+        self.take_hints();
+        self.poll();
         let swept = self.sweep();
         self.read(batch);
-        self.rested = swept && self.hot.is_empty();
-        Ok(if self.rested { Progress::Idle } else { Progress::More })
+        Ok(if swept && self.hot.is_empty() { Progress::Idle } else { Progress::More })
     }
 
     fn look(&mut self) {
         if !self.take_commands() {
-            self.rested = true;
+            self.take_hints();
+            self.poll();
             while !self.sweep() {}
         }
+    }
+
+    fn rest(&self) -> Option<Duration> {
+        let due = if self.restless.is_empty() { self.sweep_due } else { self.sweep_due.min(self.poll_due) };
+        Some(due.saturating_duration_since(Instant::now()))
     }
 }

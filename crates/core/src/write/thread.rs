@@ -19,7 +19,7 @@ use super::{Queue, Writer, WriterContext};
 use crate::backend::Backend;
 use crate::fs::FileId;
 use crate::stop::Stage;
-use crate::tail::{TailError, panic_message};
+use crate::tail::{TailError, WatchSlot, panic_message};
 
 /// The writer's thread, by its name in the process.
 const NAME: &str = "tailmerge-writer";
@@ -111,7 +111,7 @@ impl WriterThread {
         let at_end = ended.clone();
         let handle = thread::Builder::new().name(NAME.into()).spawn(move || {
             let (stop, host) = (session.queue.stop.clone(), session.queue.host.clone());
-            let messages = session.queue.messages.clone();
+            let (messages, watch) = (session.queue.messages.clone(), session.watch.clone());
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let executor = Rc::new(LocalExecutor::new());
                 let context = WriterContext {
@@ -125,6 +125,7 @@ impl WriterThread {
             // Nobody takes lines any more: readers leave, senders hear of it, and so does who waits for a flush.
             stop.advance(Stage::Leaving);
             host.close();
+            watch.close();
             messages.close();
             while messages.try_recv().is_ok() {}
             at_end.set(outcome.unwrap_or_else(|panic| Err(Cause::WriterPanicked(panic_message(&*panic).to_owned()))));
@@ -147,6 +148,8 @@ pub(crate) struct Session {
     pub(crate) queue: Queue,
     /// Hears once whether the writer could be made.
     pub(crate) ready: Sender<io::Result<()>>,
+    /// The thread that hints at changes, which ends with this one.
+    pub(crate) watch: WatchSlot,
     /// Hears which files the writer writes, before it is said to be ready.
     pub(crate) forbid: Box<dyn FnOnce(Vec<FileId>) + Send>,
 }

@@ -72,6 +72,8 @@ pub(super) struct Disk {
     pub(super) block: usize,
     /// The same on a real file system, if one is asked.
     pub(super) mirror: Option<Mirror>,
+    /// What something happened to, as a system that hints at changes would say.
+    pub(super) touched: Vec<PathBuf>,
 }
 
 impl Disk {
@@ -86,6 +88,7 @@ impl Disk {
             births,
             block,
             mirror,
+            touched: Vec::new(),
         }
     }
 
@@ -132,7 +135,22 @@ impl Disk {
         path.parent().is_some_and(|parent| parent.as_os_str().is_empty() || self.is_dir(parent))
     }
 
+    /// The content of a file, or its mode, changed: all names that lead there are touched.
+    pub(super) fn touch(&mut self, inode: usize) {
+        let paths = self.names.keys().filter(|path| self.find(path).is_some_and(|found| found.inode == inode));
+        self.touched.extend(paths.cloned().collect::<Vec<_>>());
+    }
+
+    /// So are those that a name led to which changes.
+    fn touch_all(&mut self, path: &Path) {
+        if let Some(found) = self.find(path) {
+            self.touch(found.inode);
+        }
+    }
+
+    /// A name came or went.
     fn touch_parent(&mut self, path: &Path) {
+        self.touched.push(path.to_owned());
         let now = self.tick();
         if let Some(Entry::Dir { modified }) = path.parent().and_then(|parent| self.names.get_mut(parent)) {
             *modified = now;
@@ -189,6 +207,7 @@ impl Disk {
         self.inodes[inode].modified = now;
         let size = self.size(inode);
         self.mirror(|mirror| mirror.write(inode, bytes, size, now));
+        self.touch(inode);
         let epoch = &mut self.epochs[self.inodes[inode].epoch];
         for &byte in bytes {
             epoch.bytes.push(byte);
@@ -203,6 +222,7 @@ impl Disk {
         let now = self.tick();
         self.inodes[inode].modified = now;
         self.mirror(|mirror| mirror.set_len(inode, len, now));
+        self.touch(inode);
         let epoch = &mut self.epochs[self.inodes[inode].epoch];
         assert!(epoch.bytes.is_empty(), "holes are at the start only");
         epoch.bytes.resize(len, 0);
@@ -217,6 +237,7 @@ impl Disk {
             self.inodes[inode].modified = now;
             self.begin(inode);
             self.mirror(|mirror| mirror.set_len(inode, 0, now));
+            self.touch(inode);
         }
     }
 
@@ -227,6 +248,7 @@ impl Disk {
     }
 
     pub(super) fn remove(&mut self, path: &Path) {
+        self.touch_all(path);
         match self.names.get(path) {
             None | Some(Entry::Dir { .. }) => return,
             Some(&Entry::File { inode, .. }) => {
@@ -269,6 +291,7 @@ impl Disk {
             return;
         }
         self.remove(to);
+        self.touch_all(from);
         let now = self.tick();
         if let Some(mut entry) = self.names.remove(from) {
             if let Entry::File { since, .. } | Entry::Link { since, .. } = &mut entry {
@@ -334,11 +357,14 @@ impl Disk {
         }
         let now = self.tick();
         for path in self.below(from) {
+            self.touch_all(&path);
+            self.touched.push(path.clone());
             let (Some(mut entry), Ok(rest)) = (self.names.remove(&path), path.strip_prefix(from)) else { continue };
             if let Entry::File { since, .. } | Entry::Link { since, .. } = &mut entry {
                 *since = now;
             }
             let path = if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
+            self.touched.push(path.clone());
             self.names.insert(path, entry);
         }
         self.touch_parent(from);

@@ -37,6 +37,17 @@ pub(super) fn is_followed(path: &str) -> bool {
     path == NAMED || path.starts_with("logs/") && path.contains(".log")
 }
 
+/// Whether changes are hinted at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hints {
+    /// No: each fill looks at all files.
+    None,
+    /// All of them, before the next fill; nobody looks at a file otherwise.
+    Reliable,
+    /// Some are lost, come late, or for nothing, or there are too many. A slow sweep finds what they do not tell.
+    Unreliable,
+}
+
 /// How the tailer is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Setup {
@@ -52,8 +63,7 @@ pub(super) struct Setup {
     pub(super) births: bool,
     /// Bytes in a batch beyond those it must have.
     pub(super) room: usize,
-    /// Whether each fill looks at all files, or only one that follows upon rest.
-    pub(super) sweeps: bool,
+    pub(super) hints: Hints,
     pub(super) block: usize,
     /// Whether files that are there at first are read from their end.
     pub(super) from_end: bool,
@@ -75,7 +85,7 @@ impl Setup {
         labels: false,
         births: true,
         room: 0,
-        sweeps: true,
+        hints: Hints::None,
         block: 16,
         from_end: false,
         real: false,
@@ -92,7 +102,7 @@ impl Setup {
             labels: rng.one_in(3),
             births: rng.one_in(2),
             room: rng.pick(&[0, 0, 7, 100]),
-            sweeps: !rng.one_in(3),
+            hints: rng.pick(&[Hints::None, Hints::Reliable, Hints::Unreliable]),
             block: rng.pick(&[1, 8, 16]),
             from_end: rng.one_in(12),
             real: false,

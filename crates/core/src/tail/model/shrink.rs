@@ -38,7 +38,7 @@ pub(super) fn shrink(mut schedule: Schedule, mut violation: Violation) -> (Sched
             Setup { labels: plain.labels, ..now },
             Setup { births: plain.births, ..now },
             Setup { chunk: plain.chunk, room: plain.room, ..now },
-            Setup { sweeps: plain.sweeps, ..now },
+            Setup { hints: plain.hints, ..now },
             Setup { from_end: plain.from_end, ..now },
             Setup { block: if now.real { now.block } else { plain.block }, ..now },
         ] {

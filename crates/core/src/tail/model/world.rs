@@ -5,15 +5,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::disk::Disk;
+use super::disk::{Disk, Entry};
 use super::fs::Door;
 use super::mirror::Mirror;
 use super::oracle::{Checked, Oracle, Violation, violation};
-use super::schedule::{DIRS, FILES, NAMED, PATTERN, SHARDS, Schedule, Setup, Size, Step, Text, WRITERS, is_followed};
+use super::rng::Rng;
+use super::schedule::{
+    DIRS, FILES, Hints, NAMED, PATTERN, SHARDS, Schedule, Setup, Size, Step, Text, WRITERS, is_followed,
+};
 use crate::batch::Batch;
+use crate::fs::FileId;
 use crate::line::{Format, LineFormat, LineLimit, Prefix};
 use crate::report::Ledger;
-use crate::tail::{Claims, Discovery, Excludes, FileShard, Progress, Spec, StartAt, TailContext, Tailer};
+use crate::tail::{
+    Claims, Discovery, Excludes, FileShard, Mailbox, Pace, Progress, Routes, Spec, StartAt, TailContext, Tailer, Vouch,
+};
 
 /// Rounds without news after which nothing more is expected.
 const QUIET_ROUNDS: usize = 4;
@@ -21,6 +27,8 @@ const QUIET_ROUNDS: usize = 4;
 const ROUNDS_MAX: usize = 300;
 /// Calls of `fill` after which it is taken to do so.
 const FILLS_MAX: usize = 3000;
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(3600);
 /// Letters and digits of a line's number.
 const NUMBER: usize = 3;
 
@@ -32,17 +40,44 @@ struct Writer {
     at: usize,
 }
 
+/// A shard, and what it is given.
+struct Reader {
+    shard: FileShard,
+    batch: Batch,
+    mailbox: Arc<Mailbox>,
+}
+
+/// Says that changes will be hinted at, of most files that are there.
+#[derive(Debug)]
+struct Hinting(Door);
+
+impl Vouch for Hinting {
+    fn watch_dir(&self, _: &Path, _: FileId) -> bool {
+        true
+    }
+
+    fn vouches(&self, path: &Path) -> bool {
+        let disk = self.0.disk();
+        let leads_nowhere = matches!(disk.names.get(path), Some(Entry::Link { .. })) && disk.find(path).is_none();
+        !path.ends_with("b.log") && !leads_nowhere
+    }
+
+    fn retain(&self, _: &dyn Fn(&Path) -> bool) {}
+}
+
 /// A disk, a tailer, and what is expected of it.
 struct World {
     setup: Setup,
     door: Door,
     /// None once no file joins any more.
     discovery: Option<Discovery>,
-    shards: Vec<(FileShard, Batch)>,
+    shards: Vec<Reader>,
     oracle: Oracle,
     writers: [Option<Writer>; WRITERS],
     /// Counts lines that were begun.
     begun: usize,
+    /// Says what becomes of hints.
+    luck: Rng,
 }
 
 /// Runs a schedule to its end. Tells how many lines came out.
@@ -78,20 +113,24 @@ impl World {
             ignore_older: None,
             deleted_max_age: None,
             deleted_max_bytes: None,
+            watch: (setup.hints != Hints::None).then(|| Arc::new(Hinting(door.clone())) as Arc<dyn Vouch>),
         };
-        let every = if setup.sweeps { Duration::ZERO } else { Duration::MAX };
+        let pace = Pace { poll: Duration::ZERO, sweep: LONG };
         let room = (setup.limit + 1).max(2 * setup.chunk) + setup.room;
         let (mut shards, mut senders) = (Vec::new(), Vec::new());
         for _ in 0..SHARDS {
             let (commands, inbox) = async_channel::unbounded();
             senders.push(commands);
-            shards.push((FileShard::new(cx.clone(), inbox, every), Batch::with_capacity(room)));
+            let mailbox = Arc::<Mailbox>::default();
+            let shard = FileShard::new(cx.clone(), inbox, mailbox.clone(), pace);
+            shards.push(Reader { shard, batch: Batch::with_capacity(room), mailbox });
         }
         let specs = [PATTERN, NAMED].map(|input| Spec::new(OsStr::new(input), &door).expect("a good pattern"));
         let start = if setup.from_end { StartAt::End } else { StartAt::Start };
-        let discovery = Some(Discovery::new(cx, specs.into(), Excludes::default(), start, senders));
+        let routes = Routes::default();
+        let discovery = Some(Discovery::new(cx, specs.into(), Excludes::default(), start, senders, routes));
         let oracle = Oracle::new(setup);
-        Self { setup, door, discovery, shards, oracle, writers: [None; WRITERS], begun: 0 }
+        Self { setup, door, discovery, shards, oracle, writers: [None; WRITERS], begun: 0, luck: Rng::new(1) }
     }
 
     fn step(&mut self, step: Step) -> Checked {
@@ -148,6 +187,7 @@ impl World {
                 let mut disk = door.disk();
                 if let Some(found) = disk.find(file(at)) {
                     disk.inodes[found.inode].readable = readable;
+                    disk.touch(found.inode);
                 }
             }
             Step::RemoveDir { dir: at } => door.disk().remove_dir(dir(at)),
@@ -160,7 +200,8 @@ impl World {
                 }
             }
             Step::Look { shard } => {
-                self.shards[shard].0.look();
+                self.hint();
+                self.shards[shard].shard.look();
                 self.take(None)?;
             }
             Step::Settle => self.settle()?,
@@ -298,10 +339,11 @@ impl World {
     }
 
     fn fill(&mut self, shard: usize) -> Result<(Progress, bool), Violation> {
-        let (tailer, batch) = &mut self.shards[shard];
-        let progress = tailer.fill(batch);
+        self.hint();
+        let reader = &mut self.shards[shard];
+        let progress = reader.shard.fill(&mut reader.batch);
         let news = self.take(Some(shard))?;
-        let batch = &mut self.shards[shard].1;
+        let batch = &mut self.shards[shard].batch;
         batch.clear((self.setup.limit + 1).max(2 * self.setup.chunk) + self.setup.room);
         match progress {
             Ok(progress) => Ok((progress, news)),
@@ -309,9 +351,28 @@ impl World {
         }
     }
 
+    /// Hints at what happened since the last time.
+    fn hint(&mut self) {
+        let mut touched = std::mem::take(&mut self.door.disk().touched);
+        let unreliable = self.setup.hints == Hints::Unreliable;
+        if unreliable && self.luck.one_in(8) {
+            touched.push(FILES[self.luck.below(FILES.len())].into());
+        }
+        if unreliable && self.luck.one_in(50) {
+            self.shards.iter().for_each(|reader| reader.mailbox.hint_all());
+        }
+        for path in touched {
+            match self.luck.below(8) {
+                0 if unreliable => {}
+                1 | 2 if unreliable => self.door.disk().touched.push(path),
+                _ => self.shards.iter().for_each(|reader| reader.mailbox.hint(path.as_path().into())),
+            }
+        }
+    }
+
     fn take(&mut self, shard: Option<usize>) -> Result<bool, Violation> {
         let notes = self.door.notes();
-        let batch = shard.map(|shard| &self.shards[shard].1);
+        let batch = shard.map(|shard| &self.shards[shard].batch);
         self.oracle.take(&notes, batch, &self.door.disk())
     }
 
@@ -320,6 +381,10 @@ impl World {
         let mut quiet = 0;
         for _ in 0..ROUNDS_MAX {
             self.scan();
+            if self.setup.hints == Hints::Unreliable {
+                // It is time for the slow sweep.
+                self.shards.iter().for_each(|reader| reader.mailbox.hint_all());
+            }
             let mut news = false;
             for shard in 0..SHARDS {
                 news |= self.fill_until(shard, Progress::Idle)?;

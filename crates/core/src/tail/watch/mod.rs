@@ -1,0 +1,392 @@
+//! Noticing changes: hints from the system, which shorten the wait for the next look.
+//!
+//! A hint may come late, twice, for nothing or not at all: it only says where to look first. One watch for each
+//! directory is enough; a file that is a symbolic link needs one of its own, since it changes elsewhere. Where the
+//! system cannot watch, files are polled.
+//!
+//! The thread `tailmerge-watch` waits for the system and puts hints into the mailboxes of discovery and of the
+//! shards. It ends with the writer's thread, or with whoever reads a tail alone.
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "inotify.rs"]
+mod system;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[path = "other.rs"]
+mod system;
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fmt::Debug;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use super::TailContext;
+use super::discover::{Routes, here};
+use crate::fs::{FileId, Fs};
+use crate::report::{Event, Ledger};
+use crate::wake::Wake;
+
+/// Beyond so many paths in a mailbox it is as well to look at all of them.
+const HINTS_MAX: usize = 4096;
+
+/// How changes are noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WatchMode {
+    /// By notification where the system can, else by polling, which is told once.
+    #[default]
+    Auto,
+    /// The same, but not to have notification at all is an error.
+    Notify,
+    /// By polling only: each file is looked at once every poll interval.
+    Poll,
+}
+
+/// Who can say that changes will be hinted at.
+pub(crate) trait Vouch: Debug + Send + Sync + 'static {
+    /// Watches what happens in a directory. False: it has to be polled.
+    fn watch_dir(&self, path: &Path, id: FileId) -> bool;
+
+    /// Whether changes of the file at a path will be hinted at.
+    fn vouches(&self, path: &Path) -> bool;
+
+    /// Stops watching what is at these paths no longer.
+    fn retain(&self, keep: &dyn Fn(&Path) -> bool);
+}
+
+/// Where hints for one reader are put.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    hints: Mutex<Hints>,
+    /// Whether there ever was a hint at a path, so that waiting for the next one makes sense.
+    hinted: AtomicBool,
+    pub(crate) wake: Wake,
+}
+
+/// What there may be news of.
+#[derive(Debug, Default)]
+pub(crate) struct Hints {
+    /// Of anything.
+    pub(crate) all: bool,
+    /// Of these.
+    pub(crate) paths: HashSet<Arc<Path>>,
+}
+
+impl Mailbox {
+    /// Hints at one path.
+    pub(crate) fn hint(&self, path: Arc<Path>) {
+        let mut hints = self.lock();
+        if !hints.all && hints.paths.insert(path) {
+            hints.all = hints.paths.len() > HINTS_MAX;
+            drop(hints);
+            self.hinted.store(true, Ordering::Relaxed);
+            self.wake.wake();
+        }
+    }
+
+    /// Hints at everything.
+    pub(crate) fn hint_all(&self) {
+        self.lock().all = true;
+        self.wake.wake();
+    }
+
+    /// Whether somebody hints at paths here.
+    pub(crate) fn is_hinted_at(&self) -> bool {
+        self.hinted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take(&self) -> Hints {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hints> {
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What happened, as the system tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// The content or the mode of a file.
+    File,
+    /// A name came or went.
+    Name,
+    /// The watch is over.
+    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "not told"))]
+    Gone,
+}
+
+/// Is told what happened, to what is called so in what is watched, or to that itself.
+type Tell<'a> = &'a mut dyn FnMut(Option<&system::Key>, Option<&OsStr>, Change);
+
+/// The means by which the system hints at changes.
+#[derive(Debug)]
+pub(crate) struct Notifier(system::System);
+
+impl Notifier {
+    /// What the mode asks for; none: everything is to be polled.
+    ///
+    /// # Errors
+    ///
+    /// Under [`WatchMode::Notify`], if the system has no notification, or no more of it.
+    pub(crate) fn new(mode: WatchMode, fs: &dyn Fs, ledger: &Ledger) -> io::Result<Option<Self>> {
+        if mode == WatchMode::Poll || mode == WatchMode::Auto && !fs.notifies() {
+            return Ok(None);
+        }
+        match system::System::new() {
+            Ok(system) if fs.notifies() => Ok(Some(Self(system))),
+            Ok(_) => Err(io::ErrorKind::Unsupported.into()),
+            Err(error) if mode == WatchMode::Notify => Err(io::Error::other(system::reason(&error))),
+            Err(error) => {
+                ledger.tell(&Event::Polled { path: None, reason: &system::reason(&error) });
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Puts hints from the system into mailboxes.
+#[derive(Debug)]
+struct Watcher {
+    system: system::System,
+    table: Mutex<Table>,
+    fs: Arc<dyn Fs>,
+    ledger: Arc<Ledger>,
+    routes: Routes,
+    shards: Vec<Arc<Mailbox>>,
+    discovery: Arc<Mailbox>,
+    /// Whether it was told that something has to be polled.
+    told: AtomicBool,
+}
+
+/// What is watched.
+#[derive(Debug, Default)]
+struct Table {
+    /// Under each watch the paths that lead to what it watches: two spellings of a directory have one watch.
+    watches: HashMap<system::Key, Vec<Arc<Path>>>,
+    paths: HashMap<Arc<Path>, Watched>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    key: system::Key,
+    /// Which directory it is; none for a file.
+    id: Option<FileId>,
+}
+
+/// Where a merge has its watching, once it has one, until somebody ends it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WatchSlot(Arc<Mutex<Slot>>);
+
+#[derive(Debug, Default)]
+struct Slot {
+    watching: Option<Watching>,
+    closed: bool,
+}
+
+impl WatchSlot {
+    /// Keeps it until the slot is closed, which may be the case already.
+    pub(crate) fn put(&self, watching: Watching) {
+        let mut slot = self.lock();
+        if !slot.closed {
+            slot.watching = Some(watching);
+        }
+    }
+
+    /// Ends the thread, if there is one, and waits for it. That takes a moment: it never blocks on anything else.
+    pub(crate) fn close(&self) {
+        let mut slot = self.lock();
+        slot.closed = true;
+        slot.watching = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the thread `tailmerge-watch` running until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Watching {
+    watcher: Arc<Watcher>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watcher {
+    /// Something happened; without a watch, anything may have.
+    fn changed(&self, key: Option<&system::Key>, name: Option<&OsStr>, change: Change) {
+        let table = self.lock();
+        let Some(paths) = key.and_then(|key| table.watches.get(key)) else {
+            drop(table);
+            if key.is_none() {
+                self.all_changed();
+            }
+            return;
+        };
+        for path in paths {
+            match name {
+                // Of a directory by itself only its end matters.
+                None if table.paths.get(path).is_some_and(|watched| watched.id.is_some()) => {}
+                None => drop(self.path_changed(path)),
+                Some(name) => {
+                    let known = self.path_changed(&join(path, name));
+                    if change == Change::Name && !known {
+                        self.discovery.hint_all();
+                    }
+                }
+            }
+        }
+        if let Change::Gone = change
+            && let Some(key) = key
+        {
+            drop(table);
+            self.lock().remove(key);
+            self.all_changed();
+        }
+    }
+
+    /// Whether that path is followed.
+    fn path_changed(&self, path: &Path) -> bool {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((path, found)) = routes.get_key_value(path) else { return false };
+        self.shards[found.shard].hint(path.clone());
+        true
+    }
+
+    fn all_changed(&self) {
+        self.discovery.hint_all();
+        self.shards.iter().for_each(|shard| shard.hint_all());
+    }
+
+    /// Watches what a path leads to, also if that is another one by now.
+    fn watch(&self, path: &Path, id: Option<FileId>) -> bool {
+        // Held while the watch is made, so that its first events are understood.
+        let mut table = self.lock();
+        match self.system.add(path) {
+            Ok(key) => {
+                let old = table.paths.get(path).map(|watched| watched.key.clone());
+                if old.as_ref() != Some(&key) {
+                    let path: Arc<Path> = path.into();
+                    table.leave(&path).inspect(|key| self.system.remove(key));
+                    table.watches.entry(key.clone()).or_default().push(path.clone());
+                    table.paths.insert(path, Watched { key, id });
+                } else if let Some(watched) = table.paths.get_mut(path) {
+                    watched.id = id;
+                }
+                true
+            }
+            // Gone by now, which is noticed elsewhere.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => false,
+            Err(error) => {
+                drop(table);
+                self.tell(path, &system::reason(&error));
+                false
+            }
+        }
+    }
+
+    fn tell(&self, path: &Path, reason: &str) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            self.ledger.tell(&Event::Polled { path: Some(path), reason });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Vouch for Watcher {
+    fn watch_dir(&self, path: &Path, id: FileId) -> bool {
+        if self.lock().paths.get(path).is_some_and(|watched| watched.id == Some(id)) {
+            return true;
+        }
+        match system::is_remote(path) {
+            Some(kind) => {
+                self.tell(path, &format!("{kind} does not tell of changes made elsewhere"));
+                false
+            }
+            None => self.watch(path, Some(id)),
+        }
+    }
+
+    fn vouches(&self, path: &Path) -> bool {
+        let dir = here(path.parent().unwrap_or(path));
+        self.lock().paths.contains_key(dir)
+            && (!self.fs.is_link(path) || system::is_remote(path).is_none() && self.watch(path, None))
+    }
+
+    fn retain(&self, keep: &dyn Fn(&Path) -> bool) {
+        let mut table = self.lock();
+        let unused: Vec<_> = table.paths.keys().filter(|path| !keep(path)).cloned().collect();
+        for path in unused {
+            table.leave(&path).inspect(|key| self.system.remove(key));
+        }
+    }
+}
+
+impl Table {
+    /// A path does not lead to what it was watched for. Gives the watch if that was the last one.
+    fn leave(&mut self, path: &Path) -> Option<system::Key> {
+        let key = self.paths.remove(path)?.key;
+        let paths = self.watches.get_mut(&key)?;
+        paths.retain(|other| **other != *path);
+        if !paths.is_empty() {
+            return None;
+        }
+        self.watches.remove(&key);
+        Some(key)
+    }
+
+    /// A watch is over.
+    fn remove(&mut self, key: &system::Key) {
+        for path in self.watches.remove(key).unwrap_or_default() {
+            self.paths.remove(&path);
+        }
+    }
+}
+
+impl Watching {
+    /// Starts the thread. None if there is none to be had: everything is to be polled.
+    pub(crate) fn start(
+        notifier: Notifier,
+        cx: &TailContext,
+        routes: Routes,
+        shards: Vec<Arc<Mailbox>>,
+        discovery: Arc<Mailbox>,
+    ) -> Option<Self> {
+        let (fs, ledger) = (cx.fs.clone(), cx.ledger.clone());
+        let (table, told) = (Mutex::default(), AtomicBool::new(false));
+        let watcher = Arc::new(Watcher { system: notifier.0, table, fs, ledger, routes, shards, discovery, told });
+        let its = watcher.clone();
+        let run = move || its.system.run(&mut |key, name, change| its.changed(key, name, change));
+        match thread::Builder::new().name("tailmerge-watch".into()).spawn(run) {
+            Ok(thread) => Some(Self { watcher, thread: Some(thread) }),
+            Err(error) => {
+                cx.ledger.tell(&Event::Polled { path: None, reason: &error.to_string() });
+                None
+            }
+        }
+    }
+
+    pub(crate) fn vouch(&self) -> Arc<dyn Vouch> {
+        self.watcher.clone()
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.watcher.system.stop();
+        if let Some(thread) = self.thread.take() {
+            // It has nothing that could panic; a panic was printed already.
+            drop(thread.join());
+        }
+    }
+}
+
+/// What is called `name` in a directory; `here` is written as nothing.
+fn join(dir: &Path, name: &OsStr) -> PathBuf {
+    if dir == Path::new(".") { PathBuf::from(name) } else { dir.join(name) }
+}

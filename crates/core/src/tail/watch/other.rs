@@ -1,0 +1,106 @@
+//! Hints from the system by way of the crate `notify`, which has a thread of its own.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use notify::event::{EventKind, ModifyKind};
+use notify::{Error, ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
+
+use super::{Change, Tell};
+
+/// A watch goes by its path.
+pub(super) type Key = Arc<Path>;
+
+/// What the thread that waits is told.
+enum News {
+    Event(notify::Result<Event>),
+    Stop,
+}
+
+/// A watcher, and what it says.
+#[derive(Debug)]
+pub(super) struct System {
+    watcher: Mutex<RecommendedWatcher>,
+    news: Sender<News>,
+    told: Mutex<Receiver<News>>,
+}
+
+impl System {
+    pub(super) fn new() -> io::Result<Self> {
+        let (news, told) = channel();
+        let events = news.clone();
+        // Nobody listens any more: it is about to be dropped.
+        let tell = move |event| drop(events.send(News::Event(event)));
+        let watcher = notify::recommended_watcher(tell).map_err(io_error)?;
+        Ok(Self { watcher: Mutex::new(watcher), news, told: Mutex::new(told) })
+    }
+
+    pub(super) fn add(&self, path: &Path) -> io::Result<Key> {
+        lock(&self.watcher).watch(path, RecursiveMode::NonRecursive).map_err(io_error)?;
+        Ok(path.into())
+    }
+
+    pub(super) fn remove(&self, key: &Key) {
+        // It may be over already.
+        lock(&self.watcher).unwatch(key).ok();
+    }
+
+    /// Ends [`System::run`].
+    pub(super) fn stop(&self) {
+        drop(self.news.send(News::Stop));
+    }
+
+    /// Tells what happens, until it is to stop. Without a watch: events were lost.
+    pub(super) fn run(&self, tell: Tell<'_>) {
+        while let Ok(News::Event(event)) = lock(&self.told).recv() {
+            match event {
+                Ok(event) if !event.need_rescan() => {
+                    let change = match event.kind {
+                        EventKind::Modify(ModifyKind::Name(_)) | EventKind::Create(_) | EventKind::Remove(_) => {
+                            Change::Name
+                        }
+                        EventKind::Access(_) => continue,
+                        _ => Change::File,
+                    };
+                    for path in &event.paths {
+                        tell_of(path, change, tell);
+                    }
+                }
+                _ => tell(None, None, Change::File),
+            }
+        }
+    }
+}
+
+/// The path itself may be watched, or the directory that it is in.
+fn tell_of(path: &Path, change: Change, tell: Tell<'_>) {
+    tell(Some(&path.into()), None, change);
+    if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
+        tell(Some(&dir.into()), Some::<&OsStr>(name), change);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn io_error(error: Error) -> io::Error {
+    match error.kind {
+        ErrorKind::Io(error) => error,
+        ErrorKind::PathNotFound => io::ErrorKind::NotFound.into(),
+        _ => io::Error::other(error),
+    }
+}
+
+/// What the user can do about a watch that could not be made.
+pub(super) fn reason(error: &io::Error) -> String {
+    error.to_string()
+}
+
+/// Not known here.
+pub(super) fn is_remote(_: &Path) -> Option<&'static str> {
+    None
+}
