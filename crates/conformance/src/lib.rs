@@ -207,6 +207,15 @@ macro_rules! conformance {
                     a_tail_tells_that_its_executor_is_lost
                     a_dropped_tail_ends
                 }
+                errors {
+                    a_file_that_cannot_be_read_is_read_on_later
+                    a_file_whose_descriptor_is_stale_is_opened_again
+                    a_renamed_file_whose_descriptor_is_stale_is_found
+                    a_rotated_file_that_cannot_be_read_holds_up_no_other_for_long
+                    under_once_what_cannot_be_read_is_reported
+                    what_cannot_be_read_at_the_stop_is_reported
+                    a_file_that_is_forbidden_for_a_while_is_read_on
+                }
                 stall {
                     a_slow_poll_is_told
                     a_slow_write_is_told

@@ -15,7 +15,7 @@ pub(crate) enum Op {
     Stat,
     /// Before a file is opened for reading.
     Open,
-    /// Before an open file is read or looked at.
+    /// Before an open file is read or looked at; its path is the one behind all links.
     Read,
     /// After a directory was listed.
     Listed,
@@ -25,7 +25,7 @@ pub(crate) enum Op {
     Write,
 }
 
-type Hook = dyn Fn(Op, &Path) + Send + Sync;
+type Hook = dyn Fn(Op, &Path) -> io::Result<()> + Send + Sync;
 
 /// The file system of a case. A clone is the same one.
 #[derive(Clone)]
@@ -54,6 +54,14 @@ impl TestFs {
 
     /// Calls `hook` on the thread that asks, which waits for it.
     pub(crate) fn with_hook(hook: impl Fn(Op, &Path) + Send + Sync + 'static) -> Self {
+        Self::failing(move |op, path| {
+            hook(op, path);
+            Ok(())
+        })
+    }
+
+    /// Fails where `hook` does; it is called on the thread that asks.
+    pub(crate) fn failing(hook: impl Fn(Op, &Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
         let disk = Mutex::new(Disk { room: u64::MAX, full: false });
         Self(Arc::new(Shared { hook: Box::new(hook), looks: Mutex::default(), disk }))
     }
@@ -81,15 +89,16 @@ impl TestFs {
         TestFile { fs: self.clone(), path: path.to_owned(), inner }
     }
 
-    fn hook(&self, op: Op, path: &Path) {
-        (self.0.hook)(op, path);
+    fn hook(&self, op: Op, path: &Path) -> io::Result<()> {
+        (self.0.hook)(op, path)
     }
 }
 
 impl Fs for TestFs {
     fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.hook(Op::Stat, path);
+        let hooked = self.hook(Op::Stat, path);
         *self.0.looks.lock().unwrap_or_else(PoisonError::into_inner).entry(path.to_owned()).or_default() += 1;
+        hooked?;
         OsFs.stat(path)
     }
 
@@ -102,18 +111,20 @@ impl Fs for TestFs {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
-        self.hook(Op::Open, path);
-        Ok(Box::new(self.file(path, OsFs.open(path)?)))
+        self.hook(Op::Open, path)?;
+        let file = OsFs.open(path)?;
+        // What it is, wherever links lead by and by.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        Ok(Box::new(self.file(&path, file)))
     }
 
     fn list(&self, dir: &Path, entry: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
         OsFs.list(dir, entry)?;
-        self.hook(Op::Listed, dir);
-        Ok(())
+        self.hook(Op::Listed, dir)
     }
 
     fn output(&self, path: &Path, append: bool) -> io::Result<Box<dyn WriteFile>> {
-        self.hook(Op::Output, path);
+        self.hook(Op::Output, path)?;
         Ok(Box::new(self.file(path, OsFs.output(path, append)?)))
     }
 }
@@ -133,17 +144,17 @@ struct TestFile<F> {
 
 impl ReadFile for TestFile<Box<dyn ReadFile>> {
     fn stat(&self) -> io::Result<Stat> {
-        self.fs.hook(Op::Read, &self.path);
+        self.fs.hook(Op::Read, &self.path)?;
         self.inner.stat()
     }
 
     fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
-        self.fs.hook(Op::Read, &self.path);
+        self.fs.hook(Op::Read, &self.path)?;
         self.inner.read_at(bufs, offset)
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
-        self.fs.hook(Op::Read, &self.path);
+        self.fs.hook(Op::Read, &self.path)?;
         self.inner.next_data(offset)
     }
 }
@@ -160,7 +171,7 @@ impl ReadFile for TestFile<Box<dyn WriteFile>> {
 
 impl WriteFile for TestFile<Box<dyn WriteFile>> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.fs.hook(Op::Write, &self.path);
+        self.fs.hook(Op::Write, &self.path)?;
         let mut disk = self.fs.disk();
         let room = disk.room.saturating_sub(self.inner.stat()?.size);
         let len = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));

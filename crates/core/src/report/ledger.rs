@@ -85,7 +85,7 @@ impl Ledger {
         lock(&self.sources).push(source.clone());
     }
 
-    /// An input that was to be delivered and could not be, told under `once`.
+    /// An input that was to be delivered by the end and could not be.
     pub(crate) fn input_failed(&self, input: &Path, reason: &dyn fmt::Display) {
         let reason = reason.to_string();
         self.tell(&Event::Refused { input, reason: &reason });

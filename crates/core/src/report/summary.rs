@@ -34,7 +34,8 @@ pub struct Report {
     pub hole_bytes: u64,
     /// Last lines without a newline that were delivered with one.
     pub unterminated_lines: u64,
-    /// Under `once`: named inputs that were missing or unreadable, patterns without a match, and why.
+    /// Inputs that could not be read to their end when they were to be, and why. Under `once` also named inputs that
+    /// were missing or unreadable, and patterns without a match.
     pub failed_inputs: Vec<(PathBuf, String)>,
 }
 

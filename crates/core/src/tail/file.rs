@@ -98,6 +98,8 @@ pub(super) struct Generation {
     suspect: bool,
     /// Its length before it got shorter, until it is known whether the content before the offset is the same.
     shrunk: Option<u64>,
+    /// Since when it cannot be read.
+    failing: Option<Instant>,
     /// When it was seen that it has lost its name.
     retired: Option<Instant>,
     /// Whether its content may have become another while it had its name.
@@ -125,6 +127,7 @@ impl Generation {
             modified: None,
             suspect: false,
             shrunk: None,
+            failing: None,
             retired: None,
             unsure: false,
             found: None,
@@ -170,11 +173,12 @@ impl Generation {
         (self.retired, self.found) = (None, None);
     }
 
-    /// Opens a file that lost its name by the one that it was found under.
-    pub(super) fn open_found(&mut self, cx: &TailContext) -> io::Result<bool> {
+    /// Has the file open, by `path` unless it is: see [`ready`](Self::ready). One that lost its name is opened by
+    /// the one that it was found under.
+    pub(super) fn ready_found(&mut self, cx: &TailContext) -> io::Result<bool> {
         match self.found.clone() {
-            Some(path) => self.open(&path, cx),
-            None => Ok(false),
+            Some(path) => self.ready(&path, cx),
+            None => Ok(self.is_open()),
         }
     }
 
@@ -247,6 +251,35 @@ impl Generation {
         self.file = Some((file, slot));
         self.saw(&stat);
         Ok(true)
+    }
+
+    /// Has the file open, under `path` if it is closed; false if that is another one by now. After a failed read it
+    /// is opened anew: its descriptor may be what is wrong, as when a file server has forgotten it.
+    pub(super) fn ready(&mut self, path: &Path, cx: &TailContext) -> io::Result<bool> {
+        if self.file.is_none() {
+            return self.open(path, cx);
+        }
+        if self.failing.is_some() {
+            // Where that fails there is still the descriptor, which may do again.
+            drop(self.open(path, cx));
+        }
+        Ok(true)
+    }
+
+    /// Takes note of what came of reading: what failed is tried again.
+    fn tried(&mut self, visit: io::Result<Visit>) -> io::Result<Visit> {
+        if visit.is_ok() {
+            self.failing = None;
+        } else {
+            self.failing.get_or_insert_with(Instant::now);
+            self.suspect = true;
+        }
+        visit
+    }
+
+    /// For how long it cannot be read, if so.
+    pub(super) fn failing(&self) -> Option<Duration> {
+        self.failing.map(|since| since.elapsed())
     }
 
     pub(super) fn close(&mut self) {

@@ -1,6 +1,8 @@
 //! One input: a path, the file that is there now, and those that were there before and are not yet read
 //! to their end.
 
+mod older;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +19,9 @@ use super::{StartAt, TailContext};
 use crate::batch::{Batch, Source};
 use crate::fs::{FileId, Kind, Stat};
 use crate::report::{Event, GapReason};
+
+/// How often reading is tried again at the end, when there is no next look to try it at.
+const LAST_TRIES: u8 = 3;
 
 /// What a merge follows under one path.
 #[derive(Debug)]
@@ -51,6 +56,10 @@ pub(super) struct Input {
     aside: Option<Box<Stat>>,
     /// The last trouble that was told, so that each is told once.
     trouble: Option<Trouble>,
+    /// Why a file could not be read, when that was told.
+    read_failed: Option<io::ErrorKind>,
+    /// How often reading was tried again at the end.
+    last_tries: u8,
     /// Once no input joins any more: how far the current file is to be read.
     until: Option<u64>,
 }
@@ -74,6 +83,8 @@ impl Input {
             copies: Copies::default(),
             aside: None,
             trouble: None,
+            read_failed: None,
+            last_tries: 0,
             until: None,
         }
     }
@@ -222,7 +233,7 @@ impl Input {
                 }
                 cx.ledger.tell(&Event::Joined { input: source.path(), offset: generation.offset() });
                 self.next_number += 1;
-                self.trouble = None;
+                (self.trouble, self.read_failed) = (None, None);
                 if cx.claims.is_full() {
                     generation.close();
                 }
@@ -267,47 +278,6 @@ impl Input {
         }
     }
 
-    fn look_at_older(&mut self, cx: &TailContext) {
-        let Some(source) = self.source.clone() else { return };
-        let mut at = 0;
-        while at < self.older.len() {
-            let older = &mut self.older[at];
-            let gone = match older.look(cx) {
-                Ok((_, 0)) if older.has_expired(cx) => Some(GapReason::Expired),
-                Ok((cut, _)) => {
-                    if cut {
-                        older.suspect();
-                    }
-                    None
-                }
-                // It has moved on from where it was found, or it is gone.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => match find(&self.path, older.id, cx) {
-                    Some(found) => {
-                        older.retire(Some(found));
-                        None
-                    }
-                    None => Some(GapReason::Gone),
-                },
-                Err(error) => {
-                    self.trouble(Trouble::Unreadable(error.kind()), cx);
-                    None
-                }
-            };
-            match gone {
-                None => at += 1,
-                Some(reason) => {
-                    let mut older = self.older.remove(at);
-                    if reason == GapReason::Gone {
-                        lose(older, &source, cx);
-                    } else {
-                        older.abandon(reason, &source, cx);
-                        cx.claims.forget(older.id);
-                    }
-                }
-            }
-        }
-    }
-
     /// Tells a trouble that is new, and counts it against the input where nothing will be read of it.
     fn trouble(&mut self, trouble: Trouble, cx: &TailContext) {
         if self.trouble == Some(trouble) {
@@ -340,7 +310,7 @@ impl Input {
         let end = if self.older.is_empty() { u64::MAX } else { self.current.as_ref().map_or(0, Generation::size) };
         let visit = self.visit_older(&source, batch, scratch, cx).and_then(|visit| match &mut self.current {
             Some(current) if visit == Visit::End => {
-                if current.is_open() || current.open(&self.path, cx)? {
+                if current.ready(&self.path, cx)? {
                     current.read(&source, end, batch, scratch, cx)
                 } else {
                     // Another file by now: the next look finds it.
@@ -360,93 +330,38 @@ impl Input {
                 cx.claims.open_fewer(&cx.ledger);
                 return Visit::More;
             }
-            self.trouble(Trouble::Unreadable(error.kind()), cx);
-            Visit::End
+            let unread = self.older.iter().chain(&self.current).any(|file| file.failing().is_some());
+            match unread {
+                true => self.read_failed(&error, cx),
+                false => self.trouble(Trouble::Unreadable(error.kind()), cx),
+            }
+            self.try_again(&error, cx)
         })
     }
 
-    /// Reads the older files, each to its end before the next, and lets go of those that stay quiet.
-    fn visit_older(
-        &mut self,
-        source: &Arc<Source>,
-        batch: &mut Batch,
-        scratch: &mut Scratch,
-        cx: &TailContext,
-    ) -> io::Result<Visit> {
-        let mut at = 0;
-        while at < self.older.len() {
-            let older = &mut self.older[at];
-            let opened = if older.is_open() { Ok(true) } else { older.open_found(cx) };
-            if !opened.as_ref().is_ok_and(|opened| *opened) {
-                // Moved on: the next look finds it. Whatever it is, it does not keep the others from being read.
-                match opened {
-                    Err(error) if is_too_many(&error) => return Err(error),
-                    Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
-                    Ok(_) => {}
-                }
-                at += 1;
-                continue;
-            }
-            let older = &mut self.older[at];
-            match older.read(source, u64::MAX, batch, scratch, cx)? {
-                Visit::End if older.is_quiet(cx) => {
-                    if !self.let_go(at, source, batch, scratch, cx)? {
-                        return Ok(Visit::Full);
-                    }
-                }
-                Visit::End => {
-                    if cx.claims.is_full() {
-                        older.close_found();
-                    }
-                    at += 1;
-                }
-                Visit::Changed => {
-                    let cut = older.look(cx).is_ok_and(|(cut, _)| cut) || older.was_cut();
-                    let reason = if cut { GapReason::Truncated } else { GapReason::Overwritten };
-                    if older.is_unsure() {
-                        cx.ledger.tell(&Event::Truncated { input: &self.path });
-                        older.restart(self.next_number, older.size(), reason, source, cx);
-                        self.next_number += 1;
-                        continue;
-                    }
-                    // Whoever follows another name of it reads the new content.
-                    let mut older = self.older.remove(at);
-                    older.abandon(reason, source, cx);
-                    cx.claims.forget(older.id);
-                }
-                visit => return Ok(visit),
-            }
+    /// Tells that a file cannot be read.
+    fn read_failed(&mut self, error: &io::Error, cx: &TailContext) {
+        if self.read_failed.replace(error.kind()) != Some(error.kind()) {
+            cx.ledger.tell(&Event::ReadFailed { input: &self.path, error });
         }
-        Ok(Visit::End)
     }
 
-    /// Ends an older file that is read: its last line gets its newline, unless it goes on under another
-    /// name that is followed. False if the batch has no room.
-    fn let_go(
-        &mut self,
-        at: usize,
-        source: &Arc<Source>,
-        batch: &mut Batch,
-        scratch: &mut Scratch,
-        cx: &TailContext,
-    ) -> io::Result<bool> {
-        let older = &mut self.older[at];
-        let (_, links) = older.look(cx)?;
-        let goes_on = links > 0 && cx.claims.is_wanted(older.id);
-        if !goes_on && !older.finish(source, batch, scratch, cx)? {
-            return Ok(false);
+    /// What could not be read is tried again at the next look, but at the end at once; then it is given up.
+    fn try_again(&mut self, error: &io::Error, cx: &TailContext) -> Visit {
+        if self.until.is_none() || self.last_tries > LAST_TRIES {
+            return Visit::End;
         }
-        match links {
-            0 => cx.claims.forget(older.id),
-            _ => cx.claims.release(older.id, older.place()),
+        self.last_tries += 1;
+        if self.last_tries <= LAST_TRIES {
+            return Visit::More;
         }
-        self.older.remove(at);
-        Ok(true)
+        cx.ledger.input_failed(&self.path, &format_args!("cannot be read to its end: {error}"));
+        Visit::End
     }
 
     /// No input joins any more: what is there now is the last that will be read.
     pub(super) fn set_end(&mut self) {
-        self.until = self.current.as_ref().map(Generation::size);
+        self.until = Some(self.current.as_ref().map_or(0, Generation::size));
     }
 
     /// Whether all that was there when the end was set has been read.
@@ -461,7 +376,7 @@ impl Input {
         let Some(source) = self.source.clone() else { return true };
         let finished = self.finish_all(&source, batch, scratch, cx);
         finished.unwrap_or_else(|error| {
-            self.trouble(Trouble::Unreadable(error.kind()), cx);
+            cx.ledger.input_failed(&self.path, &format_args!("its last line cannot be read: {error}"));
             true
         })
     }
@@ -475,7 +390,7 @@ impl Input {
     ) -> io::Result<bool> {
         for older in &mut self.older {
             older.leave(source, cx);
-            let open = cx.once && (older.is_open() || older.open_found(cx)?);
+            let open = cx.once && older.ready_found(cx)?;
             if open && !older.finish(source, batch, scratch, cx)? {
                 return Ok(false);
             }
@@ -484,7 +399,7 @@ impl Input {
             current.leave(source, cx);
             // A file that has grown since its end was fixed is still being written: its last line is not over.
             if cx.once && Some(current.offset()) < self.until {
-                let open = current.is_open() || current.open(&self.path, cx)?;
+                let open = current.ready(&self.path, cx)?;
                 if open && !current.finish(source, batch, scratch, cx)? {
                     return Ok(false);
                 }
@@ -531,6 +446,11 @@ fn lose(mut file: Generation, source: &Source, cx: &TailContext) {
 fn is_too_many(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     errno == Some(Errno::MFILE) || errno == Some(Errno::NFILE)
+}
+
+/// Whether there is no such file any more, or its server has forgotten about it.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || Errno::from_io_error(error) == Some(Errno::STALE)
 }
 
 /// Under which name in its directory a file goes by now, after it lost the name `path`.

@@ -26,6 +26,18 @@ impl Generation {
         scratch: &mut Scratch,
         cx: &TailContext,
     ) -> io::Result<Visit> {
+        let visit = self.read_once(source, end, batch, scratch, cx);
+        self.tried(visit)
+    }
+
+    fn read_once(
+        &mut self,
+        source: &Arc<Source>,
+        end: u64,
+        batch: &mut Batch,
+        scratch: &mut Scratch,
+        cx: &TailContext,
+    ) -> io::Result<Visit> {
         self.suspect = false;
         if self.shrunk.is_some() && !self.is_same_after_cut(source, cx)? {
             return Ok(Visit::Changed);

@@ -1,0 +1,202 @@
+//! Files that cannot be read for a while, or never again.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tailmerge_core::Backend;
+
+use crate::kit::{Op, Scene, TestFs, numbered, start, stop};
+
+/// A time in which nothing is quiet.
+const LONG: Duration = Duration::from_secs(600);
+
+/// How often something fails in these cases.
+const FAILURES: usize = 5;
+
+/// Fails what is asked of files of that name while it is switched on, and counts.
+#[derive(Clone, Default)]
+struct Fault {
+    on: Arc<AtomicBool>,
+    failed: Arc<AtomicUsize>,
+}
+
+impl Fault {
+    fn at(&self, name: &'static str, ops: &'static [Op], errno: Errno) -> TestFs {
+        let fault = self.clone();
+        TestFs::failing(move |op, path: &Path| {
+            if !fault.on.load(Ordering::SeqCst) || !ops.contains(&op) || !path.ends_with(name) {
+                return Ok(());
+            }
+            fault.failed.fetch_add(1, Ordering::SeqCst);
+            Err(errno.into())
+        })
+    }
+
+    fn switch(&self, on: bool) {
+        self.on.store(on, Ordering::SeqCst);
+    }
+
+    #[track_caller]
+    fn until_failed(&self, times: usize) {
+        crate::kit::until("it has failed", || self.failed.load(Ordering::SeqCst) >= times);
+    }
+}
+
+/// An error that passes costs nothing: no line is lost, none comes twice, and it is told once.
+pub fn a_file_that_cannot_be_read_is_read_on_later<B: Backend>(backend: B) {
+    for errno in [Errno::IO, Errno::STALE, Errno::AGAIN] {
+        let fault = Fault::default();
+        let scene = Scene::on(fault.at("a.log", &[Op::Read], errno));
+        scene.write("a.log", "1\nfrag");
+        let merge = start(scene.builder().path(scene.path("a.log")), backend.clone());
+        scene.expect("1\n");
+        fault.switch(true);
+        scene.append("a.log", "ment\n2\n");
+        fault.until_failed(FAILURES);
+        fault.switch(false);
+        scene.expect("1\nfragment\n2\n");
+        let report = stop(&merge);
+        scene.assert_output("1\nfragment\n2\n");
+        assert_eq!(scene.events.count("cannot be read"), 1, "told once");
+        assert!(report.gaps.is_empty() && report.failed_inputs.is_empty(), "{report:?}");
+        assert_eq!(report.inputs[0].offset, 13);
+    }
+}
+
+/// A descriptor that a file server has forgotten is of no use ever again: the file is opened anew by its name, and
+/// read on from where it was left.
+pub fn a_file_whose_descriptor_is_stale_is_opened_again<B: Backend>(backend: B) {
+    // Of no use is what was opened before the last time the server forgot.
+    let stale = Arc::new(AtomicBool::new(false));
+    let fs = {
+        let stale = stale.clone();
+        TestFs::failing(move |op, path: &Path| match op {
+            Op::Open if path.ends_with("a.log") => {
+                stale.store(false, Ordering::SeqCst);
+                Ok(())
+            }
+            Op::Read if path.ends_with("a.log") && stale.load(Ordering::SeqCst) => Err(Errno::STALE.into()),
+            _ => Ok(()),
+        })
+    };
+    let scene = Scene::on(fs);
+    scene.write("a.log", "0\n");
+    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    let mut want = "0\n".to_owned();
+    scene.expect(&want);
+    for round in 1..10 {
+        stale.store(true, Ordering::SeqCst);
+        let lines = numbered(&format!("round {round}"), 0..100);
+        scene.append("a.log", &lines);
+        want += &lines;
+        scene.expect(&want);
+    }
+    let report = stop(&merge);
+    scene.assert_output(&want);
+    assert!(report.gaps.is_empty(), "{report:?}");
+    assert_eq!(scene.events.count("followed from byte"), 1, "it is the same file all the time");
+}
+
+/// So it is with one that has been renamed meanwhile: it is found by its identity.
+pub fn a_renamed_file_whose_descriptor_is_stale_is_found<B: Backend>(backend: B) {
+    let stale = Fault::default();
+    // Those that were opened under the old name: the new file is not opened before the old one is read.
+    let scene = Scene::on(stale.at("a.log", &[Op::Read], Errno::STALE));
+    scene.write("a.log", "1\n");
+    let merge = start(scene.builder().path(scene.path("a.log")).rotated_grace(LONG), backend);
+    scene.expect("1\n");
+    stale.switch(true);
+    scene.append("a.log", "2\n");
+    scene.rename("a.log", "a.log.1");
+    scene.expect("1\n2\n");
+    stale.switch(false);
+    scene.write("a.log", "3\n");
+    scene.expect("1\n2\n3\n");
+    let report = stop(&merge);
+    assert!(report.gaps.is_empty(), "{report:?}");
+}
+
+/// A rotated file that can never be read holds up the one that came after it for a while only, and is reported.
+pub fn a_rotated_file_that_cannot_be_read_holds_up_no_other_for_long<B: Backend>(backend: B) {
+    let fault = Fault::default();
+    let scene = Scene::on(fault.at("1.log", &[Op::Read], Errno::IO));
+    scene.write("1.log", "1\n");
+    scene.symlink("1.log", "latest");
+    let grace = Duration::from_millis(100);
+    let merge = start(scene.builder().path(scene.path("latest")).rotated_grace(grace), backend);
+    scene.expect("1\n");
+    fault.switch(true);
+    scene.append("1.log", "2\n");
+    scene.write("2.log", "3\n");
+    scene.symlink("2.log", "latest");
+    scene.expect("1\n3\n");
+    scene.append("2.log", "4\n");
+    scene.expect("1\n3\n4\n");
+    assert_eq!(scene.events.count("cannot be read"), 1, "told once");
+    let report = stop(&merge);
+    scene.assert_output("1\n3\n4\n");
+    assert_eq!(report.failed_inputs.len(), 1, "{report:?}");
+}
+
+/// Under `once` there is no later: what cannot be read to its end is named in the report, the others are merged.
+pub fn under_once_what_cannot_be_read_is_reported<B: Backend>(backend: B) {
+    let fault = Fault::default();
+    let scene = Scene::on(fault.at("a.log", &[Op::Read], Errno::IO));
+    scene.write("a.log", "a\n");
+    scene.write("b.log", "b\n");
+    // From when it is open.
+    let broken = {
+        let (on, events) = (fault.on.clone(), scene.events.clone());
+        move |event: &tailmerge_core::Event<'_>| {
+            tailmerge_core::Observer::event(&events, event);
+            if event.to_string().contains("a.log: followed") {
+                on.store(true, Ordering::SeqCst);
+            }
+        }
+    };
+    let builder = scene.builder().once(true).input(scene.pattern("*.log")).observer(broken);
+    let report = stop(&start(builder, backend));
+    scene.assert_output("b\n");
+    let [(path, reason)] = &report.failed_inputs[..] else { panic!("one input: {report:?}") };
+    assert_eq!(path, &scene.path("a.log"));
+    assert!(reason.contains(&io::Error::from(Errno::IO).to_string()), "{reason}");
+}
+
+/// So it is at a stop.
+pub fn what_cannot_be_read_at_the_stop_is_reported<B: Backend>(backend: B) {
+    let fault = Fault::default();
+    let scene = Scene::on(fault.at("a.log", &[Op::Read], Errno::IO));
+    scene.write("a.log", "1\n");
+    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    scene.expect("1\n");
+    fault.switch(true);
+    scene.append("a.log", "2\n");
+    let report = stop(&merge);
+    scene.assert_output("1\n");
+    assert_eq!(report.failed_inputs.len(), 1, "{report:?}");
+    assert_eq!(report.inputs[0].offset, 2);
+}
+
+/// A file that may not be looked at for a while is gone on with where it was left.
+pub fn a_file_that_is_forbidden_for_a_while_is_read_on<B: Backend>(backend: B) {
+    let fault = Fault::default();
+    let scene = Scene::on(fault.at("a.log", &[Op::Stat, Op::Open, Op::Read], Errno::ACCESS));
+    scene.write("a.log", "1\nfrag");
+    let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
+    scene.expect("1\n");
+    for round in 2..5 {
+        fault.switch(true);
+        scene.append("a.log", format!("ment\n{round}\nfrag"));
+        fault.until_failed(round * FAILURES);
+        fault.switch(false);
+        scene.expect_lines(2 * round - 1);
+    }
+    stop(&merge);
+    scene.assert_output("1\nfragment\n2\nfragment\n3\nfragment\n4\n");
+    assert_eq!(scene.events.count("followed from byte"), 1, "it is the same file all the time");
+    assert!(scene.events.count("permission denied") <= 2, "told once of each look and each read");
+}

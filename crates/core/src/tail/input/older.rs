@@ -1,0 +1,158 @@
+//! The files that an input was before: each is read to its end before the next, and then let go.
+
+use std::io;
+use std::sync::Arc;
+
+use super::{Input, LAST_TRIES, find, is_gone, is_too_many, lose};
+use crate::batch::{Batch, Source};
+use crate::report::{Event, GapReason};
+use crate::tail::TailContext;
+use crate::tail::file::{Generation, Scratch, Visit};
+use crate::tail::trouble::Trouble;
+
+impl Input {
+    /// Looks how they are, and gives up those that are gone.
+    pub(super) fn look_at_older(&mut self, cx: &TailContext) {
+        let Some(source) = self.source.clone() else { return };
+        let mut at = 0;
+        while at < self.older.len() {
+            let older = &mut self.older[at];
+            let gone = match older.look(cx) {
+                Ok((_, 0)) if older.has_expired(cx) => Some(GapReason::Expired),
+                Ok((cut, _)) => {
+                    if cut {
+                        older.suspect();
+                    }
+                    None
+                }
+                // It has moved on from where it was found, or it is gone.
+                Err(error) if is_gone(&error) => match find(&self.path, older.id, cx) {
+                    Some(found) => {
+                        older.close();
+                        older.retire(Some(found));
+                        None
+                    }
+                    None => Some(GapReason::Gone),
+                },
+                Err(_) if older.has_expired(cx) => Some(GapReason::Expired),
+                Err(error) => {
+                    self.trouble(Trouble::Unreadable(error.kind()), cx);
+                    None
+                }
+            };
+            match gone {
+                None => at += 1,
+                Some(reason) => {
+                    let mut older = self.older.remove(at);
+                    if reason == GapReason::Gone {
+                        lose(older, &source, cx);
+                    } else {
+                        older.abandon(reason, &source, cx);
+                        cx.claims.forget(older.id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the newer files wait for an older one that cannot be read: for a while, for the order's sake.
+    fn waits_for(&self, older: &Generation, cx: &TailContext) -> bool {
+        match self.until {
+            None => older.failing().is_some_and(|time| time < cx.grace),
+            Some(_) => self.last_tries < LAST_TRIES,
+        }
+    }
+
+    /// Reads the older files, each to its end before the next, and lets go of those that stay quiet.
+    pub(super) fn visit_older(
+        &mut self,
+        source: &Arc<Source>,
+        batch: &mut Batch,
+        scratch: &mut Scratch,
+        cx: &TailContext,
+    ) -> io::Result<Visit> {
+        let mut at = 0;
+        while at < self.older.len() {
+            let older = &mut self.older[at];
+            let opened = older.ready_found(cx);
+            if !opened.as_ref().is_ok_and(|opened| *opened) {
+                // Moved on: the next look finds it. Whatever it is, it does not keep the others from being read.
+                match opened {
+                    Err(error) if is_too_many(&error) => return Err(error),
+                    Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
+                    Ok(_) => {}
+                }
+                at += 1;
+                continue;
+            }
+            let older = &mut self.older[at];
+            let visit = match older.read(source, u64::MAX, batch, scratch, cx) {
+                Ok(Visit::End) if older.is_quiet(cx) => match self.let_go(at, source, batch, scratch, cx) {
+                    Ok(true) => continue,
+                    Ok(false) => return Ok(Visit::Full),
+                    Err(error) => Err(error),
+                },
+                visit => visit,
+            };
+            let visit = match visit {
+                Err(error) if self.waits_for(&self.older[at], cx) => return Err(error),
+                Err(error) => {
+                    self.read_failed(&error, cx);
+                    self.try_again(&error, cx);
+                    at += 1;
+                    continue;
+                }
+                Ok(visit) => visit,
+            };
+            let older = &mut self.older[at];
+            match visit {
+                Visit::End => {
+                    if cx.claims.is_full() {
+                        older.close_found();
+                    }
+                    at += 1;
+                }
+                Visit::Changed => {
+                    let cut = older.look(cx).is_ok_and(|(cut, _)| cut) || older.was_cut();
+                    let reason = if cut { GapReason::Truncated } else { GapReason::Overwritten };
+                    if older.is_unsure() {
+                        cx.ledger.tell(&Event::Truncated { input: &self.path });
+                        older.restart(self.next_number, older.size(), reason, source, cx);
+                        self.next_number += 1;
+                        continue;
+                    }
+                    // Whoever follows another name of it reads the new content.
+                    let mut older = self.older.remove(at);
+                    older.abandon(reason, source, cx);
+                    cx.claims.forget(older.id);
+                }
+                visit => return Ok(visit),
+            }
+        }
+        Ok(Visit::End)
+    }
+
+    /// Ends an older file that is read: its last line gets its newline, unless it goes on under another
+    /// name that is followed. False if the batch has no room.
+    fn let_go(
+        &mut self,
+        at: usize,
+        source: &Arc<Source>,
+        batch: &mut Batch,
+        scratch: &mut Scratch,
+        cx: &TailContext,
+    ) -> io::Result<bool> {
+        let older = &mut self.older[at];
+        let (_, links) = older.look(cx)?;
+        let goes_on = links > 0 && cx.claims.is_wanted(older.id);
+        if !goes_on && !older.finish(source, batch, scratch, cx)? {
+            return Ok(false);
+        }
+        match links {
+            0 => cx.claims.forget(older.id),
+            _ => cx.claims.release(older.id, older.place()),
+        }
+        self.older.remove(at);
+        Ok(true)
+    }
+}
