@@ -215,6 +215,7 @@ macro_rules! conformance {
                     under_once_what_cannot_be_read_is_reported
                     what_cannot_be_read_at_the_stop_is_reported
                     a_file_that_is_forbidden_for_a_while_is_read_on
+                    from_the_end_a_file_that_is_forbidden_gives_new_lines_only
                 }
                 stall {
                     a_slow_poll_is_told

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tailmerge_core::Backend;
+use tailmerge_core::{Backend, StartAt};
 
 use crate::kit::{Op, Scene, TestFs, numbered, start, stop};
 
@@ -199,4 +199,26 @@ pub fn a_file_that_is_forbidden_for_a_while_is_read_on<B: Backend>(backend: B) {
     scene.assert_output("1\nfragment\n2\nfragment\n3\nfragment\n4\n");
     assert_eq!(scene.events.count("followed from byte"), 1, "it is the same file all the time");
     assert!(scene.events.count("permission denied") <= 2, "told once of each look and each read");
+}
+
+/// Nor does one that is forbidden at the start come whole later, where only what is new is asked for.
+pub fn from_the_end_a_file_that_is_forbidden_gives_new_lines_only<B: Backend>(backend: B) {
+    for ops in [&[Op::Open][..], &[Op::Stat, Op::Open], &[Op::Read]] {
+        let fault = Fault::default();
+        let scene = Scene::on(fault.at("a.log", ops, Errno::ACCESS));
+        scene.write("a.log", "old\n");
+        fault.switch(true);
+        let merge = start(scene.builder().path(scene.path("a.log")).from(StartAt::End), backend.clone());
+        fault.until_failed(1);
+        scene.looked(&merge, "a.log");
+        if ops[0] != Op::Stat {
+            // It could be seen how long it was.
+            scene.append("a.log", "meanwhile\n");
+        }
+        fault.switch(false);
+        scene.events.until("a.log: followed");
+        scene.append("a.log", "new\n");
+        scene.expect(if ops[0] == Op::Stat { "new\n" } else { "meanwhile\nnew\n" });
+        stop(&merge);
+    }
 }

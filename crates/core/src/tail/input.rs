@@ -54,6 +54,8 @@ pub(super) struct Input {
     copies: Copies,
     /// The file as it was when it was set aside as too old.
     aside: Option<Box<Stat>>,
+    /// The file as the first look found it, while it cannot be opened and only what is new in it is wanted.
+    unopened: Option<Box<Stat>>,
     /// The last trouble that was told, so that each is told once.
     trouble: Option<Trouble>,
     /// Why a file could not be read, when that was told.
@@ -82,6 +84,7 @@ impl Input {
             present,
             copies: Copies::default(),
             aside: None,
+            unopened: None,
             trouble: None,
             read_failed: None,
             last_tries: 0,
@@ -138,7 +141,11 @@ impl Input {
                 // What a link led to may come back without a word.
                 self.vouched = cx.vouches(&self.path);
             }
-            Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
+            Err(error) => {
+                // Whatever it is, it was there by now.
+                self.start = start;
+                self.trouble(Trouble::Unreadable(error.kind()), cx);
+            }
         }
         self.look_at_older(cx);
         self.current.as_ref().is_some_and(Generation::has_news)
@@ -213,9 +220,11 @@ impl Input {
             match resume {
                 _ if !same => {}
                 Some(at) => drop(generation.resume(at)?),
-                None => match self.aside.take() {
-                    Some(old) if old.id == stat.id && old.size <= stat.size => generation.skip_to(old.size, scratch)?,
-                    _ if start == StartAt::End => generation.skip_to(stat.size, scratch)?,
+                None => match (&self.aside, &self.unopened) {
+                    (Some(old), _) | (None, Some(old)) if old.id == stat.id && old.size <= stat.size => {
+                        generation.skip_to(old.size, scratch)?;
+                    }
+                    (None, None) if start == StartAt::End => generation.skip_to(stat.size, scratch)?,
                     _ => {}
                 },
             }
@@ -234,6 +243,7 @@ impl Input {
                 cx.ledger.tell(&Event::Joined { input: source.path(), offset: generation.offset() });
                 self.next_number += 1;
                 (self.trouble, self.read_failed) = (None, None);
+                (self.aside, self.unopened) = (None, None);
                 if cx.claims.is_full() {
                     generation.close();
                 }
@@ -242,8 +252,15 @@ impl Input {
             }
             // Another file by now: the next look finds it.
             Ok(false) => {}
-            Err(error) if is_too_many(&error) => cx.claims.open_fewer(&cx.ledger),
-            Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
+            Err(error) => {
+                if start == StartAt::End {
+                    self.unopened.get_or_insert_with(|| Box::new(stat));
+                }
+                match is_too_many(&error) {
+                    true => cx.claims.open_fewer(&cx.ledger),
+                    false => self.trouble(Trouble::Unreadable(error.kind()), cx),
+                }
+            }
         }
         match resume {
             Some(at) => cx.claims.release(stat.id, at),
