@@ -237,7 +237,8 @@ impl Generation {
 
     /// Counts bytes up to an offset as accounted for elsewhere.
     pub(super) fn accounted(&mut self, offset: u64) {
-        self.offset = self.offset.max(offset.min(self.size));
+        let seen = self.shrunk.unwrap_or(0).max(self.size);
+        self.offset = self.offset.max(offset.min(seen));
     }
 
     /// Opens the file under `path`; false if that is another one by now.
@@ -299,12 +300,18 @@ impl Generation {
             }
             end = from;
         }
-        (self.offset, self.searched) = (end, end);
+        self.move_to(end)
+    }
+
+    /// Moves to an offset, and takes note of what stands before it.
+    pub(super) fn move_to(&mut self, end: u64) -> io::Result<()> {
+        let Some((file, _)) = &self.file else { return Ok(()) };
         let mut window = Window::new(usize::try_from(end).unwrap_or(usize::MAX));
         let from = end - window.bytes_mut().len() as u64;
         if read_at(&**file, &mut [IoSliceMut::new(window.bytes_mut())], from)? == window.bytes_mut().len() {
             self.check = window.check();
         }
+        (self.offset, self.searched) = (end, end);
         Ok(())
     }
 
