@@ -217,6 +217,13 @@ macro_rules! conformance {
                     a_file_that_is_forbidden_for_a_while_is_read_on
                     from_the_end_a_file_that_is_forbidden_gives_new_lines_only
                 }
+                cut {
+                    what_grew_past_the_offset_is_another_content
+                    a_copy_has_what_was_cut_while_behind
+                    copies_of_what_was_cut_are_not_read_again
+                    a_hole_is_skipped_and_counted
+                    a_file_cut_within_its_last_line_is_not_read_again
+                }
                 stall {
                     a_slow_poll_is_told
                     a_slow_write_is_told

@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod content;
 pub mod control;
+pub mod cut;
 pub mod errors;
 pub mod fail;
 pub mod follow;

@@ -63,7 +63,7 @@ impl Copies {
         number: u32,
         cx: &TailContext,
     ) -> Option<Generation> {
-        self.0.clear();
+        let held = std::mem::take(&mut self.0);
         let wanted = original.offset() > 0 && !cx.copy_grace.is_zero();
         let name = path.file_name().filter(|_| wanted)?.as_bytes();
         let dir = path.parent().unwrap_or(Path::new(""));
@@ -75,18 +75,47 @@ impl Copies {
                 beside.push(dir.join(entry.name));
             }
         }));
-        beside.into_iter().find_map(|path| {
-            let stat = cx.fs.stat(&path).ok().filter(|stat| stat.kind == Kind::File && stat.id != original.id)?;
-            let mut copy = Generation::new(number, stat.id, stat.size);
-            copy.saw(&stat);
-            let same = copy.open(&path, cx).ok()? && copy.resume(original.place()).ok()?;
-            let taken = same && cx.claims.claim(stat.id) == (Claimed::Taken { resume: None });
-            taken.then(|| {
-                copy.retire(None);
-                copy
-            })
-        })
+        let mut adopted = None;
+        for path in beside {
+            let Ok(stat) = cx.fs.stat(&path) else { continue };
+            if stat.kind != Kind::File || stat.id == original.id {
+                continue;
+            }
+            // What cannot be read just now is taken for what it seems to be: another file.
+            let Ok(Some(mut copy)) = opened(original, &path, number, &stat, cx) else { continue };
+            if adopted.is_none() && copy.offset() > 0 {
+                if cx.claims.claim(stat.id) == (Claimed::Taken { resume: None }) {
+                    copy.retire(None);
+                    adopted = Some(copy);
+                }
+            } else if held.iter().any(|held| held.id == stat.id)
+                && stat.size < original.offset()
+                && cx.claims.is_new(stat.id)
+                && copy.move_to(stat.size).is_ok()
+            {
+                // The original had grown, and was read on, between the copy and the cut.
+                cx.claims.release(stat.id, copy.place());
+            }
+        }
+        adopted
     }
+}
+
+/// The file under `path`, open where the original was read up to; at its start if it does not hold the same.
+fn opened(
+    original: &Generation,
+    path: &Path,
+    number: u32,
+    stat: &Stat,
+    cx: &TailContext,
+) -> io::Result<Option<Generation>> {
+    let mut copy = Generation::new(number, stat.id, stat.size);
+    copy.saw(stat);
+    let same = copy.open(path, cx)?;
+    if same {
+        copy.resume(original.place())?;
+    }
+    Ok(same.then_some(copy))
 }
 
 /// Whether a file holds what the original held, as far as it goes by now.
