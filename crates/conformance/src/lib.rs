@@ -122,6 +122,9 @@ macro_rules! conformance {
                 identity {
                     one_file_is_one_input
                     two_files_alike_are_two_inputs
+                    many_files_that_begin_alike_are_inputs_each
+                    small_files_come_at_once
+                    an_inode_given_out_again_is_another_file
                     the_output_is_not_read
                     a_new_output_is_not_read
                     what_the_host_writes_is_not_read
@@ -223,6 +226,12 @@ macro_rules! conformance {
                     copies_of_what_was_cut_are_not_read_again
                     a_hole_is_skipped_and_counted
                     a_file_cut_within_its_last_line_is_not_read_again
+                }
+                pieces {
+                    a_write_may_end_anywhere
+                    a_pause_within_a_long_line_shows_nothing_of_it
+                    a_line_cut_by_a_rotation_is_two_lines
+                    a_line_ended_in_the_old_file_is_whole
                 }
                 stall {
                     a_slow_poll_is_told

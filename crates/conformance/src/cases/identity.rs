@@ -1,8 +1,12 @@
 //! Which file is which: names that mean one file, and the output, which is no input.
 
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
+use std::{fs, iter};
+
 use tailmerge_core::Backend;
 
-use crate::kit::{Scene, block_on, numbered, start, start_blocking, stop, stop_blocking, until};
+use crate::kit::{Scene, TestFs, block_on, numbered, open_files, start, start_blocking, stop, stop_blocking, until};
 
 /// One file under many names is one input.
 pub fn one_file_is_one_input<B: Backend>(backend: B) {
@@ -35,6 +39,84 @@ pub fn two_files_alike_are_two_inputs<B: Backend>(backend: B) {
     scene.expect_lines(200);
     stop_blocking(&merge);
     scene.check(["a.log", "b.log"]);
+}
+
+/// Files that begin alike, for longer than any sum of their heads goes, are inputs each.
+pub fn many_files_that_begin_alike_are_inputs_each<B: Backend>(backend: B) {
+    const FILES: usize = 50;
+    let scene = Scene::new();
+    let head = numbered("the same in all", 0..3500);
+    assert!(head.len() > 64 * 1024);
+    let names: Vec<String> = (0..FILES).map(|number| format!("{number}.log")).collect();
+    for name in &names[..FILES / 2] {
+        scene.write(name, [&head, name, "\n"].concat());
+    }
+    let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
+    for name in &names[FILES / 2..] {
+        scene.write(name, [&head, name, "\n"].concat());
+    }
+    scene.expect_lines(FILES * 3501);
+    for name in &names {
+        scene.append(name, format!("more of {name}\n"));
+    }
+    let report = stop(&merge);
+    assert_eq!((report.inputs.len(), report.gaps.len()), (FILES, 0));
+    scene.check(&names);
+}
+
+/// There is no file too small to be told from others.
+pub fn small_files_come_at_once<B: Backend>(backend: B) {
+    const AT_ONCE: Duration = Duration::from_secs(5);
+    let scene = Scene::new();
+    scene.write("empty.log", "");
+    let merge = start_blocking(scene.builder().input(scene.pattern("*.log")), backend);
+    let start = Instant::now();
+    let mut all = String::new();
+    for (number, len) in [0, 1, 63, 1023, 1, 63].into_iter().enumerate() {
+        let line = "x".repeat(len) + "\n";
+        scene.write(format!("{number}.log"), &line);
+        all += &line;
+        scene.expect(&all);
+    }
+    assert!(start.elapsed() < AT_ONCE, "after {:?}", start.elapsed());
+    scene.write("empty.log", "no more\n");
+    scene.expect(all + "no more\n");
+    stop_blocking(&merge);
+}
+
+/// A new file with the inode of one that is gone is read from its first byte, however long it is, also where the file
+/// system keeps no times of birth.
+pub fn an_inode_given_out_again_is_another_file<B: Backend>(backend: B) {
+    /// How often an inode is to come again.
+    const AGAIN: usize = 5;
+    /// File systems that do not give them out again soon have nothing to show here.
+    const FILES: usize = 30;
+    let scene = Scene::on(TestFs::new().without_births());
+    let builder = scene.builder().input(scene.pattern("*.log")).rotated_grace(Duration::from_millis(1));
+    let merge = start(builder, backend);
+    let (mut all, mut seen, mut again) = (String::new(), Vec::new(), 0);
+    for number in iter::successors(Some(1), |number| Some(number + 1)).take(FILES) {
+        // Its first lines are those of the one before.
+        let lines = numbered("line", 0..10 * number);
+        scene.write("a.log", &lines);
+        let inode = fs::metadata(scene.path("a.log")).expect("a file of the case").ino();
+        again += usize::from(seen.contains(&inode));
+        seen.push(inode);
+        all += &lines;
+        scene.expect(&all);
+        scene.remove("a.log");
+        // As long as it is open, its inode is its own.
+        until("the file is let go", || {
+            merge.wake();
+            open_files(&scene.path("")).iter().all(|file| file.ends_with("all"))
+        });
+        if again == AGAIN {
+            break;
+        }
+    }
+    let report = stop(&merge);
+    scene.assert_output(&all);
+    assert!(report.gaps.is_empty(), "{report:?}");
 }
 
 /// The output matches the pattern, under its own name and under two others: it is not read.

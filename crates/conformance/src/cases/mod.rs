@@ -14,6 +14,7 @@ pub mod identity;
 pub mod once;
 pub mod output;
 pub mod own;
+pub mod pieces;
 pub mod process;
 pub mod rotate;
 pub mod send;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tailmerge_core::{Entry, Fs, OsFs, ReadFile, Stat, WriteFile};
@@ -36,6 +37,8 @@ struct Shared {
     /// How often each path was looked at.
     looks: Mutex<HashMap<PathBuf, u64>>,
     disk: Mutex<Disk>,
+    /// Whether files have no time of birth.
+    birthless: AtomicBool,
 }
 
 /// What is left of the output's disk.
@@ -63,12 +66,26 @@ impl TestFs {
     /// Fails where `hook` does; it is called on the thread that asks.
     pub(crate) fn failing(hook: impl Fn(Op, &Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
         let disk = Mutex::new(Disk { room: u64::MAX, full: false });
-        Self(Arc::new(Shared { hook: Box::new(hook), looks: Mutex::default(), disk }))
+        let birthless = AtomicBool::new(false);
+        Self(Arc::new(Shared { hook: Box::new(hook), looks: Mutex::default(), disk, birthless }))
     }
 
     /// How often the path was looked at.
     pub(crate) fn looks(&self, path: &Path) -> u64 {
         self.0.looks.lock().unwrap_or_else(PoisonError::into_inner).get(path).copied().unwrap_or(0)
+    }
+
+    /// Keeps no times of birth, as many file systems do not.
+    pub(crate) fn without_births(self) -> Self {
+        self.0.birthless.store(true, Ordering::Relaxed);
+        self
+    }
+
+    fn tell(&self, mut stat: Stat) -> Stat {
+        if self.0.birthless.load(Ordering::Relaxed) {
+            stat.id.born = None;
+        }
+        stat
     }
 
     /// From `len` bytes on the disk of the output is full, and stays so.
@@ -99,7 +116,7 @@ impl Fs for TestFs {
         let hooked = self.hook(Op::Stat, path);
         *self.0.looks.lock().unwrap_or_else(PoisonError::into_inner).entry(path.to_owned()).or_default() += 1;
         hooked?;
-        OsFs.stat(path)
+        OsFs.stat(path).map(|stat| self.tell(stat))
     }
 
     fn is_link(&self, path: &Path) -> bool {
@@ -145,7 +162,7 @@ struct TestFile<F> {
 impl ReadFile for TestFile<Box<dyn ReadFile>> {
     fn stat(&self) -> io::Result<Stat> {
         self.fs.hook(Op::Read, &self.path)?;
-        self.inner.stat()
+        self.inner.stat().map(|stat| self.fs.tell(stat))
     }
 
     fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
@@ -161,7 +178,7 @@ impl ReadFile for TestFile<Box<dyn ReadFile>> {
 
 impl ReadFile for TestFile<Box<dyn WriteFile>> {
     fn stat(&self) -> io::Result<Stat> {
-        self.inner.stat()
+        self.inner.stat().map(|stat| self.fs.tell(stat))
     }
 
     fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {

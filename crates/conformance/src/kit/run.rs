@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -71,4 +72,12 @@ pub(crate) fn threads(prefix: &str) -> Vec<(u32, String)> {
         Some((task.file_name().to_str()?.parse().ok()?, name.trim_end().to_owned()))
     });
     threads.filter(|(_, name)| name.starts_with(prefix)).collect()
+}
+
+/// The files in `dir` that this process has open, by descriptor. None where the system does not tell.
+pub(crate) fn open_files(dir: &Path) -> Vec<PathBuf> {
+    let Ok(descriptors) = fs::read_dir("/proc/self/fd") else { return Vec::new() };
+    // One may be closed meanwhile.
+    let files = descriptors.filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok());
+    files.filter(|file| file.starts_with(dir)).collect()
 }
