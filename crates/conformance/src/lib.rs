@@ -112,6 +112,7 @@ macro_rules! conformance {
                 }
                 content {
                     bytes_come_out_as_they_went_in
+                    text_of_any_encoding_is_bytes
                     long_lines_are_split
                     long_lines_are_truncated
                     long_lines_are_skipped
@@ -232,6 +233,17 @@ macro_rules! conformance {
                     a_pause_within_a_long_line_shows_nothing_of_it
                     a_line_cut_by_a_rotation_is_two_lines
                     a_line_ended_in_the_old_file_is_whole
+                }
+                behind {
+                    a_deleted_file_is_let_go_in_time
+                    a_rotated_file_is_kept_while_it_has_a_name
+                    what_goes_on_while_the_output_is_behind_comes_later
+                }
+                places {
+                    a_link_that_is_switched_a_hundred_times_is_followed
+                    a_link_may_dangle_for_a_while
+                    a_directory_made_anew_is_followed
+                    what_is_no_file_for_a_while_is_waited_for
                 }
                 stall {
                     a_slow_poll_is_told

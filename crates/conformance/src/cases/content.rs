@@ -28,6 +28,30 @@ pub fn bytes_come_out_as_they_went_in<B: Backend>(backend: B) {
     assert_eq!(report.bytes, all.len() as u64);
 }
 
+/// Text is bytes, whatever its encoding; that of UTF-16 ends its lines in the middle of a character, and is still whole
+/// in the output.
+pub fn text_of_any_encoding_is_bytes<B: Backend>(backend: B) {
+    let utf16: Vec<u8> =
+        "\u{feff}gr\u{fc}\u{df}e\r\n\u{442}\u{a0a}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let texts: [&[u8]; 5] = [
+        b"windows\r\nunix\nold\rmac\r\n",
+        b"latin-1: gr\xfc\xdfe\n",
+        b"no UTF-8: \xc3\x28 \xff\xc0\x80 \xed\xa0\x80\n",
+        b"nul \0 within\0\n\0\n",
+        // The last newline is followed by half a character.
+        &[&utf16[..], b"\n"].concat(),
+    ];
+    for text in texts {
+        let scene = Scene::new();
+        scene.write("a.log", text);
+        let merge = start(scene.builder().path(scene.path("a.log")), backend.clone());
+        scene.expect(text);
+        scene.append("a.log", text);
+        scene.expect([text, text].concat());
+        stop(&merge);
+    }
+}
+
 /// What goes in: lines up to the limit, beyond it, by many times, and of its multiples. The last line has no newline
 /// yet.
 fn long_lines() -> (String, Vec<String>) {

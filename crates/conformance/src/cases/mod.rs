@@ -3,6 +3,7 @@
 //! [`conformance!`](crate::conformance) makes tests of all of them.
 
 pub mod backend;
+pub mod behind;
 pub mod content;
 pub mod control;
 pub mod cut;
@@ -15,6 +16,7 @@ pub mod once;
 pub mod output;
 pub mod own;
 pub mod pieces;
+pub mod places;
 pub mod process;
 pub mod rotate;
 pub mod send;

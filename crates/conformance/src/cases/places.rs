@@ -1,0 +1,132 @@
+//! Names that lead elsewhere by and by: links, directories, and what is no file.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+use tailmerge_core::{Backend, Merge};
+
+use crate::kit::{Scene, numbered, start, start_blocking, stop, stop_blocking, until};
+
+/// Waits for the output, and has the merge look at once.
+#[track_caller]
+fn expect_soon(scene: &Scene, merge: &Merge, want: &str) {
+    until("the output has what is expected", || {
+        merge.wake();
+        scene.output().len() >= want.len()
+    });
+    scene.assert_output(want);
+}
+
+/// A link to a directory is switched a hundred times: each file behind it is read from its start, and once.
+pub fn a_link_that_is_switched_a_hundred_times_is_followed<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let mut all = "0 1\n".to_owned();
+    scene.write("0/x.log", &all);
+    scene.symlink("0", "latest");
+    let grace = Duration::from_millis(30);
+    let merge = start(scene.builder().path(scene.path("latest/x.log")).rotated_grace(grace), backend);
+    scene.expect(&all);
+    for number in 1..=100 {
+        let line = format!("{number} 1\n");
+        // Twenty directories, which all come again, with what is new in them.
+        let dir = number % 20;
+        fs::create_dir_all(scene.path(format!("{dir}"))).expect("a directory of the case");
+        scene.append(format!("{dir}/x.log"), &line);
+        all += &line;
+        scene.symlink(format!("{dir}"), "latest");
+        expect_soon(&scene, &merge, &all);
+    }
+    let report = stop(&merge);
+    scene.assert_output(&all);
+    assert!(report.gaps.is_empty(), "{report:?}");
+}
+
+/// A link whose target goes away, and comes again, dangles meanwhile and does no harm.
+pub fn a_link_may_dangle_for_a_while<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    scene.symlink("x.log", "latest");
+    scene.write("other.log", "other\n");
+    let builder = scene.builder().path(scene.path("latest")).path(scene.path("other.log"));
+    let merge = start(builder.rotated_grace(Duration::from_millis(1)), backend);
+    let mut all = "other\n".to_owned();
+    scene.expect(&all);
+    for round in 0..3 {
+        scene.write("x.log", numbered(&format!("round {round}"), 0..10));
+        all += &numbered(&format!("round {round}"), 0..10);
+        scene.expect(&all);
+        scene.remove("x.log");
+        until("it is seen that it is gone", || scene.events.count("latest: not there") == round + 2);
+        scene.append("other.log", "other\n");
+        all += "other\n";
+        scene.expect(&all);
+    }
+    let report = stop(&merge);
+    assert!(report.gaps.is_empty(), "{report:?}");
+}
+
+/// A directory is removed with all that is in it and made anew, under a name and under a pattern.
+pub fn a_directory_made_anew_is_followed<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let builder = scene.builder().path(scene.path("d/e/named.log")).input(scene.pattern("d/*/*.txt"));
+    let merge = start_blocking(builder.rotated_grace(Duration::from_millis(1)), backend);
+    let mut count = 0;
+    for round in 0..5 {
+        scene.write("d/e/named.log", format!("named {round}\n"));
+        scene.write("d/e/matched.txt", format!("matched {round}\n"));
+        scene.write(format!("d/{round}/new.txt"), format!("new {round}\n"));
+        count += 3;
+        scene.expect_lines(count);
+        fs::remove_dir_all(scene.path("d")).expect("a directory of the case");
+        if round % 2 == 0 {
+            scene.looked(&merge, "d/e/named.log");
+        }
+    }
+    let report = stop_blocking(&merge);
+    assert!(report.gaps.is_empty(), "{report:?}");
+    assert_eq!(report.lines, count as u64);
+}
+
+/// A name may stand for a directory, a FIFO or a socket for a while: that is told, and when it is a file again it is
+/// followed again. What was in the file before is still read.
+pub fn what_is_no_file_for_a_while_is_waited_for<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    scene.write("a.log", "file 0\n");
+    let builder = scene.builder().path(scene.path("a.log")).rotated_grace(Duration::from_millis(1));
+    let merge = start(builder, backend);
+    let mut all = "file 0\n".to_owned();
+    scene.expect(&all);
+    type Make = fn(&Scene);
+    let kinds: [(&str, Make, Make); 3] = [
+        (
+            "a directory",
+            |scene| scene.make_dir("new"),
+            |scene| {
+                fs::remove_dir(scene.path("a.log")).expect("a directory of the case");
+            },
+        ),
+        ("a named pipe", |scene| drop(scene.fifo("new")), |scene| scene.remove("a.log")),
+        (
+            "a socket",
+            |scene| drop(UnixListener::bind(scene.path("new")).expect("a socket of the case")),
+            |scene| scene.remove("a.log"),
+        ),
+    ];
+    for (number, (told, make, remove)) in kinds.into_iter().enumerate() {
+        scene.append("a.log", format!("late {number}\n"));
+        scene.rename("a.log", "old.log");
+        make(&scene);
+        scene.rename("new", "a.log");
+        all += &format!("late {number}\n");
+        scene.expect(&all);
+        scene.events.until(&format!("a.log: {told}"));
+        scene.looked(&merge, "a.log");
+        remove(&scene);
+        scene.write("a.log", format!("file {}\n", number + 1));
+        all += &format!("file {}\n", number + 1);
+        scene.expect(&all);
+        assert_eq!(scene.events.count(&format!("a.log: {told}")), 1, "told once");
+    }
+    let report = stop(&merge);
+    assert!(report.gaps.is_empty() && report.failed_inputs.is_empty(), "{report:?}");
+}
