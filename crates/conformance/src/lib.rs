@@ -252,6 +252,14 @@ macro_rules! conformance {
                 }
             }
             $crate::__stamp! { alone
+                large {
+                    a_line_longer_than_memory_is_dealt_with_exactly
+                    a_hole_of_a_gibibyte_costs_little
+                }
+                soak {
+                    amid_change_and_errors_each_line_comes_soon
+                    amid_change_and_errors_a_stop_is_quick
+                }
                 process {
                     the_threads_of_a_merge_end_with_it
                     many_files_take_few_threads

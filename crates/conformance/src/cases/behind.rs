@@ -100,5 +100,5 @@ pub fn what_goes_on_while_the_output_is_behind_comes_later<B: Backend>(backend: 
     }
     assert_eq!(sorted(&output).len(), output.len());
     drop(merge);
-    assert!(open_files(&scene.path("")).is_empty());
+    until("its files are closed", || open_files(&scene.path("")).is_empty());
 }

@@ -149,7 +149,7 @@ fn last_bytes(scene: &Scene, len: u64) -> Vec<u8> {
 }
 
 /// A line of the process's status in KiB; 0 where the system does not tell.
-fn memory_kib(name: &str) -> u64 {
+pub(super) fn memory_kib(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
