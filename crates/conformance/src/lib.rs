@@ -215,6 +215,7 @@ macro_rules! conformance {
                     a_file_that_cannot_be_read_is_read_on_later
                     a_file_whose_descriptor_is_stale_is_opened_again
                     a_renamed_file_whose_descriptor_is_stale_is_found
+                    a_renamed_file_is_searched_for_until_it_can_be_found
                     a_rotated_file_that_cannot_be_read_holds_up_no_other_for_long
                     under_once_what_cannot_be_read_is_reported
                     what_cannot_be_read_at_the_stop_is_reported

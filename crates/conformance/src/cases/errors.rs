@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tailmerge_core::{Backend, StartAt};
 
-use crate::kit::{Op, Scene, TestFs, numbered, start, stop};
+use crate::kit::{Op, Scene, TestFs, numbered, open_files, start, stop, until};
 
 /// A time in which nothing is quiet.
 const LONG: Duration = Duration::from_secs(600);
@@ -42,7 +42,7 @@ impl Fault {
 
     #[track_caller]
     fn until_failed(&self, times: usize) {
-        crate::kit::until("it has failed", || self.failed.load(Ordering::SeqCst) >= times);
+        until("it has failed", || self.failed.load(Ordering::SeqCst) >= times);
     }
 }
 
@@ -116,6 +116,50 @@ pub fn a_renamed_file_whose_descriptor_is_stale_is_found<B: Backend>(backend: B)
     stale.switch(false);
     scene.write("a.log", "3\n");
     scene.expect("1\n2\n3\n");
+    let report = stop(&merge);
+    assert!(report.gaps.is_empty(), "{report:?}");
+}
+
+/// A file that is closed, for there are too many, is renamed to what cannot be looked at for a while: it is searched
+/// for until it can.
+pub fn a_renamed_file_is_searched_for_until_it_can_be_found<B: Backend>(backend: B) {
+    let fault = Fault::default();
+    let opened = AtomicUsize::new(0);
+    let fs = {
+        let fault = fault.clone();
+        TestFs::failing(move |op, path: &Path| match op {
+            // As if the limit were one.
+            Op::Open if opened.fetch_add(1, Ordering::SeqCst) == 0 => Err(Errno::MFILE.into()),
+            Op::Stat if path.ends_with("old") && fault.on.load(Ordering::SeqCst) => {
+                fault.failed.fetch_add(1, Ordering::SeqCst);
+                Err(Errno::IO.into())
+            }
+            _ => Ok(()),
+        })
+    };
+    let scene = Scene::on(fs);
+    scene.write("a.log", "a 1\n");
+    // Files whose names begin alike share what is open.
+    scene.write("a.log.b", "");
+    let merge = start(scene.builder().path(scene.path("a.log")).path(scene.path("a.log.b")), backend);
+    let mut all = "a 1\n".to_owned();
+    scene.expect(&all);
+    let mut count = 0;
+    until("a.log is closed", || {
+        count += 1;
+        scene.append("a.log.b", format!("b {count}\n"));
+        all += &format!("b {count}\n");
+        scene.expect(&all);
+        !open_files(&scene.path("")).contains(&scene.path("a.log"))
+    });
+    fault.switch(true);
+    scene.rename("a.log", "old");
+    // Once is enough to give it up for good.
+    fault.until_failed(1);
+    scene.looked(&merge, "a.log");
+    scene.append("old", "a 2\n");
+    fault.switch(false);
+    scene.expect(all + "a 2\n");
     let report = stop(&merge);
     assert!(report.gaps.is_empty(), "{report:?}");
 }

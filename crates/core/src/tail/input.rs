@@ -135,7 +135,7 @@ impl Input {
                     self.trouble(trouble, cx);
                 }
             },
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(error) if is_missing(&error) => {
                 self.retire_current(cx);
                 self.trouble(Trouble::Missing, cx);
                 // What a link led to may come back without a word.
@@ -284,14 +284,20 @@ impl Input {
     /// The current file is not under the path any more: it is read to its end and then let go.
     fn retire_current(&mut self, cx: &TailContext) {
         let (Some(mut current), Some(source)) = (self.current.take(), &self.source) else { return };
-        let found = if current.is_open() { None } else { find(&self.path, current.id, cx) };
-        if current.is_open() || found.is_some() {
-            current.retire(found);
-            self.older.push(current);
-        } else if current.offset() == current.size() && !current.was_cut() {
-            cx.claims.release(current.id, current.place());
-        } else {
-            lose(current, source, cx);
+        let found = if current.is_open() { Ok(None) } else { find(&self.path, current.id, cx) };
+        match found {
+            Ok(None) if !current.is_open() => {
+                if current.offset() == current.size() && !current.was_cut() {
+                    cx.claims.release(current.id, current.place());
+                } else {
+                    lose(current, source, cx);
+                }
+            }
+            // What cannot be searched for just now is searched for again at the next look.
+            found => {
+                current.retire(found.unwrap_or_default());
+                self.older.push(current);
+            }
         }
     }
 
@@ -467,18 +473,30 @@ fn is_too_many(error: &io::Error) -> bool {
 
 /// Whether there is no such file any more, or its server has forgotten about it.
 fn is_gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound || Errno::from_io_error(error) == Some(Errno::STALE)
+    is_missing(error) || Errno::from_io_error(error) == Some(Errno::STALE)
 }
 
-/// Under which name in its directory a file goes by now, after it lost the name `path`.
-fn find(path: &Path, id: FileId, cx: &TailContext) -> Option<PathBuf> {
+/// Under which name in its directory a file goes by now, after it lost the name `path`. An error: it may be there.
+fn find(path: &Path, id: FileId, cx: &TailContext) -> io::Result<Option<PathBuf>> {
     let dir = path.parent().unwrap_or(Path::new(""));
     let mut found = Vec::new();
-    // A directory that cannot be listed has nothing to find.
-    drop(cx.fs.list(here(dir), &mut |entry| {
+    let listed = cx.fs.list(here(dir), &mut |entry| {
         if entry.ino == id.ino {
             found.push(dir.join(entry.name));
         }
-    }));
-    found.into_iter().find(|path| cx.fs.stat(path).is_ok_and(|stat| stat.id == id))
+    });
+    let mut failed = listed.err().filter(|error| !is_missing(error));
+    for path in found {
+        match cx.fs.stat(&path) {
+            Ok(stat) if stat.id == id => return Ok(Some(path)),
+            Err(error) if !is_missing(&error) => failed = Some(error),
+            _ => {}
+        }
+    }
+    failed.map_or(Ok(None), Err)
+}
+
+/// Whether there is nothing under a path.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

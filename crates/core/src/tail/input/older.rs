@@ -27,12 +27,17 @@ impl Input {
                 }
                 // It has moved on from where it was found, or it is gone.
                 Err(error) if is_gone(&error) => match find(&self.path, older.id, cx) {
-                    Some(found) => {
+                    Ok(Some(found)) => {
                         older.close();
                         older.retire(Some(found));
                         None
                     }
-                    None => Some(GapReason::Gone),
+                    Ok(None) => Some(GapReason::Gone),
+                    Err(_) if older.has_expired(cx) => Some(GapReason::Expired),
+                    Err(error) => {
+                        self.trouble(Trouble::Unreadable(error.kind()), cx);
+                        None
+                    }
                 },
                 Err(_) if older.has_expired(cx) => Some(GapReason::Expired),
                 Err(error) => {
