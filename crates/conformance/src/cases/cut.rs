@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 
 use tailmerge_core::{Backend, GapReason};
 
@@ -127,7 +126,7 @@ pub fn a_file_cut_within_its_last_line_is_not_read_again<B: Backend>(backend: B)
     let scene = Scene::new();
     let lines = numbered("line", 0..100);
     scene.write("a.log", [&lines, "a fragment that is cut"].concat());
-    let path: PathBuf = scene.path("a.log");
+    let path = scene.path("a.log");
     let merge = start(scene.builder().path(&path), backend);
     scene.expect(&lines);
     scene.looked(&merge, "a.log");

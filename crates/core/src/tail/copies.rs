@@ -43,9 +43,17 @@ impl Copies {
             return true;
         }
         let known = self.0.iter().position(|copy| copy.id == stat.id);
-        // What cannot be read just now is taken for what it seems to be: another file.
-        let held = known.is_none_or(|at| self.0[at].since.elapsed() < cx.copy_grace)
-            && is_copy(original, path, stat, cx).unwrap_or(false);
+        let held = if known.is_none_or(|at| self.0[at].since.elapsed() < cx.copy_grace) {
+            match is_copy(original, path, stat, cx) {
+                Ok(Some(held)) => held,
+                // The next look at the original finds that it was cut, and what this is then.
+                Ok(None) => return true,
+                // What cannot be read just now is taken for what it seems to be: another file.
+                Err(_) => false,
+            }
+        } else {
+            false
+        };
         match known {
             Some(at) if !held => drop(self.0.swap_remove(at)),
             None if held => self.0.push(Copy { id: stat.id, since: Instant::now() }),
@@ -118,19 +126,19 @@ fn opened(
     Ok(same.then_some(copy))
 }
 
-/// Whether a file holds what the original held, as far as it goes by now.
-fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> io::Result<bool> {
+/// Whether a file holds what the original held, as far as it goes by now. None if the original was cut meanwhile.
+fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> io::Result<Option<bool>> {
     let place = original.place();
     if place.offset == 0 {
-        return Ok(false);
+        return Ok(Some(false));
     }
     let file = cx.fs.open(path)?;
     if file.stat()?.id != stat.id {
-        return Ok(false);
+        return Ok(Some(false));
     }
     if stat.size >= place.offset {
         let mut copy = Generation::new(0, stat.id, stat.size);
-        return Ok(copy.open(path, cx)? && copy.resume(place)?);
+        return Ok(Some(copy.open(path, cx)? && copy.resume(place)?));
     }
     // It may be in the making.
     let from = stat.size.saturating_sub(COMPARED);
@@ -138,5 +146,9 @@ fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) ->
     let len = (stat.size - from) as usize;
     let read = |file: &dyn ReadFile, bytes: &mut [u8]| file.read_at(&mut [IoSliceMut::new(bytes)], from);
     let got = original.with_file(|original| read(original, &mut ours[..len]))?;
-    Ok(got == Some(len) && read(&*file, &mut theirs[..len])? == len && ours == theirs)
+    let cut = original.with_file(|original| Ok(original.stat()?.size < place.offset))?;
+    if cut == Some(true) {
+        return Ok(None);
+    }
+    Ok(Some(got == Some(len) && read(&*file, &mut theirs[..len])? == len && ours == theirs))
 }
