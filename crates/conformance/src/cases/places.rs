@@ -51,6 +51,7 @@ pub fn a_link_may_dangle_for_a_while<B: Backend>(backend: B) {
     let merge = start(builder.rotated_grace(Duration::from_millis(1)), backend);
     let mut all = "other\n".to_owned();
     scene.expect(&all);
+    scene.events.until("latest: not there");
     for round in 0..3 {
         scene.write("x.log", numbered(&format!("round {round}"), 0..10));
         all += &numbered(&format!("round {round}"), 0..10);
