@@ -292,3 +292,8 @@ fn kind(file_type: fs::FileType) -> Kind {
         Kind::Unknown
     }
 }
+
+/// Whether there is nothing at a path.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}

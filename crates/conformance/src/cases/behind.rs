@@ -24,7 +24,7 @@ pub fn a_deleted_file_is_let_go_in_time<B: Backend>(backend: B) {
     let merge = start(builder.writer(sink.make()), backend);
     sink.until_written_to();
     scene.remove("a.log");
-    scene.events.until("the file was deleted and kept for as long as was allowed");
+    scene.events.until("the file was deleted, and not kept for longer than was allowed");
     until("it is closed", || open_files(&scene.path("")).is_empty());
     // What comes under its name then is another file.
     scene.write("a.log", "new\n");

@@ -18,7 +18,7 @@ use futures_lite::future::or;
 use super::pattern::{Pattern, State, is_pattern};
 use super::{Command, Excludes, Mailbox, PatternError, StartAt, TailContext, TailError, Vouch};
 use crate::backend::Backend;
-use crate::fs::{Entry, Fs, Kind};
+use crate::fs::{Entry, Fs, Kind, is_missing};
 use crate::report::Event;
 use crate::stop::{Stage, Stop};
 
@@ -392,6 +392,11 @@ impl<'a> Scan<'a> {
     fn dir(&mut self, path: &Path, state: State, dirs: &mut HashMap<PathBuf, Dir>) {
         let stat = match self.fs.stat(here(path)) {
             Ok(stat) if stat.kind == Kind::Dir => stat,
+            Err(error) if !is_missing(&error) => {
+                // What was there before is taken to be there still.
+                self.restless = true;
+                return;
+            }
             _ => return self.forget(path, dirs),
         };
         // Watched before it is listed, so that nothing comes between.

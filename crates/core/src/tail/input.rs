@@ -17,7 +17,7 @@ use super::file::{Generation, Scratch, Visit};
 use super::trouble::Trouble;
 use super::{StartAt, TailContext};
 use crate::batch::{Batch, Source};
-use crate::fs::{FileId, Kind, Stat};
+use crate::fs::{FileId, Kind, Stat, is_missing};
 use crate::report::{Event, GapReason};
 
 /// How often reading is tried again at the end, when there is no next look to try it at.
@@ -44,6 +44,8 @@ pub(super) struct Input {
     pub(super) polled: bool,
     /// Whether changes of what is under the path will be hinted at.
     vouched: bool,
+    /// Whether the last look or visit failed in a way that may end without a word.
+    failed: bool,
     /// No pattern finds it any more.
     pub(super) gone: bool,
     /// A followed path that this one's name extends.
@@ -79,6 +81,7 @@ impl Input {
             hot: false,
             polled: false,
             vouched: false,
+            failed: false,
             gone: false,
             beside,
             present,
@@ -100,8 +103,7 @@ impl Input {
     /// Whether something may become of it that nobody will hint at.
     pub(super) fn is_restless(&self) -> bool {
         let explained = self.current.is_some() || self.gone || self.trouble.is_some();
-        let awaited = matches!(self.trouble, Some(Trouble::SameFile | Trouble::Unreadable(_)));
-        !self.vouched || !explained || awaited || !self.older.is_empty() || !self.copies.is_empty()
+        !self.vouched || !explained || self.failed || !self.older.is_empty() || !self.copies.is_empty()
     }
 
     /// The path of the input that this one may become a copy of.
@@ -119,7 +121,7 @@ impl Input {
     pub(super) fn look(&mut self, elder: Option<&mut Self>, scratch: &mut Scratch, cx: &TailContext) -> bool {
         let start = std::mem::take(&mut self.start);
         let elder = elder.filter(|_| !self.present);
-        self.present = false;
+        (self.present, self.failed) = (false, false);
         if !self.vouched {
             self.vouched = cx.vouches(&self.path);
         }
@@ -303,6 +305,7 @@ impl Input {
 
     /// Tells a trouble that is new, and counts it against the input where nothing will be read of it.
     fn trouble(&mut self, trouble: Trouble, cx: &TailContext) {
+        self.failed |= matches!(trouble, Trouble::SameFile | Trouble::Unreadable(_));
         if self.trouble == Some(trouble) {
             return;
         }
@@ -364,6 +367,7 @@ impl Input {
 
     /// Tells that a file cannot be read.
     fn read_failed(&mut self, error: &io::Error, cx: &TailContext) {
+        self.failed = true;
         if self.read_failed.replace(error.kind()) != Some(error.kind()) {
             cx.ledger.tell(&Event::ReadFailed { input: &self.path, error });
         }
@@ -494,9 +498,4 @@ fn find(path: &Path, id: FileId, cx: &TailContext) -> io::Result<Option<PathBuf>
         }
     }
     failed.map_or(Ok(None), Err)
-}
-
-/// Whether there is nothing under a path.
-fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

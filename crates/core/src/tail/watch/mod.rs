@@ -25,7 +25,7 @@ use std::thread::{self, JoinHandle};
 
 use super::TailContext;
 use super::discover::{Routes, here};
-use crate::fs::{FileId, Fs};
+use crate::fs::{FileId, Fs, is_missing};
 use crate::report::{Event, Ledger};
 use crate::wake::Wake;
 
@@ -278,7 +278,7 @@ impl Watcher {
                 true
             }
             // Gone by now, which is noticed elsewhere.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => false,
+            Err(error) if is_missing(&error) => false,
             Err(error) => {
                 drop(table);
                 self.tell(path, &system::reason(&error));
