@@ -1,0 +1,19 @@
+//! Merging what real programs write and rotate: each test starts the program that it is named after, keeps it
+//! busy, and counts the lines that came out.
+//!
+//! They need programs that not every machine has, and some minutes, so they run only when asked for:
+//! `cargo test --release -p tailmerge-cli --test producers -- --ignored`. One whose program is missing fails.
+//! `TAILMERGE_TEST_ROTATIONS`, `TAILMERGE_TEST_BLOCKED_SECONDS` and `TAILMERGE_TEST_SEED` make them longer, or
+//! do again what failed.
+
+mod blocked;
+mod kit;
+mod logrotate;
+mod mounts;
+mod python;
+mod servers;
+mod storm;
+mod supervise;
+#[path = "../cli/tool.rs"]
+#[expect(dead_code, reason = "shared with the other tests of the program, which need more of it")]
+mod tool;

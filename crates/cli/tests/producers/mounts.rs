@@ -1,0 +1,150 @@
+//! Directories that are mounted twice, or replaced by another file system, in a mount name space of their own.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::kit::{Merged, Own, Stream, Written, program, report, run};
+use crate::tool::{Dir, Running, Tool, wait_until};
+
+/// A mount name space that nobody else sees. It is gone with the process that holds it.
+struct Mounts(Own);
+
+impl Mounts {
+    /// # Panics
+    ///
+    /// If this user may not make one.
+    fn new() -> Self {
+        let mut command = Command::new(program("unshare", "util-linux"));
+        command.args(["--mount", "--propagation", "private", "sh", "-c", "echo ready; read end"]);
+        let mut holder = Own::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let mut said = [0; 6];
+        let read = std::io::Read::read_exact(holder.0.stdout.as_mut().unwrap(), &mut said);
+        assert!(read.is_ok(), "no mount name space can be made: run this test as root");
+        Self(holder)
+    }
+
+    /// What starts a program there.
+    fn enter(&self) -> [String; 2] {
+        [format!("--mount=/proc/{}/ns/mnt", self.0.0.id()), "--".to_owned()]
+    }
+
+    fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) {
+        run(Command::new(program("nsenter", "util-linux")).args(self.enter()).args(args));
+    }
+
+    fn mount<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) {
+        let mut command = Command::new(program("nsenter", "util-linux"));
+        run(command.args(self.enter()).arg("mount").args(args));
+    }
+
+    /// Starts the program there. Paths have to be absolute.
+    fn tailmerge<S: AsRef<OsStr>>(&self, dir: &Dir, args: impl IntoIterator<Item = S>) -> Running {
+        let tool = Tool::new(&program("nsenter", "util-linux"), &dir.path("")).args(self.enter());
+        let tool = tool.args([env!("CARGO_BIN_EXE_tailmerge")]);
+        tool.args(["-v".as_ref(), "-o".as_ref(), dir.path("all").as_os_str()])
+            .args(["--report".as_ref(), dir.path("report").as_os_str()])
+            .args(args)
+            .start()
+    }
+}
+
+fn dirs(names: &[&str]) -> Dir {
+    let dir = Dir::new();
+    names.iter().for_each(|name| fs::create_dir(dir.path(name)).unwrap());
+    dir
+}
+
+fn wait_for_lines(dir: &Dir, lines: u64) {
+    wait_until(&format!("{lines} lines are merged"), || dir.text("all").lines().count() as u64 >= lines);
+}
+
+fn pattern(dir: &Dir, name: &str) -> PathBuf {
+    dir.path(name).join("*.log*")
+}
+
+#[test]
+#[ignore = "needs root, unshare and nsenter"]
+fn a_directory_that_is_mounted_twice_is_read_once() {
+    let mounts = Mounts::new();
+    let dir = dirs(&["a", "b", "c"]);
+    for name in ["b", "c"] {
+        mounts.mount([Path::new("--bind"), &dir.path("a"), &dir.path(name)]);
+    }
+    let mut stream = Stream::open(dir.path("a/x.log"), "s");
+    stream.write_many(1000);
+    let running = mounts.tailmerge(&dir, ["a", "b", "c"].map(|name| pattern(&dir, name)));
+    wait_for_lines(&dir, stream.next);
+    for rotation in 0..3 {
+        fs::rename(dir.path("a/x.log"), dir.path(format!("a/x.log.{rotation}"))).unwrap();
+        stream.write_many(1000);
+        stream.reopen();
+        stream.write_many(1000);
+        wait_for_lines(&dir, stream.next);
+    }
+    running.stop().expect(0);
+    Merged::read(&dir.path("all")).expect_all(&Written::from([("s".to_owned(), stream.next)]));
+}
+
+#[test]
+#[ignore = "needs root, unshare and nsenter"]
+fn a_file_lives_on_when_one_of_its_two_mounts_goes_away() {
+    let mounts = Mounts::new();
+    let dir = dirs(&["a", "b"]);
+    mounts.mount([Path::new("--bind"), &dir.path("a"), &dir.path("b")]);
+    let mut stream = Stream::open(dir.path("a/x.log"), "s");
+    stream.write_many(1000);
+    // The one that is looked at first is the one that goes away.
+    let running = mounts.tailmerge(&dir, ["b", "a"].map(|name| pattern(&dir, name)));
+    wait_for_lines(&dir, stream.next);
+    mounts.run([OsStr::new("umount"), OsStr::new("--lazy"), dir.path("b").as_os_str()]);
+    for _ in 0..5 {
+        stream.write_many(1000);
+        wait_for_lines(&dir, stream.next);
+    }
+    running.stop().expect(0);
+    Merged::read(&dir.path("all")).expect_all(&Written::from([("s".to_owned(), stream.next)]));
+}
+
+#[test]
+#[ignore = "needs root, unshare and nsenter"]
+fn a_directory_that_another_file_system_replaces_loses_nothing() {
+    for over in [true, false] {
+        let mounts = Mounts::new();
+        let dir = dirs(&["a", "m"]);
+        mounts.mount([Path::new("--bind"), &dir.path("a"), &dir.path("m")]);
+        let mut old = Stream::open(dir.path("a/x.log"), "s");
+        old.write_many(1000);
+        let running = mounts.tailmerge(&dir, [pattern(&dir, "m")]);
+        wait_for_lines(&dir, old.next);
+        let copied = fs::read(dir.path("a/x.log")).unwrap();
+        if !over {
+            mounts.run([OsStr::new("umount"), OsStr::new("--lazy"), dir.path("m").as_os_str()]);
+        }
+        mounts.mount([OsStr::new("-t"), OsStr::new("tmpfs"), OsStr::new("none"), dir.path("m").as_os_str()]);
+        // The producer still writes to the file that it has open.
+        old.write_many(1000);
+        dir.write("copied", &copied);
+        mounts.run([Path::new("cp"), &dir.path("copied"), &dir.path("m/x.log")]);
+        let fresh: String = (0..1000).map(|number| crate::kit::line("t", number)).collect();
+        dir.write("fresh", fresh);
+        let add = "cat \"$0\" >>\"$1\"";
+        let (from, to) = (dir.path("fresh"), dir.path("m/x.log"));
+        mounts.run([Path::new("sh"), Path::new("-c"), Path::new(add), &from, &to]);
+        wait_until("what was added is merged", || Merged::read(&dir.path("all")).streams.contains_key("t"));
+        running.stop().expect(0);
+        assert_eq!(report(&dir, "report")["gaps"], serde_json::json!([]));
+        let mut merged = Merged::read(&dir.path("all"));
+        // The copy is another file, so its lines are lines of their own: those of the old one come, and those.
+        let lines = merged.streams.get_mut("s").unwrap();
+        let mut numbers: Vec<_> = lines.iter().map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        let twice = numbers.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        assert!(twice == 0 || twice == 1000, "{twice} lines of the copy came again, out of 1000");
+        println!("{twice} of the 1000 lines of the copy came again");
+        let mut seen = [false; 2000];
+        lines.retain(|(number, _)| !std::mem::replace(&mut seen[*number as usize], true));
+        merged.expect_all(&Written::from([("s".to_owned(), 2000), ("t".to_owned(), 1000)]));
+    }
+}
