@@ -151,6 +151,26 @@ fn a_rotated_file_is_read_to_its_end_before_the_new_one() {
 }
 
 #[test]
+fn the_order_holds_across_rotations_when_two_paths_lead_to_a_directory() {
+    let dir = Dir::new();
+    dir.write("a/x.log", "x 0\n");
+    std::os::unix::fs::symlink("a", dir.path("b")).unwrap();
+    let running = dir.tailmerge(["-o", "all", "--poll-interval", "5ms", "a/*.log", "b/*.log"]).start();
+    let mut next = 1;
+    for rotation in 0..10 {
+        wait_until("all lines are merged", || dir.text("all").lines().count() == next);
+        let line = |at| format!("x {}\n", next + at);
+        std::fs::rename(dir.path("a/x.log"), dir.path(format!("a/x.{rotation}"))).unwrap();
+        (0..1000).for_each(|at| dir.append(format!("a/x.{rotation}"), line(at)));
+        (1000..2000).for_each(|at| dir.append("a/x.log", line(at)));
+        next += 2000;
+    }
+    wait_until("all lines are merged", || dir.text("all").lines().count() == next);
+    running.stop().expect(0);
+    assert!(dir.text("all") == numbered("x", next), "not in order");
+}
+
+#[test]
 fn the_last_line_of_a_rotated_file_is_over_after_the_grace_time() {
     /// Less than the default, so that it makes a difference.
     const SOON: Duration = Duration::from_secs(4);

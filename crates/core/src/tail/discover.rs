@@ -16,6 +16,7 @@ use async_channel::{Receiver, Sender};
 use futures_lite::future::or;
 
 use super::pattern::{Pattern, State, is_pattern};
+use super::twins::Twins;
 use super::{Command, Excludes, Mailbox, PatternError, StartAt, TailContext, TailError, Vouch};
 use crate::backend::Backend;
 use crate::fs::{Entry, Fs, Kind, is_missing};
@@ -92,6 +93,7 @@ pub(crate) struct Discovery {
     /// Which shard had a path that is gone: should it come back, its older files may still be read there, and
     /// they come first.
     homes: HashMap<Arc<Path>, usize>,
+    twins: Twins,
     shards: Vec<Sender<Command>>,
     next_shard: usize,
     /// For files found by the first scan.
@@ -159,6 +161,7 @@ impl Discovery {
             found,
             parents,
             homes,
+            twins: Twins::default(),
             shards,
             next_shard: 0,
             start,
@@ -236,6 +239,7 @@ impl Discovery {
         let news = !found.is_empty() || !gone.is_empty();
         // Files that come together are often of one size and speed: deal them out evenly.
         found.sort_unstable();
+        self.twins.refresh();
         let mut routes = lock(&self.found);
         for path in found {
             if let Some(found) = routes.get_mut(&path) {
@@ -243,7 +247,9 @@ impl Discovery {
                 continue;
             }
             let beside = beside(&path, &routes);
+            let twin = self.twins.twin(&path, &*self.cx.fs);
             let home = self.homes.remove(&path).or(beside.map(|(_, found)| found.shard));
+            let home = home.or_else(|| routes.get(&*twin?).map(|found| found.shard));
             let beside = beside.map(|(elder, _)| elder.clone());
             let shard = home.unwrap_or_else(|| {
                 self.next_shard = (self.next_shard + 1) % self.shards.len();

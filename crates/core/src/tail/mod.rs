@@ -19,6 +19,7 @@ mod reader;
 mod shard;
 mod stream;
 mod trouble;
+mod twins;
 mod watch;
 
 use std::any::Any;
