@@ -328,20 +328,23 @@ impl Generation {
         Ok((self.saw(&stat), stat.links))
     }
 
-    /// Takes note of how the file is. True if it was cut below what has been read: that part is over.
+    /// Takes note of how the file is. True if it was cut below what has been read, or before anything was: that part
+    /// is over.
     pub(super) fn saw(&mut self, stat: &Stat) -> bool {
+        let shrank = stat.size < self.size;
         if stat.size != self.size {
             self.moved = Instant::now();
         }
         if stat.size < self.searched {
             self.searched = self.offset;
         }
-        if stat.size < self.size {
+        if shrank {
             self.shrunk = self.shrunk.max(Some(self.size));
             self.suspect = true;
         }
         self.size = stat.size;
-        if stat.size < self.offset {
+        // Nothing before the offset could tell later that it is another content: each cut counts by itself.
+        if stat.size < self.offset || shrank && self.offset == 0 {
             return true;
         }
         self.suspect |= stat.modified != self.modified && self.searched > 0;
