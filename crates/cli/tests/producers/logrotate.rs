@@ -1,5 +1,6 @@
 //! logrotate: files moved away, files copied and cut, files compressed.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Seek;
@@ -9,7 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::kit::{Merged, Rng, Stream, Written, program, report, run};
+use rustix::process::Signal;
+
+use crate::kit::{Merged, Rng, Stream, Written, line, program, report, run};
 use crate::tool::{Dir, Running};
 
 const STREAMS: u64 = 4;
@@ -152,6 +155,53 @@ fn files_that_logrotate_copies_and_cuts_while_the_producer_rests() {
     logs.expect_all(main, "main", &written);
 }
 
+#[test]
+#[ignore = "needs logrotate, and half a minute"]
+fn files_that_are_copied_and_cut_while_the_program_is_stopped() {
+    let logs = Logs::new("rotate 6\ncopytruncate");
+    let running = logs.follow("all", ["logs/*.log*"]);
+    let (busy, over) = (RwLock::new(0), AtomicBool::new(false));
+    let written: Written = thread::scope(|scope| {
+        let write = |mut stream: Stream| {
+            let (busy, over, name) = (&busy, &over, stream.name.clone());
+            scope.spawn(move || {
+                let (mut counts, mut last) = (Vec::new(), 0);
+                while !over.load(Ordering::Relaxed) {
+                    let rotations = busy.read().unwrap();
+                    if last != *rotations {
+                        // In the output each has its own order: which of two that were not seen came first is not told.
+                        last = *rotations;
+                        counts.push((std::mem::replace(&mut stream.name, format!("{name}.{last}")), stream.next));
+                        stream.next = 0;
+                    }
+                    stream.burst(8);
+                    drop(rotations);
+                    thread::sleep(Duration::from_micros(200));
+                }
+                counts.push((stream.name, stream.next));
+                counts
+            })
+        };
+        let writers: Vec<_> = logs.streams().into_iter().map(write).collect();
+        let mut rng = Rng::new();
+        for rotation in 0..20 {
+            thread::sleep(rng.millis(500, 1000));
+            // Stopped before three rotations, and going on before the fourth.
+            match rotation % 4 {
+                0 => running.signal(Signal::STOP),
+                3 => running.signal(Signal::CONT),
+                _ => {}
+            }
+            let mut rest = busy.write().unwrap();
+            logs.rotate();
+            *rest += 1;
+        }
+        over.store(true, Ordering::Relaxed);
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+    });
+    logs.expect_all(running, "all", &written);
+}
+
 /// Where a producer's lines went: for each truncation what was written before it, as the offset behind each line.
 type Epochs = Vec<Vec<u64>>;
 
@@ -237,4 +287,46 @@ fn files_that_logrotate_copies_and_cuts_under_load() {
         assert_eq!(came.next(), None, "{name}");
     }
     println!("{lines} lines, of which {lost} were written between copy and truncation; gaps tell {told} bytes of them");
+}
+
+#[test]
+#[ignore = "needs logrotate, and ten seconds"]
+fn what_is_cut_while_nobody_reads_the_output_is_told_to_the_byte() {
+    /// Far more than what the program reads ahead.
+    const LINES: u64 = 200_000;
+
+    let logs = Logs::new("rotate 0\ncopytruncate");
+    let fifo = logs.0.fifo("fifo");
+    let running = logs.0.tailmerge(["-o", "fifo", "--report", "report", "logs/*.log"]).start();
+    let mut streams = logs.streams();
+    for _ in 0..3 {
+        streams.iter_mut().for_each(|stream| _ = stream.write_many(LINES));
+        // Time to see how long they have become: what was never seen cannot be told.
+        thread::sleep(Duration::from_secs(1));
+        logs.rotate();
+        thread::sleep(Duration::from_millis(500));
+    }
+    streams.iter_mut().for_each(|stream| _ = stream.write_many(10));
+    let reader = thread::spawn(move || fs::read(fifo).unwrap());
+    running.stop().expect(3);
+    let merged = Merged::new(&reader.join().unwrap());
+    assert_eq!(merged.torn, Vec::<Vec<u8>>::new());
+    let report = report(&logs.0, "report");
+    let (mut lost, mut told) = (0, 0);
+    for (at, stream) in streams.iter().enumerate() {
+        let mut missing = (0..stream.next).collect::<BTreeSet<_>>();
+        let mut last = None;
+        for (number, _) in &merged.streams[&stream.name] {
+            assert!(missing.remove(number) && last < Some(*number), "{}: line {number} again", stream.name);
+            last = Some(*number);
+        }
+        let bytes: u64 = missing.iter().map(|number| line(&stream.name, *number).len() as u64).sum();
+        let input = format!("logs/{at}.log");
+        let gaps = report["gaps"].as_array().unwrap().iter().filter(|gap| gap["input"] == *input);
+        let gaps: u64 = gaps.map(|gap| gap["end"].as_u64().unwrap() - gap["start"].as_u64().unwrap()).sum();
+        assert_eq!(gaps, bytes, "{}: told, and lost; {} lines", stream.name, missing.len());
+        (lost, told) = (lost + missing.len(), told + gaps);
+    }
+    assert!(lost > 0, "nothing was lost, so nothing was tested");
+    println!("{lost} lines were lost, {told} bytes, which is what the gaps tell");
 }
