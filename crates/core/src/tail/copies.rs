@@ -96,13 +96,12 @@ impl Copies {
                     copy.retire(None);
                     adopted = Some(copy);
                 }
-            } else if held.iter().any(|held| held.id == stat.id)
-                && stat.size < original.offset()
-                && cx.claims.is_new(stat.id)
-                && copy.move_to(stat.size).is_ok()
-            {
+            } else if stat.size < original.offset() && cx.claims.is_new(stat.id) {
                 // The original had grown, and was read on, between the copy and the cut.
-                cx.claims.release(stat.id, copy.place());
+                let known = held.iter().any(|held| held.id == stat.id) && copy.move_to(stat.size).is_ok();
+                if known || copy.skip_short_copy(original).unwrap_or(false) {
+                    cx.claims.release(stat.id, copy.place());
+                }
             }
         }
         adopted
@@ -136,9 +135,12 @@ fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) ->
     if file.stat()?.id != stat.id {
         return Ok(Some(false));
     }
+    let mut copy = Generation::new(0, stat.id, stat.size);
     if stat.size >= place.offset {
-        let mut copy = Generation::new(0, stat.id, stat.size);
         return Ok(Some(copy.open(path, cx)? && copy.resume(place)?));
+    }
+    if copy.open(path, cx)? && copy.skip_short_copy(original)? {
+        return Ok(Some(true));
     }
     // It may be in the making.
     let from = stat.size.saturating_sub(COMPARED);

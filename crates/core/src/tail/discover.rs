@@ -240,14 +240,14 @@ impl Discovery {
         // Files that come together are often of one size and speed: deal them out evenly.
         found.sort_unstable();
         self.twins.refresh();
+        let twins: Vec<_> = found.iter().map(|path| self.twins.twin(path, &*self.cx.fs)).collect();
         let mut routes = lock(&self.found);
-        for path in found {
+        for (path, twin) in found.into_iter().zip(twins) {
             if let Some(found) = routes.get_mut(&path) {
                 found.count += 1;
                 continue;
             }
             let beside = beside(&path, &routes);
-            let twin = self.twins.twin(&path, &*self.cx.fs);
             let home = self.homes.remove(&path).or(beside.map(|(_, found)| found.shard));
             let home = home.or_else(|| routes.get(&*twin?).map(|found| found.shard));
             let beside = beside.map(|(elder, _)| elder.clone());

@@ -21,6 +21,9 @@ use crate::report::GapReason;
 /// A file that changed less than this before it was looked at may change again without showing it.
 const MODIFIED_GRAIN: Duration = Duration::from_millis(50);
 
+/// How far apart, at least, two places are in time that are remembered for finding short copies.
+const MARK_EVERY: Duration = Duration::from_secs(1);
+
 /// What one visit came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Visit {
@@ -108,6 +111,8 @@ pub(super) struct Generation {
     found: Option<Box<Path>>,
     /// What is not read of it, once it is deleted.
     kept: Option<Box<Kept>>,
+    /// Earlier places, the last one first, of a file that is read again and again.
+    marks: Option<Box<[(Instant, Resume); 2]>>,
     within: Within,
 }
 
@@ -132,6 +137,7 @@ impl Generation {
             unsure: false,
             found: None,
             kept: None,
+            marks: None,
             within: Within::Start,
         }
     }
@@ -217,6 +223,30 @@ impl Generation {
     /// Where the file is left, for whoever goes on.
     pub(super) fn place(&self) -> Resume {
         Resume { offset: self.offset, check: self.check, within: self.within }
+    }
+
+    /// Remembers where the file is read from now, if it is some time since that was done.
+    fn mark(&mut self) {
+        let now = (Instant::now(), self.place());
+        match &mut self.marks {
+            _ if self.offset == 0 => {}
+            None => self.marks = Some(Box::new([now; 2])),
+            Some(marks) if marks[0].1.offset == self.offset || marks[0].0.elapsed() < MARK_EVERY => {}
+            Some(marks) => **marks = [now, marks[0]],
+        }
+    }
+
+    /// Whether this file holds the beginning, and no more, of what was read of the other one. All of it then counts
+    /// as read.
+    pub(super) fn skip_short_copy(&mut self, original: &Self) -> io::Result<bool> {
+        let short = self.size < original.offset;
+        for (_, place) in original.marks.iter().flat_map(|marks| marks.iter()).filter(|_| short) {
+            if self.resume(*place)? {
+                self.move_to(self.size)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Goes on where somebody left off, if the bytes there are still the same; else, false, at the start.

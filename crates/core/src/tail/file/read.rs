@@ -39,6 +39,7 @@ impl Generation {
         cx: &TailContext,
     ) -> io::Result<Visit> {
         self.suspect = false;
+        self.mark();
         if self.shrunk.is_some() && !self.is_same_after_cut(source, cx)? {
             return Ok(Visit::Changed);
         }
