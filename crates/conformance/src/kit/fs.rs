@@ -16,7 +16,7 @@ pub(crate) enum Op {
     Stat,
     /// Before a file is opened for reading.
     Open,
-    /// Before an open file is read or looked at; its path is the one behind all links.
+    /// As an open file is read or looked at; its path is the one behind all links.
     Read,
     /// After a directory was listed.
     Listed,
@@ -166,8 +166,10 @@ impl ReadFile for TestFile<Box<dyn ReadFile>> {
     }
 
     fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        let read = self.inner.read_at(bufs, offset);
+        // After it, so that a fault hits all that is written once it is there.
         self.fs.hook(Op::Read, &self.path)?;
-        self.inner.read_at(bufs, offset)
+        read
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {

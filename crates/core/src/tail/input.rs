@@ -244,7 +244,8 @@ impl Input {
                 }
                 cx.ledger.tell(&Event::Joined { input: source.path(), offset: generation.offset() });
                 self.next_number += 1;
-                (self.trouble, self.read_failed) = (None, None);
+                self.trouble = None;
+                self.read_failed = self.read_failed.filter(|_| !self.older.is_empty());
                 (self.aside, self.unopened) = (None, None);
                 if cx.claims.is_full() {
                     generation.close();
