@@ -188,13 +188,13 @@ fn the_last_line_of_a_rotated_file_is_over_after_the_grace_time() {
 }
 
 #[test]
-fn files_are_looked_at_no_more_often_than_asked_but_for_the_stop() {
+fn polled_files_are_looked_at_no_more_often_than_asked_but_for_the_stop() {
     /// Enough to be looked at several times, were it not for the interval.
     const WHILE: Duration = Duration::from_millis(700);
 
     let dir = Dir::new();
     dir.write("a.log", "one\n");
-    let running = dir.tailmerge(["-o", "all", "--poll-interval", "1h", "a.log"]).start();
+    let running = dir.tailmerge(["-o", "all", "--watch", "poll", "--poll-interval", "1h", "a.log"]).start();
     wait_until("the first line is merged", || dir.text("all") == "one\n");
     dir.append("a.log", "two\n");
     let start = Instant::now();

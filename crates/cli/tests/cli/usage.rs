@@ -17,7 +17,7 @@ fn refused(args: &[&str], because: &str) {
 fn wrong_options_are_refused_in_one_line() {
     refused(&["--onec", "a.log"], "unexpected argument '--onec' found");
     refused(&["--state", "s", "a.log"], "unexpected argument '--state' found");
-    refused(&["--watch", "notify", "a.log"], "unexpected argument '--watch' found");
+    refused(&["--watch", "often", "a.log"], "invalid value 'often' for '--watch");
     refused(&["--from", "middle", "a.log"], "invalid value 'middle' for '--from");
     refused(&["--prefix", "auto", "a.log"], "invalid value 'auto' for '--prefix");
     refused(&["-o"], "a value is required for '--output");

@@ -129,10 +129,9 @@ impl Fs for TestFs {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
         self.hook(Op::Open, path)?;
-        let file = OsFs.open(path)?;
         // What it is, wherever links lead by and by.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        Ok(Box::new(self.file(&path, file)))
+        Ok(Box::new(self.file(&path, OsFs.open(&path)?)))
     }
 
     fn list(&self, dir: &Path, entry: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {

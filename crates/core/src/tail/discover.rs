@@ -249,14 +249,16 @@ impl Discovery {
             }
             let beside = beside(&path, &routes);
             let home = self.homes.remove(&path).or(beside.map(|(_, found)| found.shard));
-            let home = home.or_else(|| routes.get(&*twin?).map(|found| found.shard));
+            let twin = twin.and_then(|twin| routes.get_key_value(&*twin));
+            let home = home.or(twin.map(|(_, found)| found.shard));
+            let twin = twin.map(|(twin, _)| twin.clone());
             let beside = beside.map(|(elder, _)| elder.clone());
             let shard = home.unwrap_or_else(|| {
                 self.next_shard = (self.next_shard + 1) % self.shards.len();
                 self.next_shard
             });
             routes.insert(path.clone(), Found { count: 1, shard });
-            let add = Command::Add { path, named, start: self.start, present: !self.scanned, beside };
+            let add = Command::Add { path, named, start: self.start, present: !self.scanned, beside, twin };
             tell(&self.shards[shard], add);
         }
         drop(routes);

@@ -50,6 +50,8 @@ pub(super) struct Input {
     pub(super) gone: bool,
     /// A followed path that this one's name extends.
     beside: Option<Arc<Path>>,
+    /// A followed path that leads to the same name in the same directory.
+    pub(super) twin: Option<Arc<Path>>,
     /// Whether it was there at the start, and not looked at yet.
     present: bool,
     /// Files beside it that may be copies of its content.
@@ -84,6 +86,7 @@ impl Input {
             failed: false,
             gone: false,
             beside,
+            twin: None,
             present,
             copies: Copies::default(),
             aside: None,

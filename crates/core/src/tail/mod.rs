@@ -218,6 +218,8 @@ pub(crate) enum Command {
         present: bool,
         /// A followed path of the same shard that this one's name extends.
         beside: Option<Arc<Path>>,
+        /// A followed path that leads to the same name in the same directory: it comes first.
+        twin: Option<Arc<Path>>,
     },
     /// No pattern finds it any more: let go of it when it is read to its end.
     Gone(Arc<Path>),

@@ -86,7 +86,7 @@ impl FileShard {
     fn take_commands(&mut self) -> bool {
         loop {
             match self.inbox.try_recv() {
-                Ok(Command::Add { path, named, start, present, beside }) => match self.by_path.get(&path) {
+                Ok(Command::Add { path, named, start, present, beside, twin }) => match self.by_path.get(&path) {
                     Some(&at) => {
                         if let Some(input) = &mut self.inputs[at] {
                             input.gone = false;
@@ -98,7 +98,9 @@ impl FileShard {
                             self.inputs.push(None);
                         }
                         self.by_path.insert(path.clone(), at);
-                        self.inputs[at] = Some(Input::new(path, named, start, present, beside));
+                        let mut input = Input::new(path, named, start, present, beside);
+                        input.twin = twin;
+                        self.inputs[at] = Some(input);
                         self.look_at(at);
                     }
                 },
@@ -122,6 +124,12 @@ impl FileShard {
     }
 
     fn look_at(&mut self, at: usize) {
+        let twin = self.inputs[at].as_ref().and_then(|input| self.by_path.get(input.twin.as_ref()?)).copied();
+        // Where two paths lead to one file, the first has it, and those that come after it.
+        twin.into_iter().chain([at]).for_each(|at| self.look_at_one(at));
+    }
+
+    fn look_at_one(&mut self, at: usize) {
         // Out of its place meanwhile, so that the one it is beside can be had, too.
         let Some(mut input) = self.inputs[at].take() else { return };
         let elder = input.beside().and_then(|elder| self.by_path.get(elder)).copied();
