@@ -2,7 +2,8 @@
 //! busy, and counts the lines that came out.
 //!
 //! They need programs that not every machine has, and some minutes, so they run only when asked for:
-//! `cargo test --release -p tailmerge-cli --test producers -- --ignored`. One whose program is missing fails.
+//! `cargo test --release -p tailmerge-cli --test producers -- --ignored`. One whose program is missing fails. So may
+//! one on a machine so busy that the program gets no turn for half a second: files come and go that fast.
 //! `TAILMERGE_TEST_ROTATIONS`, `TAILMERGE_TEST_BLOCKED_SECONDS` and `TAILMERGE_TEST_SEED` make them longer, or
 //! do again what failed.
 
