@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
@@ -25,6 +26,11 @@ use crate::tail::{
 /// Most readers of files at a time. With discovery and the host's tailers that makes at most four jobs on
 /// the blocking pool.
 const FILE_READERS_MAX: usize = 2;
+
+/// How many readers of files there are: one processor is the writer's, which is slower than a reader.
+fn file_readers() -> usize {
+    thread::available_parallelism().map_or(1, |count| (count.get() - 1).clamp(1, FILE_READERS_MAX))
+}
 
 /// How often each file is looked at, at most, where the system hints at changes.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -265,7 +271,7 @@ impl<B: Backend> Hub<B> {
     ) -> Files {
         let (requests, asked) = async_channel::unbounded();
         let (routes, mailbox) = (Routes::default(), Arc::<Mailbox>::default());
-        let mailboxes: Vec<Arc<Mailbox>> = (0..FILE_READERS_MAX).map(|_| Arc::default()).collect();
+        let mailboxes: Vec<Arc<Mailbox>> = (0..file_readers()).map(|_| Arc::default()).collect();
         let watching = notifier
             .and_then(|notifier| Watching::start(notifier, &tail, routes.clone(), mailboxes.clone(), mailbox.clone()));
         tail.watch = watching.as_ref().map(Watching::vouch);

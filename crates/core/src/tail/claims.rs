@@ -91,6 +91,12 @@ impl Claims {
         }
     }
 
+    /// Whether somebody reads this file, or nobody may.
+    pub(super) fn is_held(&self, id: FileId) -> bool {
+        let state = self.lock();
+        state.forbidden.contains(&id) || matches!(state.files.get(&id), Some(Claim::Held { .. }))
+    }
+
     /// Whether nobody has had to do with this file.
     pub(super) fn is_new(&self, id: FileId) -> bool {
         !self.lock().files.contains_key(&id)

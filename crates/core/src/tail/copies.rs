@@ -4,6 +4,7 @@
 //! read on from where the input had been read: nothing comes out twice, and what the input still had is not
 //! lost. If it is not truncated, the file is an input of its own.
 
+use std::ffi::OsStr;
 use std::io::{self, IoSliceMut};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -13,10 +14,13 @@ use super::TailContext;
 use super::claims::Claimed;
 use super::discover::here;
 use super::file::Generation;
-use crate::fs::{FileId, Kind, ReadFile, Stat};
+use crate::fs::{FileId, Kind, ReadFile, Stat, is_missing};
 
 /// Bytes that are compared while a copy is being made.
 const COMPARED: u64 = 256;
+
+/// How often a copy is searched for while names change.
+const SEARCHES_MAX: usize = 8;
 
 /// Files that may turn out to be copies of an input.
 #[derive(Debug, Default)]
@@ -29,16 +33,16 @@ struct Copy {
 }
 
 impl Copies {
-    /// Whether the file that appeared at `path` is to be held as a copy of `original`.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Whether the file that appeared at `path` is to be held as a copy of `original`.
     pub(super) fn holds(&mut self, original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
         if cx.copy_grace.is_zero() {
             return false;
         }
-        if stat.size == 0 && original.offset() > 0 {
+        if stat.size == 0 && original.size() > 0 {
             // A copy in the making, or another file: there is nothing to read of it anyway.
             return true;
         }
@@ -72,40 +76,80 @@ impl Copies {
         cx: &TailContext,
     ) -> Option<Generation> {
         let held = std::mem::take(&mut self.0);
-        let wanted = original.offset() > 0 && !cx.copy_grace.is_zero();
-        let name = path.file_name().filter(|_| wanted)?.as_bytes();
-        let dir = path.parent().unwrap_or(Path::new(""));
-        let mut beside = Vec::new();
-        // A directory that cannot be listed has no copy to find.
-        drop(cx.fs.list(here(dir), &mut |entry| {
-            let rest = entry.name.as_bytes().strip_prefix(name);
-            if entry.kind != Kind::Dir && rest.is_some_and(|rest| !rest.is_empty()) {
-                beside.push(dir.join(entry.name));
+        let wanted = original.offset() > 0 || !held.is_empty();
+        if !wanted || cx.copy_grace.is_zero() {
+            return None;
+        }
+        // The copies of earlier times get other names just then.
+        for _ in 0..SEARCHES_MAX {
+            if let Ok(found) = search(original, &held, path, number, cx) {
+                return found;
             }
-        }));
-        let mut adopted = None;
-        for path in beside {
-            let Ok(stat) = cx.fs.stat(&path) else { continue };
-            if stat.kind != Kind::File || stat.id == original.id {
+        }
+        None
+    }
+}
+
+/// A file had another name by the time that it was looked at.
+struct Moved;
+
+/// Searches once for the copy of a file that was at `path`.
+fn search(
+    original: &Generation,
+    held: &[Copy],
+    path: &Path,
+    number: u32,
+    cx: &TailContext,
+) -> Result<Option<Generation>, Moved> {
+    let Some(name) = path.file_name().map(OsStr::as_bytes) else { return Ok(None) };
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let mut beside = Vec::new();
+    // A directory that cannot be listed has no copy to find.
+    drop(cx.fs.list(here(dir), &mut |entry| {
+        let rest = entry.name.as_bytes().strip_prefix(name);
+        if entry.kind != Kind::Dir && rest.is_some_and(|rest| !rest.is_empty()) {
+            beside.push((entry.ino, dir.join(entry.name)));
+        }
+    }));
+    let (mut adopted, mut moved) = (None, false);
+    for (ino, path) in beside {
+        let stat = match cx.fs.stat(&path) {
+            Ok(stat) => stat,
+            Err(error) => {
+                moved |= is_missing(&error);
+                continue;
+            }
+        };
+        // A link leads to another inode than its own.
+        moved |= stat.id.ino != ino && !cx.fs.is_link(&path);
+        if stat.kind != Kind::File || stat.id == original.id {
+            continue;
+        }
+        let mut copy = match opened(original, &path, number, &stat, cx) {
+            Ok(Some(copy)) => copy,
+            Ok(None) => {
+                moved = true;
                 continue;
             }
             // What cannot be read just now is taken for what it seems to be: another file.
-            let Ok(Some(mut copy)) = opened(original, &path, number, &stat, cx) else { continue };
-            if adopted.is_none() && copy.offset() > 0 {
-                if cx.claims.claim(stat.id) == (Claimed::Taken { resume: None }) {
-                    copy.retire(None);
-                    adopted = Some(copy);
-                }
-            } else if stat.size < original.offset() && cx.claims.is_new(stat.id) {
-                // The original had grown, and was read on, between the copy and the cut.
-                let known = held.iter().any(|held| held.id == stat.id) && copy.move_to(stat.size).is_ok();
-                if known || copy.skip_short_copy(original).unwrap_or(false) {
-                    cx.claims.release(stat.id, copy.place());
-                }
+            Err(_) => continue,
+        };
+        let is_held = held.iter().any(|held| held.id == stat.id);
+        // Of a file of which nothing was read, only one that was compared with it before the cut.
+        if adopted.is_none() && if original.offset() > 0 { copy.offset() > 0 } else { is_held } {
+            if cx.claims.claim(stat.id) == (Claimed::Taken { resume: None }) {
+                copy.retire(None);
+                adopted = Some(copy);
+            }
+        } else if stat.size < original.offset() && cx.claims.is_new(stat.id) {
+            // The original had grown, and was read on, between the copy and the cut.
+            let known = is_held && copy.move_to(stat.size).is_ok();
+            if known || copy.skip_short_copy(original).unwrap_or(false) {
+                cx.claims.release(stat.id, copy.place());
             }
         }
-        adopted
     }
+    if adopted.is_none() && moved { Err(Moved) } else { Ok(adopted) }
 }
 
 /// The file under `path`, open where the original was read up to; at its start if it does not hold the same.
@@ -128,7 +172,7 @@ fn opened(
 /// Whether a file holds what the original held, as far as it goes by now. None if the original was cut meanwhile.
 fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> io::Result<Option<bool>> {
     let place = original.place();
-    if place.offset == 0 {
+    if original.size() == 0 {
         return Ok(Some(false));
     }
     let file = cx.fs.open(path)?;
@@ -136,19 +180,19 @@ fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) ->
         return Ok(Some(false));
     }
     let mut copy = Generation::new(0, stat.id, stat.size);
-    if stat.size >= place.offset {
+    if place.offset > 0 && stat.size >= place.offset {
         return Ok(Some(copy.open(path, cx)? && copy.resume(place)?));
     }
     if copy.open(path, cx)? && copy.skip_short_copy(original)? {
         return Ok(Some(true));
     }
-    // It may be in the making.
-    let from = stat.size.saturating_sub(COMPARED);
+    // It may be in the making, or nothing of the original was read yet.
+    let from = if place.offset > 0 { stat.size.saturating_sub(COMPARED) } else { 0 };
     let (mut ours, mut theirs) = ([0; COMPARED as usize], [0; COMPARED as usize]);
-    let len = (stat.size - from) as usize;
+    let len = (stat.size - from).min(COMPARED) as usize;
     let read = |file: &dyn ReadFile, bytes: &mut [u8]| file.read_at(&mut [IoSliceMut::new(bytes)], from);
     let got = original.with_file(|original| read(original, &mut ours[..len]))?;
-    let cut = original.with_file(|original| Ok(original.stat()?.size < place.offset))?;
+    let cut = original.with_file(|original| Ok(original.stat()?.size < place.offset.max(len as u64)))?;
     if cut == Some(true) {
         return Ok(None);
     }

@@ -23,6 +23,14 @@ use crate::report::{Event, GapReason};
 /// How often reading is tried again at the end, when there is no next look to try it at.
 const LAST_TRIES: u8 = 3;
 
+/// A followed path that leads to the same name in the same directory, and so to the same file.
+#[derive(Debug)]
+struct Twin {
+    path: Arc<Path>,
+    /// A file that was left to it, to see whether it takes it.
+    left: Option<FileId>,
+}
+
 /// What a merge follows under one path.
 #[derive(Debug)]
 pub(super) struct Input {
@@ -51,7 +59,7 @@ pub(super) struct Input {
     /// A followed path that this one's name extends.
     beside: Option<Arc<Path>>,
     /// A followed path that leads to the same name in the same directory.
-    pub(super) twin: Option<Arc<Path>>,
+    twin: Option<Box<Twin>>,
     /// Whether it was there at the start, and not looked at yet.
     present: bool,
     /// Files beside it that may be copies of its content.
@@ -107,6 +115,15 @@ impl Input {
     pub(super) fn is_restless(&self) -> bool {
         let explained = self.current.is_some() || self.gone || self.trouble.is_some();
         !self.vouched || !explained || self.failed || !self.older.is_empty() || !self.copies.is_empty()
+    }
+
+    pub(super) fn set_twin(&mut self, path: Arc<Path>) {
+        self.twin = Some(Box::new(Twin { path, left: None }));
+    }
+
+    /// The path that leads to the same file, and whether there is a new one that it has not looked at.
+    pub(super) fn twin(&self) -> Option<(&Arc<Path>, bool)> {
+        self.twin.as_ref().map(|twin| (&twin.path, twin.left.is_some()))
     }
 
     /// The path of the input that this one may become a copy of.
@@ -188,6 +205,14 @@ impl Input {
         }
         if cx.claims.is_new(stat.id) && elder.is_some_and(|elder| elder.holds_copy(&self.path, &stat, cx)) {
             return;
+        }
+        if let Some(twin) = &mut self.twin {
+            let left = twin.left.take();
+            if left != Some(stat.id) && !cx.claims.is_held(stat.id) {
+                twin.left = Some(stat.id);
+                self.failed = true;
+                return;
+            }
         }
         match cx.claims.claim(stat.id) {
             Claimed::Taken { resume } => self.open(stat, resume, start, scratch, cx),

@@ -20,8 +20,8 @@ use crate::stop::{Stage, Stop};
 /// How often a tailer looks at its files while the output is behind.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Most batches that one job fills, so that it is a matter of milliseconds.
-const BATCHES_A_JOB: usize = 16;
+/// Most bytes that one job reads, so that it is a matter of milliseconds.
+const BYTES_A_JOB: usize = 4 * 1024 * 1024;
 
 /// How long a job waits for the next batch. Going back to the task and coming again takes two hops between
 /// threads; while the output keeps up a batch is free sooner than that.
@@ -32,6 +32,7 @@ const WAIT_IN_JOB: Duration = Duration::from_millis(1);
 const LINGER: Duration = Duration::from_millis(10);
 
 /// What a reader needs besides its tailer.
+#[derive(Clone)]
 pub(crate) struct Feed {
     pub(crate) pool: Arc<BatchPool>,
     /// Takes a batch with lines in it. Never waits.
@@ -68,9 +69,9 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
         if stage >= Stage::Leaving {
             return Ok(());
         }
-        let (pool, submit, mailbox) = (feed.pool.clone(), feed.submit.clone(), feed.mailbox.clone());
+        let with = feed.clone();
         let progress;
-        (tailer, progress) = backend.unblock(move || work(tailer, batch, &pool, &*submit, &mailbox)).await;
+        (tailer, progress) = backend.unblock(move || work(tailer, batch, &with, stage)).await;
         match progress? {
             Progress::More => {}
             Progress::Ended => return Ok(()),
@@ -84,35 +85,30 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
 }
 
 /// A tailer's turn on the blocking pool: fills the batch, and more of them while there are some.
-fn work<T: Tailer>(
-    mut tailer: T,
-    mut batch: Batch,
-    pool: &BatchPool,
-    submit: &dyn Fn(Batch),
-    mailbox: &Mailbox,
-) -> (T, Result<Progress, TailError>) {
-    let mut delivered = None;
-    let mut left = BATCHES_A_JOB;
+fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -> (T, Result<Progress, TailError>) {
+    let (mut delivered, mut bytes) = (None, 0);
     loop {
         let filled = catch_unwind(AssertUnwindSafe(|| tailer.fill(&mut batch)));
         match batch.is_empty() {
-            true => pool.give_back([batch]),
+            true => feed.pool.give_back([batch]),
             false => {
-                submit(batch);
+                bytes += batch.len();
+                (feed.submit)(batch);
                 delivered = Some(Instant::now());
             }
         }
         let progress = filled.unwrap_or_else(|panic| Err(TailError::panicked(&*panic)));
         let again = match progress {
             Ok(Progress::More) => true,
-            Ok(Progress::Idle) => delivered.is_some_and(|delivered| linger(delivered, mailbox)),
+            Ok(Progress::Idle) => delivered.is_some_and(|delivered| linger(delivered, &feed.mailbox)),
             _ => false,
         };
         if !again {
             return (tailer, progress);
         }
-        left -= 1;
-        match if left > 0 { pool.take_within(WAIT_IN_JOB) } else { None } {
+        // A stop is for the task to see.
+        let over = bytes >= BYTES_A_JOB || feed.stop.stage() != stage;
+        match if over { None } else { feed.pool.take_within(WAIT_IN_JOB) } {
             Some(free) => batch = free,
             // There may be more, or the hint at it is taken already.
             None => return (tailer, Ok(Progress::More)),

@@ -99,7 +99,7 @@ impl FileShard {
                         }
                         self.by_path.insert(path.clone(), at);
                         let mut input = Input::new(path, named, start, present, beside);
-                        input.twin = twin;
+                        twin.into_iter().for_each(|twin| input.set_twin(twin));
                         self.inputs[at] = Some(input);
                         self.look_at(at);
                     }
@@ -124,9 +124,14 @@ impl FileShard {
     }
 
     fn look_at(&mut self, at: usize) {
-        let twin = self.inputs[at].as_ref().and_then(|input| self.by_path.get(input.twin.as_ref()?)).copied();
+        self.look_at_one(at);
         // Where two paths lead to one file, the first has it, and those that come after it.
-        twin.into_iter().chain([at]).for_each(|at| self.look_at_one(at));
+        let twin = self.inputs[at].as_ref().and_then(Input::twin).filter(|(_, left)| *left);
+        let twin = twin.and_then(|(path, _)| self.by_path.get(path)).copied();
+        if let Some(twin) = twin {
+            self.look_at_one(twin);
+            self.look_at_one(at);
+        }
     }
 
     fn look_at_one(&mut self, at: usize) {
