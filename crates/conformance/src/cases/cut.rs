@@ -21,7 +21,7 @@ pub fn what_grew_past_the_offset_is_another_content<B: Backend>(backend: B) {
         let content = |label: &str, lines| [head.as_str(), &numbered(label, 0..lines)].concat();
         let (old, new) = (content("old", 100), content("new", 1000));
         scene.write("a.log", &old);
-        let merge = start(scene.builder().path(scene.path("a.log")), backend.clone());
+        let merge = start(scene.polled().path(scene.path("a.log")), backend.clone());
         scene.expect(&old);
         brake.unseen(|| scene.write("a.log", &new));
         scene.expect([old.as_str(), &new].concat());

@@ -18,7 +18,7 @@ pub fn a_renamed_file_is_read_to_its_end_first<B: Backend>(backend: B) {
     let (brake, fs) = Brake::on(Op::Stat, "a.log");
     let scene = Scene::on(fs);
     scene.write("a.log", "0\n");
-    let merge = start(scene.builder().path(scene.path("a.log")).rotated_grace(LONG), backend);
+    let merge = start(scene.polled().path(scene.path("a.log")).rotated_grace(LONG), backend);
     scene.expect("0\n");
     let (before, after) = (numbered("before", 0..50_000), numbered("after", 0..50_000));
     brake.unseen(|| {
@@ -153,7 +153,7 @@ pub fn a_file_written_over_is_read_from_its_start<B: Backend>(backend: B) {
     let (brake, fs) = Brake::on(Op::Stat, "a.log");
     let scene = Scene::on(fs);
     scene.write("a.log", "1\n2\n");
-    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    let merge = start(scene.polled().path(scene.path("a.log")), backend);
     scene.expect("1\n2\n");
     brake.unseen(|| scene.write("a.log", "3\n4\n"));
     scene.expect("1\n2\n3\n4\n");
@@ -193,7 +193,7 @@ pub fn a_file_made_anew_is_read_from_its_start<B: Backend>(backend: B) {
     let (brake, fs) = Brake::on(Op::Stat, "a.log");
     let scene = Scene::on(fs);
     scene.write("a.log", "1\n");
-    let merge = start(scene.builder().path(scene.path("a.log")).rotated_grace(SHORT), backend);
+    let merge = start(scene.polled().path(scene.path("a.log")).rotated_grace(SHORT), backend);
     scene.expect("1\n");
     scene.remove("a.log");
     scene.events.until("a.log: not there");

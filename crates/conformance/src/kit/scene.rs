@@ -56,6 +56,11 @@ impl Scene {
             .output(self.path("all"))
     }
 
+    /// The same, polled: for a case that waits for the next look at a file, whatever happens to it.
+    pub(crate) fn polled(&self) -> Builder {
+        self.builder().watch(WatchMode::Poll)
+    }
+
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(name)
     }
