@@ -67,14 +67,17 @@ class Bench:
                 results.fail(system.name, "not tried with so many files")
         competing = [system for system in competing if system.name not in results.failed]
         for turn in range(self.args.reps):
-            for system in self.draw.sample(competing, len(competing)):
+            # One that failed twice is not waited for again.
+            trying = [system for system in competing if len(results.failed.get(system.name, [])) < 2]
+            for system in self.draw.sample(trying, len(trying)):
                 before = busy_seconds()
                 try:
                     figures = run(system)
                     results.add(system.name, figures)
                 except (Failed, OSError) as failure:
-                    figures = {"failed": str(failure)}
-                    results.fail(system.name, str(failure))
+                    why = str(failure).replace(self.lab.path(""), "")
+                    figures = {"failed": why}
+                    results.fail(system.name, why)
                 finally:
                     self.lab.end()
                 machine, own = (after - earlier for after, earlier in zip(busy_seconds(), before))

@@ -79,7 +79,7 @@ def main():
         done = live(paths_in(listed), float(rate), float(seconds))
     else:
         done = flow(paths_in(listed), float(rate), float(seconds), paths_in(sys.argv[5]))
-    print(json.dumps(done))
+    print(json.dumps(done), flush=True)
 
 
 if __name__ == "__main__":

@@ -93,8 +93,7 @@ def sustained(lab, system, sources, rate, seconds):
     time.sleep(0.5)
     before = process.cpu_now()
     lab.feed(job, "flow", rate, seconds, sources)
-    while lab.is_feeding():
-        time.sleep(0.02)
+    while lab.is_feeding(0.02):
         process.look()
     size = inputs.size_now()
     lag = size - size_of(job.out)

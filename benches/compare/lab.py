@@ -1,6 +1,7 @@
 """What the workloads share: a fresh place for each run, starting a system, waiting for it, checking what it wrote."""
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ class Lab:
 
     def __init__(self, place, patience):
         self.place = place
-        # Seconds that a system may take to get to where it is waited for.
+        # Seconds that a system may take to get to where it is waited for; to get on at all, a tenth of them.
         self.patience = patience
         self.process = None
         self.feeder = None
@@ -50,18 +51,18 @@ class Lab:
 
     def wait_for(self, job, size, pause=0.001):
         """Waits until the output is so long, and notes meanwhile how much memory the system takes."""
-        process, looked = self.process, 0.0
-        end = time.monotonic() + self.patience
-        while size_of(job.out) < size:
+        process, looked, best, moved = self.process, 0.0, -1, 0.0
+        while (got := size_of(job.out)) < size:
             now = time.monotonic()
+            if got > best:
+                best, moved = got, now
             if now > looked + 0.005:
                 looked = now
                 process.look()
                 if not process.is_running() and size_of(job.out) < size:
                     raise Failed("it ended: " + process.said())
-                if now > end:
-                    raise Failed("%d of %d bytes after %d s. %s"
-                                 % (size_of(job.out), size, self.patience, process.said()))
+                if now > process.began + self.patience or now > moved + self.patience / 10:
+                    raise Failed("%d of %d bytes after %d s. %s" % (got, size, now - process.began, process.said()))
             time.sleep(pause)
         return time.monotonic() - process.began
 
@@ -74,8 +75,9 @@ class Lab:
         self.place.tell("+", self.feeder.pid)
         self.feeder.stdout.readline()
 
-    def is_feeding(self):
-        return self.feeder.poll() is None
+    def is_feeding(self, pause=0.0):
+        """Waits for its end, for so many seconds. It says how it went, and ends."""
+        return not select.select([self.feeder.stdout], [], [], pause)[0]
 
     def fed(self):
         """What the feeder says at its end."""
