@@ -148,13 +148,14 @@ class Process:
         """Asks it to end, and makes it end if it does not. False: it had to be made to."""
         if self.is_running():
             self.look()
-            self.child.send_signal(signal.SIGTERM)
+            # Not by way of `Popen`, which would take its end for itself.
+            os.kill(self.pid, signal.SIGTERM)
         end = time.monotonic() + patience
         while self.is_running() and time.monotonic() < end:
             time.sleep(0.002)
         if not self.is_running():
             return True
-        self.child.kill()
+        os.kill(self.pid, signal.SIGKILL)
         self.wait()
         return False
 
