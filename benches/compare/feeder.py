@@ -9,6 +9,7 @@ was at worst against its own time table.
 import json
 import os
 import random
+import signal
 import sys
 import time
 
@@ -73,6 +74,8 @@ def flow(paths, rate, seconds, sources):
 
 
 def main():
+    # Ctrl-C is for the script, which ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     kind, listed, rate, seconds = sys.argv[1:5]
     print("go", flush=True)
     if kind == "live":
