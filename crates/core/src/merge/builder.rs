@@ -24,9 +24,10 @@ use crate::tail::{
 use crate::write::{FileOutput, Serve, Writer, WriterContext, serve};
 
 /// Bytes read at a time; a batch takes up to twice as many.
-const CHUNK: usize = 128 * 1024;
-/// Most batches that circulate: enough for each reader to have one under way and one waiting.
-const BATCHES_MAX: usize = 8;
+const CHUNK: usize = 512 * 1024;
+/// Most batches that circulate: enough for each reader to have one under way and one waiting, and few enough to stay
+/// in a processor's cache.
+const BATCHES_MAX: usize = 4;
 /// Fewest: one being read, one being written, one of the host's lines and one to swap for it.
 const BATCHES_MIN: usize = 4;
 /// Bytes for the buffers, unless set otherwise.

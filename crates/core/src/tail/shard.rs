@@ -20,6 +20,20 @@ use crate::batch::Batch;
 /// over many files holds up those with news for a few milliseconds only.
 const SWEEP_STEP: usize = 1024;
 
+/// How many files are added between two batches while there is something to read: each costs some microseconds to be
+/// opened, and the writer is to have something to do meanwhile.
+const ADD_STEP: usize = 4;
+
+/// Whether discovery asks for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    More,
+    /// Not now.
+    Done,
+    /// Never again.
+    Last,
+}
+
 /// The slow sweep comes so seldom that it takes one part of this many of the time.
 const SWEEP_SHARE: u32 = 1000;
 
@@ -82,9 +96,9 @@ impl FileShard {
         }
     }
 
-    /// Does what discovery asks. True once it will never ask again.
-    fn take_commands(&mut self) -> bool {
-        loop {
+    /// Does what discovery asks, so much of it at a time.
+    fn take_commands(&mut self, most: usize) -> Asked {
+        for _ in 0..most {
             match self.inbox.try_recv() {
                 Ok(Command::Add { path, named, start, present, beside, twin }) => match self.by_path.get(&path) {
                     Some(&at) => {
@@ -117,10 +131,11 @@ impl FileShard {
                         self.remove(at);
                     }
                 }
-                Err(TryRecvError::Empty) => return false,
-                Err(TryRecvError::Closed) => return true,
+                Err(TryRecvError::Empty) => return Asked::Done,
+                Err(TryRecvError::Closed) => return Asked::Last,
             }
         }
+        Asked::More
     }
 
     fn look_at(&mut self, at: usize) {
@@ -297,13 +312,13 @@ fn after(instant: Instant, wait: Duration) -> Instant {
 
 impl Tailer for FileShard {
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError> {
-        let last = self.take_commands();
+        let asked = self.take_commands(if self.hot.is_empty() { 16 * ADD_STEP } else { ADD_STEP });
         if let Some(from) = self.finished {
             self.read(batch);
             let ended = self.hot.is_empty() && batch.len() < self.cx.chunk && self.finish(from, batch);
             return Ok(if ended { Progress::Ended } else { Progress::More });
         }
-        if last {
+        if asked == Asked::Last {
             self.begin_finish();
             return Ok(Progress::More);
         }
@@ -311,11 +326,12 @@ impl Tailer for FileShard {
         self.poll();
         let swept = self.sweep();
         self.read(batch);
-        Ok(if swept && self.hot.is_empty() { Progress::Idle } else { Progress::More })
+        let idle = asked == Asked::Done && swept && self.hot.is_empty();
+        Ok(if idle { Progress::Idle } else { Progress::More })
     }
 
     fn look(&mut self) {
-        if !self.take_commands() {
+        if self.take_commands(usize::MAX) != Asked::Last {
             self.take_hints();
             self.poll();
             while !self.sweep() {}
