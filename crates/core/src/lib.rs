@@ -24,6 +24,7 @@ mod batch;
 mod fs;
 mod line;
 mod merge;
+mod pace;
 mod pool;
 mod report;
 pub mod stall;

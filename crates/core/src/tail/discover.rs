@@ -33,7 +33,7 @@ const RELIST_AFTER: Duration = Duration::from_secs(10);
 const LISTING_SHARE: u32 = 10;
 
 /// How long to rest at most, whatever the system hints at.
-const REST_MAX: Duration = Duration::from_secs(2);
+const REST_MAX: Duration = Duration::from_secs(5);
 
 /// How long to rest at least, whatever it hints at.
 const REST_MIN: Duration = Duration::from_millis(5);

@@ -12,6 +12,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
 use super::{Change, Tell};
+use crate::pace::Rounds;
 
 /// A watch descriptor. The system gives none out twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +64,7 @@ impl System {
     /// Tells what happens, until it is to stop. Without a watch: events were lost, or no more will come.
     pub(super) fn run(&self, tell: Tell<'_>) {
         let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
+        let mut rounds = Rounds::new();
         loop {
             let mut fds = [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(&self.stop, PollFlags::IN)];
             match poll(&mut fds, None) {
@@ -71,7 +73,9 @@ impl System {
                 Err(_) => return tell(None, None, Change::Gone),
             }
             let mut events = inotify::Reader::new(&self.inotify, &mut buffer);
+            let mut count = 0;
             loop {
+                count += 1;
                 let event = match events.next() {
                     Ok(event) => event,
                     Err(Errno::AGAIN | Errno::INTR) => break,
@@ -95,6 +99,8 @@ impl System {
                     break;
                 }
             }
+            // Events of one file that wait together become one.
+            rounds.pause(count);
         }
     }
 }
