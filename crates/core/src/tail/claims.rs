@@ -14,6 +14,9 @@ use crate::report::{Event, Ledger};
 /// How many files that were let go are remembered, in case they turn up under another name.
 const RELEASED_MAX: usize = 16 * 1024;
 
+/// So many files are kept open however idle they are: an open file can be read on whatever becomes of its name.
+const IDLE_OPEN_MAX: usize = 32;
+
 /// The files that are taken.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
@@ -128,6 +131,11 @@ impl Claims {
     /// Says that this file is never an input.
     pub(crate) fn forbid(&self, id: FileId) {
         self.lock().forbidden.insert(id);
+    }
+
+    /// Whether so many files are open that idle ones are better closed.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > IDLE_OPEN_MAX
     }
 
     /// Whether as many files are open as may be.

@@ -21,6 +21,9 @@ use crate::report::GapReason;
 /// A file that changed less than this before it was looked at may change again without showing it.
 const MODIFIED_GRAIN: Duration = Duration::from_millis(50);
 
+/// How long a file has not changed that is idle.
+const IDLE_AFTER: Duration = Duration::from_secs(10);
+
 /// How far apart, at least, two places are in time that are remembered for finding short copies.
 const MARK_EVERY: Duration = Duration::from_secs(1);
 
@@ -185,6 +188,14 @@ impl Generation {
         match self.found.clone() {
             Some(path) => self.ready(&path, cx),
             None => Ok(self.is_open()),
+        }
+    }
+
+    /// Closes the file by whose name it can be opened again, if it is read and has not changed for long.
+    pub(super) fn close_idle(&mut self, cx: &TailContext) {
+        let old = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > IDLE_AFTER);
+        if cx.claims.is_crowded() && self.offset == self.size && !self.suspect && self.modified.is_some_and(old) {
+            self.close();
         }
     }
 

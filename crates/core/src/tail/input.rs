@@ -186,6 +186,8 @@ impl Input {
         if let Some(current) = self.current.as_mut().filter(|current| current.id == stat.id) {
             if current.saw(&stat) {
                 self.restart(stat.size, GapReason::Truncated, cx);
+            } else if !current.has_news() {
+                current.close_idle(cx);
             }
             return;
         }
@@ -366,7 +368,11 @@ impl Input {
         let visit = self.visit_older(&source, batch, scratch, cx).and_then(|visit| match &mut self.current {
             Some(current) if visit == Visit::End => {
                 if current.ready(&self.path, cx)? {
-                    current.read(&source, end, batch, scratch, cx)
+                    let visit = current.read(&source, end, batch, scratch, cx)?;
+                    if visit == Visit::End {
+                        current.close_idle(cx);
+                    }
+                    Ok(visit)
                 } else {
                     // Another file by now: the next look finds it.
                     Ok(Visit::End)

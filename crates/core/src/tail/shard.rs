@@ -312,7 +312,7 @@ fn after(instant: Instant, wait: Duration) -> Instant {
 
 impl Tailer for FileShard {
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError> {
-        let asked = self.take_commands(if self.hot.is_empty() { 16 * ADD_STEP } else { ADD_STEP });
+        let mut asked = self.take_commands(ADD_STEP);
         if let Some(from) = self.finished {
             self.read(batch);
             let ended = self.hot.is_empty() && batch.len() < self.cx.chunk && self.finish(from, batch);
@@ -326,6 +326,10 @@ impl Tailer for FileShard {
         self.poll();
         let swept = self.sweep();
         self.read(batch);
+        while asked == Asked::More && batch.len() < self.cx.chunk {
+            asked = self.take_commands(ADD_STEP);
+            self.read(batch);
+        }
         let idle = asked == Asked::Done && swept && self.hot.is_empty();
         Ok(if idle { Progress::Idle } else { Progress::More })
     }
