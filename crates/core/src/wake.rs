@@ -1,45 +1,64 @@
 //! Waking whoever waits, in a task or on a thread.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::future::poll_fn;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use event_listener::{Event, Listener, listener};
-
-/// Remembers that somebody is to wake, until it does.
+/// Remembers that somebody is to wake, until it does. Only one may wait at a time.
 ///
-/// Not a channel, since a job on the blocking pool waits here for a bounded time.
+/// Not a channel, since a job on the blocking pool waits here for a bounded time; and whoever waits is woken after the
+/// lock is free, so that two threads need not meet there.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
-    set: AtomicBool,
-    event: Event,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    set: bool,
+    /// Of a task that waits.
+    waker: Option<Waker>,
 }
 
 impl Wake {
     /// Wakes whoever waits, or else the next who does.
     pub(crate) fn wake(&self) {
-        if !self.set.swap(true, Ordering::SeqCst) {
-            self.event.notify(1);
+        let mut state = self.lock();
+        state.set = true;
+        let waker = state.waker.take();
+        drop(state);
+        match waker {
+            Some(waker) => waker.wake(),
+            None => self.changed.notify_one(),
         }
     }
 
     /// Waits to be woken. Cancel safe.
     pub(crate) async fn woken(&self) {
-        loop {
-            listener!(self.event => listener);
-            if self.take() {
-                return;
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            if std::mem::take(&mut state.set) {
+                return Poll::Ready(());
             }
-            listener.await;
-        }
+            state.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Waits on this thread, for so long; tells whether it was woken.
     pub(crate) fn woken_within(&self, within: Duration) -> bool {
-        listener!(self.event => listener);
-        self.take() || listener.wait_timeout(within).is_some() && self.take()
+        let mut state = self.lock();
+        // Of a task that has stopped waiting.
+        state.waker = None;
+        let waited = self.changed.wait_timeout_while(state, within, |state| !state.set);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut state.set)
     }
 
-    fn take(&self) -> bool {
-        self.set.swap(false, Ordering::SeqCst)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_channel::{Receiver, Sender};
+use async_channel::Receiver;
 use futures_lite::future::or;
 
 use super::readers::Readers;
@@ -16,7 +16,7 @@ use crate::line::LineFormat;
 use crate::report::{Ledger, Report};
 use crate::stop::Stage;
 use crate::tail::PatternError;
-use crate::write::{Cause, HostLines, LineSender, Message, Outcome, Sleep, WriterThread};
+use crate::write::{Cause, HostLines, Inbox, LineSender, Message, Outcome, Sleep, WriterThread};
 
 /// How long what was submitted may still take to be written, when a merge ends at once.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub(super) struct Parts {
     pub(super) ledger: Arc<Ledger>,
     pub(super) readers: Readers,
     pub(super) host: Arc<HostLines>,
-    pub(super) queue: Sender<Message>,
+    pub(super) queue: Inbox<Message>,
     pub(super) sleep: Arc<Sleep>,
     pub(super) format: LineFormat,
 }
@@ -157,7 +157,7 @@ impl Merge {
 
     fn ask_flush(&self) -> Result<Receiver<()>, Closed> {
         let (reply, flushed) = async_channel::bounded(1);
-        self.parts.queue.try_send(Message::Flush(reply)).map_err(|_| Closed)?;
+        self.parts.queue.put(Message::Flush(reply)).map_err(|_| Closed)?;
         Ok(flushed)
     }
 

@@ -15,7 +15,7 @@ use crate::batch::Batch;
 use crate::pool::BatchPool;
 use crate::stop::Stop;
 use crate::tail::{Failures, TailError, WatchSlot};
-use crate::write::{HostLines, Message, Queue, Serve, Session, Sleep, WriterThread};
+use crate::write::{HostLines, Inbox, Message, Queue, Serve, Session, Sleep, WriterThread};
 
 /// A builder whose settings are checked.
 pub(super) struct Prepared {
@@ -53,7 +53,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
     let Prepared { inputs, batches, serve } = prepared;
     let (capacity, ledger, format) = (inputs.capacity, inputs.tail.ledger.clone(), inputs.tail.format);
     let stop = Arc::new(Stop::new());
-    let (queue, messages) = async_channel::unbounded();
+    let queue = Inbox::new();
     let pool = BatchPool::new(batches, capacity);
     let host = HostLines::new(capacity, inputs.tail.limit.max, queue.clone(), ledger.clone());
     let sleep: Arc<Sleep> = {
@@ -64,7 +64,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
     let (claims, watch) = (inputs.tail.claims.clone(), WatchSlot::default());
     let session = Session {
         queue: Queue {
-            messages,
+            messages: queue.clone(),
             pool: pool.clone(),
             host: host.clone(),
             ledger: ledger.clone(),
@@ -82,7 +82,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
         Arc::new(move |batch: Batch| {
             ledger.submitted.fetch_add(batch.len() as u64, Ordering::Relaxed);
             // Closed only when the merge ends at once: then these lines are reported as not written.
-            drop(queue.try_send(Message::Batch(batch)));
+            drop(queue.put(Message::Batch(batch)));
         })
     };
     let end = {

@@ -44,8 +44,8 @@ struct State {
 enum Claim {
     /// Somebody reads it. `wanted`: another name of it is followed too.
     Held { wanted: bool },
-    /// Read up to here and let go.
-    Released { at: Resume },
+    /// Read up to here and let go. Boxed, since most files are held.
+    Released { at: Box<Resume> },
 }
 
 /// Where a file was left, and what stood there.
@@ -83,9 +83,10 @@ impl Claims {
                 *wanted = true;
                 Claimed::Held
             }
-            Some(claim @ &mut Claim::Released { at }) => {
-                *claim = Claim::Held { wanted: false };
-                Claimed::Taken { resume: Some(at) }
+            Some(claim @ Claim::Released { .. }) => {
+                let released = std::mem::replace(claim, Claim::Held { wanted: false });
+                let Claim::Released { at } = released else { unreachable!("it was") };
+                Claimed::Taken { resume: Some(*at) }
             }
             None => {
                 state.files.insert(id, Claim::Held { wanted: false });
@@ -113,7 +114,7 @@ impl Claims {
     /// Lets go of a file that was read up to a place and still has a name.
     pub(super) fn release(&self, id: FileId, at: Resume) {
         let mut state = self.lock();
-        state.files.insert(id, Claim::Released { at });
+        state.files.insert(id, Claim::Released { at: Box::new(at) });
         state.released.push_back(id);
         if state.released.len() > RELEASED_MAX
             && let Some(oldest) = state.released.pop_front()

@@ -1,6 +1,7 @@
 //! The writing side: one output, and the thread that owns it.
 
 mod file;
+mod inbox;
 mod pipe;
 mod queue;
 mod sender;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use async_executor::LocalExecutor;
 
 pub(crate) use file::FileOutput;
+pub(crate) use inbox::Inbox;
 pub(crate) use queue::{Message, Queue};
 pub(crate) use sender::HostLines;
 pub use sender::{LineSender, SendError};

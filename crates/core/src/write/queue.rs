@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_channel::{Receiver, Sender, TryRecvError};
+use async_channel::Sender;
 use futures_lite::future::or;
 
+use super::inbox::{Inbox, Nothing};
 use super::thread::{Cause, Outcome};
 use super::{HostLines, PartialWrite, Sleep, Writer};
 use crate::batch::Batch;
@@ -35,7 +36,7 @@ pub(crate) enum Message {
 
 /// Where messages come in, and what is needed to work them off.
 pub(crate) struct Queue {
-    pub(crate) messages: Receiver<Message>,
+    pub(crate) messages: Inbox<Message>,
     pub(crate) pool: Arc<BatchPool>,
     pub(crate) host: Arc<HostLines>,
     pub(crate) ledger: Arc<Ledger>,
@@ -53,18 +54,18 @@ impl Queue {
         let mut flushed = true;
         let mut done = Vec::new();
         loop {
-            let received = self.messages.try_recv();
+            let received = self.messages.next();
             // Several at a time: to wake a reader costs as much as writing tens of kilobytes.
             if received.is_err() || 2 * done.len() >= self.pool.count() {
                 self.pool.give_back(done.drain(..));
             }
             let message = match received {
                 Ok(message) => message,
-                Err(TryRecvError::Empty) if flushed => match self.idle(writer).await {
+                Err(Nothing::Yet) if flushed => match self.idle(writer).await {
                     Ok(message) => message,
                     Err(outcome) => return Ok(outcome),
                 },
-                Err(TryRecvError::Closed) if flushed => return Ok(Outcome::Drained),
+                Err(Nothing::More) if flushed => return Ok(Outcome::Drained),
                 Err(_) => {
                     self.flush(writer).await?;
                     flushed = true;
@@ -99,7 +100,7 @@ impl Queue {
 
     /// Waits for a message, and notices meanwhile when the merge has to end.
     async fn idle<W: Writer>(&self, writer: &mut W) -> Result<Message, Outcome> {
-        let message = async { self.messages.recv().await.map_err(|_| Outcome::Drained) };
+        let message = async { self.messages.wait().await.ok_or(Outcome::Drained) };
         let closed = async {
             writer.closed().await;
             Err(Outcome::OutputClosed)
@@ -178,7 +179,7 @@ impl Queue {
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("waiting", &self.messages.len()).finish_non_exhaustive()
+        f.debug_struct("Queue").field("messages", &self.messages).finish_non_exhaustive()
     }
 }
 

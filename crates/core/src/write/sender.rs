@@ -6,11 +6,11 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_channel::Sender;
 use event_listener::{Event, Listener, listener};
 use memchr::memchr;
 
 use super::Message;
+use super::inbox::Inbox;
 use crate::batch::{Batch, Source};
 use crate::report::Ledger;
 
@@ -158,7 +158,7 @@ impl LineSender {
         self.host.ledger.submitted.fetch_add(rendered.len() as u64, Ordering::Relaxed);
         if !std::mem::replace(&mut state.queued, true) {
             // Closed only if the writer failed just now: then the merge says what was not written.
-            drop(self.host.queue.try_send(Message::Host));
+            drop(self.host.queue.put(Message::Host));
         }
         Ok(())
     }
@@ -203,7 +203,7 @@ impl io::Write for LineSender {
 
     fn flush(&mut self) -> io::Result<()> {
         let (reply, flushed) = async_channel::bounded(1);
-        let asked = self.host.queue.try_send(Message::Flush(reply));
+        let asked = self.host.queue.put(Message::Flush(reply));
         match asked.is_ok() && flushed.recv_blocking().is_ok() {
             true => Ok(()),
             false => Err(SendError::Closed.into()),
@@ -238,7 +238,7 @@ pub(crate) struct HostLines {
     state: Mutex<State>,
     /// Notified when there is room.
     room: Event,
-    queue: Sender<Message>,
+    queue: Inbox<Message>,
     ledger: Arc<Ledger>,
     /// Most bytes of a line.
     line_max: usize,
@@ -252,7 +252,7 @@ struct State {
 }
 
 impl HostLines {
-    pub(crate) fn new(capacity: usize, line_max: usize, queue: Sender<Message>, ledger: Arc<Ledger>) -> Arc<Self> {
+    pub(crate) fn new(capacity: usize, line_max: usize, queue: Inbox<Message>, ledger: Arc<Ledger>) -> Arc<Self> {
         let state = State { batch: Batch::with_capacity(capacity), queued: false, closed: false };
         Arc::new(Self { state: Mutex::new(state), room: Event::new(), queue, ledger, line_max })
     }

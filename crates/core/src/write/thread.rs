@@ -127,7 +127,7 @@ impl WriterThread {
             host.close();
             watch.close();
             messages.close();
-            while messages.try_recv().is_ok() {}
+            while messages.next().is_ok() {}
             at_end.set(outcome.unwrap_or_else(|panic| Err(Cause::WriterPanicked(panic_message(&*panic).to_owned()))));
         })?;
         Ok(Self { handle: Mutex::new(Some(handle)), ended })
