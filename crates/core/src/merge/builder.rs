@@ -355,8 +355,8 @@ impl Builder {
         if let Output::File(path) = &self.output {
             forbidden.extend(self.fs.stat(path).map(|stat| stat.id));
         }
-        let mut explained =
-            explain(&*self.fs, &self.specs()?, &Excludes::new(self.excludes.clone())?, self.start, &forbidden);
+        let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
+        let mut explained = explain(&*self.fs, &specs, &excludes, self.start, &forbidden, self.watch);
         if self.stdin {
             explained.push(Explained { path: "-".into(), verdict: Verdict::Stream });
         }

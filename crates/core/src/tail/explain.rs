@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::discover::{Spec, find, here};
 use super::trouble::Trouble;
+use super::watch::{WatchMode, can_notify, is_remote};
 use super::{Excludes, StartAt};
 use crate::fs::{Entry, FileId, Fs, Kind};
 
@@ -33,6 +34,8 @@ pub enum Verdict {
         size: u64,
         /// Which file it is.
         id: FileId,
+        /// Whether the system would tell of changes; otherwise it would be polled.
+        notified: bool,
     },
     /// It would be read as a stream: standard input, or a FIFO.
     Stream,
@@ -49,8 +52,9 @@ impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.path.display())?;
         match &self.verdict {
-            Verdict::Follow { offset, size, id } => {
-                write!(f, "followed from byte {offset} of {size}, by polling (device {}, inode {})", id.dev, id.ino)
+            Verdict::Follow { offset, size, id, notified } => {
+                let how = if *notified { "notification" } else { "polling" };
+                write!(f, "followed from byte {offset} of {size}, by {how} (device {}, inode {})", id.dev, id.ino)
             }
             Verdict::Stream => f.write_str("read as a stream, by polling"),
             Verdict::Missing => f.write_str("not there, waited for"),
@@ -69,7 +73,9 @@ pub(crate) fn explain(
     excludes: &Excludes,
     start: StartAt,
     forbidden: &[FileId],
+    mode: WatchMode,
 ) -> Vec<Explained> {
+    let notifies = can_notify(mode, fs);
     let mut seen = HashMap::new();
     let mut explained = Vec::new();
     let mut add = |path: &Path, verdict| explained.push(Explained { path: path.to_owned(), verdict });
@@ -108,6 +114,12 @@ pub(crate) fn explain(
             for path in misses {
                 add(&path, Verdict::Not { reason: format!("does not match {}", pattern.text()) });
             }
+        }
+    }
+    for Explained { path, verdict } in &mut explained {
+        if let Verdict::Follow { notified, .. } = verdict {
+            // Under a second name it may change without a word.
+            *notified = notifies && !is_remote(path) && fs.stat(path).is_ok_and(|stat| stat.links == 1);
         }
     }
     explained
@@ -154,5 +166,5 @@ fn judge(
     }
     seen.insert(stat.id, path.to_owned());
     let offset = if start == StartAt::End { stat.size } else { 0 };
-    Verdict::Follow { offset, size: stat.size, id: stat.id }
+    Verdict::Follow { offset, size: stat.size, id: stat.id, notified: false }
 }

@@ -147,6 +147,16 @@ impl Notifier {
     }
 }
 
+/// Whether there is notification to be had now, and it is wanted.
+pub(super) fn can_notify(mode: WatchMode, fs: &dyn Fs) -> bool {
+    mode != WatchMode::Poll && fs.notifies() && system::System::new().is_ok()
+}
+
+/// Whether a path is where the system does not tell of all changes.
+pub(super) fn is_remote(path: &Path) -> bool {
+    system::is_remote(path).is_some()
+}
+
 /// Puts hints from the system into mailboxes.
 #[derive(Debug)]
 struct Watcher {
