@@ -167,9 +167,20 @@ impl Running {
                 assert_eq!(foreign, None, "a line on standard error that is not marked as ours");
                 return finished;
             }
-            assert!(start.elapsed() < DEADLINE, "still running after {DEADLINE:?}; it said: {}", self.stderr());
+            if start.elapsed() > DEADLINE {
+                let threads = self.threads();
+                panic!("still running after {DEADLINE:?}; its threads: {threads}it said: {}", self.stderr());
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// What each thread of the program is waiting for, in the system.
+    fn threads(&self) -> String {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        let of = |task: &fs::DirEntry, what| fs::read_to_string(task.path().join(what)).unwrap_or_default();
+        let tell = |task| format!("{} {} {}", of(&task, "comm").trim(), of(&task, "wchan"), of(&task, "syscall"));
+        tasks.map(tell).collect()
     }
 
     /// Asks it to stop, and waits for the end.
