@@ -32,7 +32,9 @@ fn all_that_was_written_before_the_stop_is_delivered() {
         dir.write("logs/first.log", "first\n");
         let args =
             ["-o", "all.log", "--poll-interval", "5ms", "--backend", backend, "--report", "r.json", "logs/*.log"];
-        let running = dir.tailmerge(args).start();
+        // A hangup is served unless it is ignored from the start, as it is where these tests run under nohup.
+        let program = ["--default-signal=HUP", env!("CARGO_BIN_EXE_tailmerge")];
+        let running = Tool::new("env".as_ref(), &dir.path("")).args(program).args(args).start();
         wait_until("the first line is merged", || dir.text("all.log") == "first\n");
         thread::scope(|scope| {
             for writer in 0..WRITERS {
