@@ -60,6 +60,12 @@ fn wait_for_lines(dir: &Dir, lines: u64) {
     wait_until(&format!("{lines} lines are merged"), || dir.text("all").lines().count() as u64 >= lines);
 }
 
+/// Ends the program: each line of the stream has come, once and in order.
+fn expect_all(dir: &Dir, running: Running, stream: &Stream) {
+    running.stop().expect(0);
+    Merged::read(&dir.path("all")).expect_all(&Written::from([("s".to_owned(), stream.next)]));
+}
+
 fn pattern(dir: &Dir, name: &str) -> PathBuf {
     dir.path(name).join("*.log*")
 }
@@ -83,8 +89,7 @@ fn a_directory_that_is_mounted_twice_is_read_once() {
         stream.write_many(1000);
         wait_for_lines(&dir, stream.next);
     }
-    running.stop().expect(0);
-    Merged::read(&dir.path("all")).expect_all(&Written::from([("s".to_owned(), stream.next)]));
+    expect_all(&dir, running, &stream);
 }
 
 #[test]
@@ -103,8 +108,7 @@ fn a_file_lives_on_when_one_of_its_two_mounts_goes_away() {
         stream.write_many(1000);
         wait_for_lines(&dir, stream.next);
     }
-    running.stop().expect(0);
-    Merged::read(&dir.path("all")).expect_all(&Written::from([("s".to_owned(), stream.next)]));
+    expect_all(&dir, running, &stream);
 }
 
 #[test]

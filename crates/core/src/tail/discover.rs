@@ -192,8 +192,7 @@ impl Discovery {
         if let Some(watch) = &self.cx.watch {
             for dir in &self.parents {
                 // One that is not there is looked for again.
-                let watched = self.cx.fs.stat(dir).is_ok_and(|stat| watch.watch_dir(dir, stat.id));
-                self.restless |= !watched && self.cx.fs.stat(dir).is_ok();
+                self.restless |= self.cx.fs.stat(dir).is_ok_and(|stat| !watch.watch_dir(dir, stat.id));
             }
         }
         for at in 0..self.watches.len() {
