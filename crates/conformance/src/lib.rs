@@ -225,6 +225,7 @@ macro_rules! conformance {
                 cut {
                     what_grew_past_the_offset_is_another_content
                     a_copy_has_what_was_cut_while_behind
+                    copies_have_what_was_cut_unread
                     copies_of_what_was_cut_are_not_read_again
                     a_hole_is_skipped_and_counted
                     a_file_cut_within_its_last_line_is_not_read_again

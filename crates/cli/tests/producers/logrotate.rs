@@ -199,14 +199,8 @@ fn files_that_are_copied_and_cut_while_the_program_is_stopped() {
         over.store(true, Ordering::Relaxed);
         writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
     });
-    let finished = running.stop();
-    Merged::read(&logs.0.path("all")).expect_all(&written);
-    // Every line came, once. A gap may be told all the same: the program cannot know of a file that was cut while it
-    // stood still, and was not read to its end before, which of the new files beside it is the copy.
-    let report = report(&logs.0, "all.json");
-    let gaps = report["gaps"].as_array().unwrap();
-    println!("{} gaps told of what the copies had", gaps.len());
-    finished.expect(if gaps.is_empty() { 0 } else { 3 });
+    // Each copy is read, whether or not the program knows of what it is one: that is no gap.
+    logs.expect_all(running, "all", &written);
 }
 
 /// Where a producer's lines went: for each truncation what was written before it, as the offset behind each line.

@@ -66,6 +66,36 @@ pub fn a_copy_has_what_was_cut_while_behind<B: Backend>(backend: B) {
     }
 }
 
+/// A file is copied and cut again and again before anything of it can be read: the copies have it all, in order.
+pub fn copies_have_what_was_cut_unread<B: Backend>(backend: B) {
+    const CUTS: usize = 3;
+    for pattern in ["a.log", "a.log*"] {
+        let scene = Scene::new();
+        let text = |cut: usize| numbered(&format!("cut {cut}"), 0..10_000);
+        scene.write("a.log", text(0));
+        let sink = Sink::held();
+        let builder = scene.builder().input(scene.pattern(pattern)).max_line_bytes(1024).memory(64 * 1024);
+        let merge = start(builder.writer(sink.make()), backend.clone());
+        sink.until_written_to();
+        for cut in 1..=CUTS {
+            for number in (1..cut).rev() {
+                scene.rename(format!("a.log.{number}"), format!("a.log.{}", number + 1));
+            }
+            fs::copy(scene.path("a.log"), scene.path("a.log.1")).expect("a file of the case");
+            scene.truncate("a.log");
+            until("the cut is seen", || scene.events.count("a.log: truncated") == cut);
+            scene.append("a.log", text(cut));
+            // Where nobody hints, the second look may have begun before.
+            let looks = scene.fs.looks(&scene.path("a.log"));
+            until("it is looked at", || scene.fs.looks(&scene.path("a.log")) > looks + 1);
+        }
+        sink.release();
+        let report = stop(&merge);
+        assert!(report.gaps.is_empty(), "{pattern}: {:?}", report.gaps);
+        sink.assert((0..=CUTS).map(text).collect::<String>());
+    }
+}
+
 /// A file that is copied again and again before it is cut, with a pattern that finds the copies: each line comes
 /// once, also those that come between the copy and the cut, if they have been read.
 pub fn copies_of_what_was_cut_are_not_read_again<B: Backend>(backend: B) {

@@ -76,7 +76,7 @@ impl Copies {
         cx: &TailContext,
     ) -> Option<Generation> {
         let held = std::mem::take(&mut self.0);
-        let wanted = original.offset() > 0 || !held.is_empty();
+        let wanted = original.known().is_some() || !held.is_empty();
         if !wanted || cx.copy_grace.is_zero() {
             return None;
         }
@@ -125,8 +125,8 @@ fn search(
         if stat.kind != Kind::File || stat.id == original.id {
             continue;
         }
-        let mut copy = match opened(original, &path, number, &stat, cx) {
-            Ok(Some(copy)) => copy,
+        let (mut copy, fits) = match opened(original, &path, number, &stat, cx) {
+            Ok(Some(opened)) => opened,
             Ok(None) => {
                 moved = true;
                 continue;
@@ -135,8 +135,8 @@ fn search(
             Err(_) => continue,
         };
         let is_held = held.iter().any(|held| held.id == stat.id);
-        // Of a file of which nothing was read, only one that was compared with it before the cut.
-        if adopted.is_none() && if original.offset() > 0 { copy.offset() > 0 } else { is_held } {
+        // One may also have been compared with it before the cut.
+        if adopted.is_none() && (fits || is_held && original.offset() == 0) {
             if cx.claims.claim(stat.id) == (Claimed::Taken { resume: None }) {
                 copy.retire(None);
                 adopted = Some(copy);
@@ -152,21 +152,26 @@ fn search(
     if adopted.is_none() && moved { Err(Moved) } else { Ok(adopted) }
 }
 
-/// The file under `path`, open where the original was read up to; at its start if it does not hold the same.
+/// The file under `path`, open, and whether it holds what is known of the original. It then stands where the original
+/// was read up to.
 fn opened(
     original: &Generation,
     path: &Path,
     number: u32,
     stat: &Stat,
     cx: &TailContext,
-) -> io::Result<Option<Generation>> {
+) -> io::Result<Option<(Generation, bool)>> {
     let mut copy = Generation::new(number, stat.id, stat.size);
     copy.saw(stat);
-    let same = copy.open(path, cx)?;
-    if same {
-        copy.resume(original.place())?;
+    if !copy.open(path, cx)? {
+        return Ok(None);
     }
-    Ok(same.then_some(copy))
+    let fits = match original.known() {
+        Some(place) if original.offset() > 0 => copy.resume(place)?,
+        Some(end) => copy.holds(end)?,
+        None => false,
+    };
+    Ok(Some((copy, fits)))
 }
 
 /// Whether a file holds what the original held, as far as it goes by now. None if the original was cut meanwhile.

@@ -155,7 +155,12 @@ impl Generation {
 
     /// Whether a file that lost its name has been quiet for long enough to be let go.
     pub(super) fn is_quiet(&self, cx: &TailContext) -> bool {
-        self.moved.elapsed() >= cx.grace
+        self.is_quieter_than(cx.grace)
+    }
+
+    /// Whether its length has not moved for longer.
+    pub(super) fn is_quieter_than(&self, time: Duration) -> bool {
+        self.moved.elapsed() >= time
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -236,6 +241,34 @@ impl Generation {
         Resume { offset: self.offset, check: self.check, within: self.within }
     }
 
+    /// Takes note of what a file ends with of which nothing is read yet: by that it is known again, and so is its
+    /// copy should it be cut before it is read.
+    pub(super) fn peek(&mut self) -> io::Result<()> {
+        if self.searched == 0
+            && self.size > 0
+            && self.marks.is_none()
+            && let Some(check) = self.check_at(self.size)?
+        {
+            let end = Resume { offset: self.size, check, within: Within::Start };
+            self.marks = Some(Box::new([(Instant::now(), end); 2]));
+            self.sure_size = self.size;
+        }
+        Ok(())
+    }
+
+    /// By which place this content is known from others: where it was read up to, or was seen to end before.
+    pub(super) fn known(&self) -> Option<Resume> {
+        match &self.marks {
+            _ if self.offset > 0 => Some(self.place()),
+            marks => marks.as_ref().map(|marks| marks[0].1),
+        }
+    }
+
+    /// Whether the file that is open holds, at a place, what stood there.
+    pub(super) fn holds(&self, at: Resume) -> io::Result<bool> {
+        Ok(at.offset <= self.size && self.read_checked(&mut [], at.offset, at.check)?.is_some())
+    }
+
     /// Remembers where the file is read from now, if it is some time since that was done.
     fn mark(&mut self) {
         let now = (Instant::now(), self.place());
@@ -262,7 +295,7 @@ impl Generation {
 
     /// Goes on where somebody left off, if the bytes there are still the same; else, false, at the start.
     pub(super) fn resume(&mut self, at: Resume) -> io::Result<bool> {
-        let same = at.offset <= self.size && self.read_checked(&mut [], at.offset, at.check)?.is_some();
+        let same = self.holds(at)?;
         if same {
             (self.offset, self.searched) = (at.offset, at.offset);
             (self.check, self.within) = (at.check, at.within);
@@ -346,14 +379,20 @@ impl Generation {
 
     /// Moves to an offset, and takes note of what stands before it.
     pub(super) fn move_to(&mut self, end: u64) -> io::Result<()> {
-        let Some((file, _)) = &self.file else { return Ok(()) };
+        if self.is_open() {
+            self.check = self.check_at(end)?.unwrap_or(self.check);
+            (self.offset, self.searched) = (end, end);
+        }
+        Ok(())
+    }
+
+    /// What stands before an offset; none if the file is closed, or ends sooner.
+    fn check_at(&self, end: u64) -> io::Result<Option<Check>> {
+        let Some((file, _)) = &self.file else { return Ok(None) };
         let mut window = Window::new(usize::try_from(end).unwrap_or(usize::MAX));
         let from = end - window.bytes_mut().len() as u64;
-        if read_at(&**file, &mut [IoSliceMut::new(window.bytes_mut())], from)? == window.bytes_mut().len() {
-            self.check = window.check();
-        }
-        (self.offset, self.searched) = (end, end);
-        Ok(())
+        let got = read_at(&**file, &mut [IoSliceMut::new(window.bytes_mut())], from)?;
+        Ok((got == window.bytes_mut().len()).then(|| window.check()))
     }
 
     /// Asks how the file is: whether it was cut below what has been read, and how many names it has.

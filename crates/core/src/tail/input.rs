@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -22,6 +23,10 @@ use crate::report::{Event, GapReason};
 
 /// How often reading is tried again at the end, when there is no next look to try it at.
 const LAST_TRIES: u8 = 3;
+
+/// A file that grows after so long may have been cut meanwhile: whether it holds the same is looked at before it is
+/// its turn to be read, since it may be cut again by then.
+const UNWATCHED_MAX: Duration = Duration::from_secs(1);
 
 /// A followed path that leads to the same name in the same directory, and so to the same file.
 #[derive(Debug)]
@@ -184,10 +189,16 @@ impl Input {
         cx: &TailContext,
     ) {
         if let Some(current) = self.current.as_mut().filter(|current| current.id == stat.id) {
+            let stirs = stat.size != current.size() && current.is_quieter_than(UNWATCHED_MAX);
             if current.saw(&stat) {
                 self.restart(stat.size, GapReason::Truncated, cx);
             } else if !current.has_news() {
                 current.close_idle(cx);
+            } else if stirs && !current.holds(current.place()).unwrap_or(true) {
+                self.changed(cx);
+            } else {
+                // What cannot be read just now is read in its turn.
+                drop(current.peek());
             }
             return;
         }
@@ -301,6 +312,14 @@ impl Input {
         }
     }
 
+    /// The file under the path does not hold what was read of it.
+    fn changed(&mut self, cx: &TailContext) {
+        let Some(current) = &mut self.current else { return };
+        let cut = current.look(cx).is_ok_and(|(cut, _)| cut) || current.was_cut();
+        let (size, reason) = (current.size(), if cut { GapReason::Truncated } else { GapReason::Overwritten });
+        self.restart(size, reason, cx);
+    }
+
     /// The file under the path has another content now, which is read from its start.
     fn restart(&mut self, size: u64, reason: GapReason, cx: &TailContext) {
         let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return };
@@ -312,6 +331,8 @@ impl Input {
         }
         current.restart(self.next_number, size, reason, source, cx);
         self.next_number += 1;
+        // It may be cut again before it is read.
+        drop(current.peek());
     }
 
     /// The current file is not under the path any more: it is read to its end and then let go.
@@ -380,10 +401,8 @@ impl Input {
             }
             _ => Ok(visit),
         });
-        if let (Ok(Visit::Changed), Some(current)) = (&visit, &mut self.current) {
-            let cut = current.look(cx).is_ok_and(|(cut, _)| cut) || current.was_cut();
-            let (size, reason) = (current.size(), if cut { GapReason::Truncated } else { GapReason::Overwritten });
-            self.restart(size, reason, cx);
+        if let Ok(Visit::Changed) = visit {
+            self.changed(cx);
             return Visit::More;
         }
         visit.unwrap_or_else(|error| {

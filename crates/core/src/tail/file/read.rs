@@ -43,6 +43,12 @@ impl Generation {
         if self.shrunk.is_some() && !self.is_same_after_cut(source, cx)? {
             return Ok(Visit::Changed);
         }
+        if self.offset == 0
+            && let Some(end) = self.known()
+            && !self.holds(end)?
+        {
+            return Ok(Visit::Changed);
+        }
         if let Within::Dropped { .. } = self.within {
             return self.drop_rest(source, scratch, cx);
         }

@@ -204,11 +204,15 @@ impl Oracle {
         }
         let mut news = joined || self.gaps.len() > told;
         if let Some(batch) = batch {
-            let mut bytes = batch.bytes();
-            for extent in batch.extents() {
-                let (these, rest) = bytes.split_at((extent.len_out as usize).min(bytes.len()));
-                bytes = rest;
-                self.deliver(extent, these, &reads, disk)?;
+            let mut rest = batch.bytes();
+            let cut = |extent| {
+                let these;
+                (these, rest) = rest.split_at((extent as &Extent).len_out.min(rest.len() as u64) as usize);
+                (extent, these)
+            };
+            let extents: Vec<(&Extent, &[u8])> = batch.extents().iter().map(cut).collect();
+            for ((extent, bytes), aligned) in extents.iter().zip(self.align(&extents, &reads, disk)) {
+                self.deliver(extent, aligned, bytes, &reads, disk)?;
                 news = true;
             }
         }
@@ -252,13 +256,20 @@ impl Oracle {
         self.tracks[epoch].certain = shows && (frontier == 0 || size < frontier);
     }
 
-    fn deliver(&mut self, extent: &Extent, bytes: &[u8], reads: &ReadLog, disk: &Disk) -> Checked {
+    fn deliver(
+        &mut self,
+        extent: &Extent,
+        aligned: Option<usize>,
+        bytes: &[u8],
+        reads: &ReadLog,
+        disk: &Disk,
+    ) -> Checked {
         let (start, end) = (extent.start, extent.start + extent.len_in);
         let tell = |what: &str| {
             let text = String::from_utf8_lossy(bytes);
             format!("{what}: bytes {start} to {end} of {}: {text:?}", extent.source.path().display())
         };
-        let Some(epoch) = self.trace(extent, bytes, reads, disk) else {
+        let Some(epoch) = self.trace(extent, aligned, bytes, reads, disk) else {
             return violation("not read", tell("never read, or delivered before"));
         };
         let rendered = match render::expect(self, disk, epoch, extent) {
