@@ -24,7 +24,6 @@ mod batch;
 mod fs;
 mod line;
 mod merge;
-mod pace;
 mod pool;
 mod report;
 pub mod stall;

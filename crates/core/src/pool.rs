@@ -48,6 +48,9 @@ impl BatchPool {
 
     /// Waits for a batch on this thread, for so long.
     pub(crate) fn take_within(&self, within: Duration) -> Option<Batch> {
+        if let Some(batch) = self.try_take() {
+            return Some(batch);
+        }
         let deadline = Instant::now() + within;
         loop {
             listener!(self.given_back => given_back);

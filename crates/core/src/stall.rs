@@ -49,6 +49,13 @@ pub fn guard_with<F: Future, T: FnMut(&str, Duration) + Unpin>(
     Guard { name: name.into(), limit, future: Box::pin(future), tell }
 }
 
+/// Does something, and how long that took.
+pub(crate) fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let done = act();
+    (done, start.elapsed())
+}
+
 /// A future whose polls are timed; see [`guard`].
 pub struct Guard<F, T> {
     name: String,
@@ -62,9 +69,7 @@ impl<F: Future, T: FnMut(&str, Duration) + Unpin> Future for Guard<F, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
-        let start = Instant::now();
-        let poll = this.future.as_mut().poll(cx);
-        let took = start.elapsed();
+        let (poll, took) = timed(|| this.future.as_mut().poll(cx));
         if took > this.limit {
             (this.tell)(&this.name, took);
         }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
-use std::time::Duration;
+use std::time::Instant;
 
 /// Remembers that somebody is to wake, until it does. Only one may wait at a time.
 ///
@@ -18,6 +18,8 @@ pub(crate) struct Wake {
 #[derive(Debug, Default)]
 struct State {
     set: bool,
+    /// Whether a thread waits.
+    waits: bool,
     /// Of a task that waits.
     waker: Option<Waker>,
 }
@@ -27,34 +29,47 @@ impl Wake {
     pub(crate) fn wake(&self) {
         let mut state = self.lock();
         state.set = true;
-        let waker = state.waker.take();
+        let (waker, waits) = (state.waker.take(), state.waits);
         drop(state);
-        match waker {
-            Some(waker) => waker.wake(),
-            None => self.changed.notify_one(),
+        waker.into_iter().for_each(Waker::wake);
+        if waits {
+            self.changed.notify_one();
         }
     }
 
     /// Waits to be woken. Cancel safe.
     pub(crate) async fn woken(&self) {
-        poll_fn(|cx| {
-            let mut state = self.lock();
-            if std::mem::take(&mut state.set) {
-                return Poll::Ready(());
-            }
-            state.waker = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
+        poll_fn(|cx| if self.is_woken_or(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// Waits on this thread, for so long; tells whether it was woken.
-    pub(crate) fn woken_within(&self, within: Duration) -> bool {
+    /// Whether somebody is to wake; if not, `waker` is what will be woken.
+    pub(crate) fn is_woken_or(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        let woken = std::mem::take(&mut state.set);
+        if !woken {
+            state.waker = Some(waker.clone());
+        }
+        woken
+    }
+
+    /// Whether somebody is to wake. No task waits any more.
+    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "for who polls"))]
+    pub(crate) fn is_woken(&self) -> bool {
+        let mut state = self.lock();
+        state.waker = None;
+        std::mem::take(&mut state.set)
+    }
+
+    /// Waits on this thread; tells whether it was woken.
+    pub(crate) fn woken_by(&self, deadline: Instant) -> bool {
+        let within = deadline.saturating_duration_since(Instant::now());
         let mut state = self.lock();
         // Of a task that has stopped waiting.
         state.waker = None;
+        state.waits = true;
         let waited = self.changed.wait_timeout_while(state, within, |state| !state.set);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waits = false;
         std::mem::take(&mut state.set)
     }
 

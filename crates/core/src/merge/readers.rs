@@ -20,7 +20,7 @@ use crate::stall::guard_with;
 use crate::stop::{Stage, Stop};
 use crate::tail::{
     Discovery, Excludes, Failures, Feed, FileShard, Mailbox, Many, Notifier, Pace, PatternError, Request, Routes, Spec,
-    StartAt, TailContext, TailError, Tailer, WatchSlot, Watching, discover, read,
+    StartAt, TailContext, TailError, Tailer, Vouch, WatchSlot, Watcher, Watching, discover, read,
 };
 
 /// Most readers of files at a time. With discovery and the host's tailers that makes at most four jobs on
@@ -120,7 +120,7 @@ impl Readers {
                 if !tailers.is_empty() {
                     let many = Many::new(tailers, capacity, at_begin.state.failures.clone());
                     let mailbox = readers.tailers.get_or_init(Arc::default);
-                    at_begin.spawn("tailmerge: tailers", many, mailbox.clone());
+                    at_begin.spawn("tailmerge: tailers", many, mailbox.clone(), None);
                 }
                 if has_files {
                     readers.start_files();
@@ -249,11 +249,12 @@ struct Hub<B> {
 
 impl<B: Backend> Hub<B> {
     /// Starts a reader, woken by its mailbox.
-    fn spawn(&self, name: &'static str, tailer: impl Tailer, mailbox: Arc<Mailbox>) {
+    fn spawn(&self, name: &'static str, tailer: impl Tailer, mailbox: Arc<Mailbox>, watcher: Option<Arc<Watcher>>) {
         let feed = Feed {
             pool: self.pool.clone(),
             submit: self.submit.clone(),
             mailbox,
+            watcher,
             stop: self.state.stop.clone(),
             poll_interval: self.poll_interval,
         };
@@ -274,7 +275,8 @@ impl<B: Backend> Hub<B> {
         let mailboxes: Vec<Arc<Mailbox>> = (0..file_readers()).map(|_| Arc::default()).collect();
         let watching = notifier
             .and_then(|notifier| Watching::start(notifier, &tail, routes.clone(), mailboxes.clone(), mailbox.clone()));
-        tail.watch = watching.as_ref().map(Watching::vouch);
+        let watcher = watching.as_ref().map(Watching::watcher);
+        tail.watch = watcher.clone().map(|watcher| watcher as Arc<dyn Vouch>);
         watching.into_iter().for_each(|watching| self.watch.put(watching));
         let pace = Pace { poll: self.poll_interval, sweep: SWEEP_EVERY.max(self.poll_interval) };
         let mut shards = Vec::new();
@@ -282,7 +284,7 @@ impl<B: Backend> Hub<B> {
             let (commands, inbox) = async_channel::unbounded();
             shards.push(commands);
             let shard = FileShard::new(tail.clone(), inbox, mailbox.clone(), pace);
-            self.spawn("tailmerge: reader", shard, mailbox.clone());
+            self.spawn("tailmerge: reader", shard, mailbox.clone(), watcher.clone());
         }
         let discovery = Discovery::new(tail, specs, excludes, start, shards, routes);
         let (backend, stop, every) = (self.backend.clone(), self.state.stop.clone(), self.poll_interval);

@@ -271,11 +271,13 @@ impl Generation {
 
     /// Remembers where the file is read from now, if it is some time since that was done.
     fn mark(&mut self) {
-        let now = (Instant::now(), self.place());
+        // What is read has come just now.
+        let now = (self.moved, self.place());
         match &mut self.marks {
             _ if self.offset == 0 => {}
             None => self.marks = Some(Box::new([now; 2])),
-            Some(marks) if marks[0].1.offset == self.offset || marks[0].0.elapsed() < MARK_EVERY => {}
+            Some(marks) if marks[0].1.offset == self.offset => {}
+            Some(marks) if self.moved.saturating_duration_since(marks[0].0) < MARK_EVERY => {}
             Some(marks) => **marks = [now, marks[0]],
         }
     }

@@ -42,7 +42,7 @@ pub(crate) use reader::{Feed, read};
 pub(crate) use shard::{FileShard, Pace};
 pub use stream::{Batches, Line, Lines, ReadBatch, Tail, tail};
 pub use watch::WatchMode;
-pub(crate) use watch::{Mailbox, Notifier, Vouch, WatchSlot, Watching};
+pub(crate) use watch::{Change, Mailbox, Notifier, Vouch, Waiting, WatchSlot, Watcher, Watching};
 
 use crate::batch::Batch;
 use crate::fs::Fs;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_lite::future::or;
 
-use super::{Mailbox, Progress, TailError, Tailer};
+use super::{Mailbox, Progress, TailError, Tailer, Waiting, Watcher};
 use crate::backend::Backend;
 use crate::batch::Batch;
 use crate::pool::BatchPool;
@@ -39,6 +39,8 @@ pub(crate) struct Feed {
     pub(crate) submit: Arc<dyn Fn(Batch) + Send + Sync>,
     /// Says that there may be news.
     pub(crate) mailbox: Arc<Mailbox>,
+    /// Who puts hints there, if it is the system's.
+    pub(crate) watcher: Option<Arc<Watcher>>,
     pub(crate) stop: Arc<Stop>,
     pub(crate) poll_interval: Duration,
 }
@@ -87,6 +89,7 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
 /// A tailer's turn on the blocking pool: fills the batch, and more of them while there are some.
 fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -> (T, Result<Progress, TailError>) {
     let (mut delivered, mut bytes) = (None, 0);
+    let mut waiting = Waiting::new(feed.watcher.as_deref());
     loop {
         let filled = catch_unwind(AssertUnwindSafe(|| tailer.fill(&mut batch)));
         match batch.is_empty() {
@@ -100,7 +103,7 @@ fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -
         let progress = filled.unwrap_or_else(|panic| Err(TailError::panicked(&*panic)));
         let again = match progress {
             Ok(Progress::More) => true,
-            Ok(Progress::Idle) => delivered.is_some_and(|delivered| linger(delivered, &feed.mailbox)),
+            Ok(Progress::Idle) => delivered.is_some_and(|delivered| linger(delivered, &feed.mailbox, &mut waiting)),
             _ => false,
         };
         if !again {
@@ -117,9 +120,8 @@ fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -
 }
 
 /// Waits for a hint for as long as is worth it after the last lines. True: there is one.
-fn linger(delivered: Instant, mailbox: &Mailbox) -> bool {
-    let left = LINGER.saturating_sub(delivered.elapsed());
-    mailbox.is_hinted_at() && !left.is_zero() && mailbox.wake.woken_within(left)
+fn linger(delivered: Instant, mailbox: &Mailbox, waiting: &mut Waiting<'_>) -> bool {
+    mailbox.is_hinted_at() && waiting.hint_by(mailbox, delivered + LINGER)
 }
 
 /// Waits while the output is behind, and has the tailer look at its files meanwhile. None: it is to end.

@@ -13,7 +13,7 @@ use async_channel::{Receiver, TryRecvError};
 
 use super::file::{Scratch, Visit};
 use super::input::Input;
-use super::{Command, Mailbox, Progress, TailContext, TailError, Tailer};
+use super::{Change, Command, Mailbox, Progress, TailContext, TailError, Tailer};
 use crate::batch::Batch;
 
 /// How many files are looked at between two batches. A look takes about a microsecond, so that a sweep
@@ -156,13 +156,18 @@ impl FileShard {
         let elder = elder.and_then(|elder| self.inputs[elder].as_mut());
         let news = input.look(elder, &mut self.scratch, &self.cx);
         let over = input.is_over();
-        if news && !over && !input.hot {
-            input.hot = true;
-            self.hot.push_back(at);
-        }
         self.inputs[at] = Some(input);
         if over {
             self.remove(at);
+        }
+        self.note_news(at, news);
+    }
+
+    /// Has an input read that has news, and polled if need be.
+    fn note_news(&mut self, at: usize, news: bool) {
+        if let Some(input) = self.inputs[at].as_mut().filter(|input| news && !input.hot) {
+            input.hot = true;
+            self.hot.push_back(at);
         }
         self.note_restless(at);
     }
@@ -186,18 +191,24 @@ impl FileShard {
             self.sweep_due = Instant::now();
             return;
         }
-        for path in hints.paths {
-            if let Some(&at) = self.by_path.get(&path) {
-                self.look_at(at);
+        for (path, change) in hints.paths {
+            let Some(&at) = self.by_path.get(&path) else { continue };
+            let input = self.inputs[at].as_mut().filter(|_| change == Change::Content);
+            match input.and_then(|input| input.look_at_content(&self.cx)) {
+                Some(news) => self.note_news(at, news),
+                None => self.look_at(at),
             }
         }
     }
 
     /// Looks at the inputs that are polled, if it is time.
     fn poll(&mut self) {
-        let now = Instant::now();
         // So many are polled by the sweep.
-        if self.restless.is_empty() || self.restless.len() > SWEEP_STEP || now < self.poll_due {
+        if self.restless.is_empty() || self.restless.len() > SWEEP_STEP {
+            return;
+        }
+        let now = Instant::now();
+        if now < self.poll_due {
             return;
         }
         self.poll_due = after(now, self.pace.poll);

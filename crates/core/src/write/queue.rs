@@ -1,8 +1,9 @@
 //! The writer's loop: receive, write, flush when there is nothing left, acknowledge, give the batch back.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::{HostLines, PartialWrite, Sleep, Writer};
 use crate::batch::Batch;
 use crate::pool::BatchPool;
 use crate::report::{Event, Ledger};
-use crate::stall::guard_with;
+use crate::stall::timed;
 use crate::stop::{Stage, Stop};
 
 /// First pause, of a growing series, before an output that failed is tried again.
@@ -167,13 +168,18 @@ impl Queue {
         or(async { Some(future.await) }, aborted).await
     }
 
+    /// As [`guard_with`](crate::stall::guard_with), without allocating for each batch.
     async fn guard<F: Future>(&self, name: &str, future: F) -> F::Output {
-        match self.stall_limit {
-            Some(limit) => {
-                guard_with(name, limit, future, |name, took| self.ledger.tell(&Event::Stalled { name, took })).await
+        let Some(limit) = self.stall_limit else { return future.await };
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            let (poll, took) = timed(|| future.as_mut().poll(cx));
+            if took > limit {
+                self.ledger.tell(&Event::Stalled { name, took });
             }
-            None => future.await,
-        }
+            poll
+        })
+        .await
     }
 }
 

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::mirror::Mirror;
+use crate::tail::Change;
 
 /// How often links are followed.
 const LINKS_MAX: usize = 8;
@@ -73,7 +74,7 @@ pub(super) struct Disk {
     /// The same on a real file system, if one is asked.
     pub(super) mirror: Option<Mirror>,
     /// What something happened to, as a system that hints at changes would say.
-    pub(super) touched: Vec<PathBuf>,
+    pub(super) touched: Vec<(PathBuf, Change)>,
 }
 
 impl Disk {
@@ -135,22 +136,22 @@ impl Disk {
         path.parent().is_some_and(|parent| parent.as_os_str().is_empty() || self.is_dir(parent))
     }
 
-    /// The content of a file, or its mode, changed: all names that lead there are touched.
-    pub(super) fn touch(&mut self, inode: usize) {
+    /// A file changed: all names that lead there are touched.
+    pub(super) fn touch(&mut self, inode: usize, change: Change) {
         let paths = self.names.keys().filter(|path| self.find(path).is_some_and(|found| found.inode == inode));
-        self.touched.extend(paths.cloned().collect::<Vec<_>>());
+        self.touched.extend(paths.map(|path| (path.clone(), change)).collect::<Vec<_>>());
     }
 
     /// So are those that a name led to which changes.
     fn touch_all(&mut self, path: &Path) {
         if let Some(found) = self.find(path) {
-            self.touch(found.inode);
+            self.touch(found.inode, Change::File);
         }
     }
 
     /// A name came or went.
     fn touch_parent(&mut self, path: &Path) {
-        self.touched.push(path.to_owned());
+        self.touched.push((path.to_owned(), Change::Name));
         let now = self.tick();
         if let Some(Entry::Dir { modified }) = path.parent().and_then(|parent| self.names.get_mut(parent)) {
             *modified = now;
@@ -207,7 +208,7 @@ impl Disk {
         self.inodes[inode].modified = now;
         let size = self.size(inode);
         self.mirror(|mirror| mirror.write(inode, bytes, size, now));
-        self.touch(inode);
+        self.touch(inode, Change::Content);
         let epoch = &mut self.epochs[self.inodes[inode].epoch];
         for &byte in bytes {
             epoch.bytes.push(byte);
@@ -222,7 +223,7 @@ impl Disk {
         let now = self.tick();
         self.inodes[inode].modified = now;
         self.mirror(|mirror| mirror.set_len(inode, len, now));
-        self.touch(inode);
+        self.touch(inode, Change::Content);
         let epoch = &mut self.epochs[self.inodes[inode].epoch];
         assert!(epoch.bytes.is_empty(), "holes are at the start only");
         epoch.bytes.resize(len, 0);
@@ -237,7 +238,7 @@ impl Disk {
             self.inodes[inode].modified = now;
             self.begin(inode);
             self.mirror(|mirror| mirror.set_len(inode, 0, now));
-            self.touch(inode);
+            self.touch(inode, Change::Content);
         }
     }
 
@@ -358,13 +359,13 @@ impl Disk {
         let now = self.tick();
         for path in self.below(from) {
             self.touch_all(&path);
-            self.touched.push(path.clone());
+            self.touched.push((path.clone(), Change::Name));
             let (Some(mut entry), Ok(rest)) = (self.names.remove(&path), path.strip_prefix(from)) else { continue };
             if let Entry::File { since, .. } | Entry::Link { since, .. } = &mut entry {
                 *since = now;
             }
             let path = if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
-            self.touched.push(path.clone());
+            self.touched.push((path.clone(), Change::Name));
             self.names.insert(path, entry);
         }
         self.touch_parent(from);

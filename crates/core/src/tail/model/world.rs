@@ -18,7 +18,8 @@ use crate::fs::FileId;
 use crate::line::{Format, LineFormat, LineLimit, Prefix};
 use crate::report::Ledger;
 use crate::tail::{
-    Claims, Discovery, Excludes, FileShard, Mailbox, Pace, Progress, Routes, Spec, StartAt, TailContext, Tailer, Vouch,
+    Change, Claims, Discovery, Excludes, FileShard, Mailbox, Pace, Progress, Routes, Spec, StartAt, TailContext,
+    Tailer, Vouch,
 };
 
 /// Rounds without news after which nothing more is expected.
@@ -187,7 +188,7 @@ impl World {
                 let mut disk = door.disk();
                 if let Some(found) = disk.find(file(at)) {
                     disk.inodes[found.inode].readable = readable;
-                    disk.touch(found.inode);
+                    disk.touch(found.inode, Change::File);
                 }
             }
             Step::RemoveDir { dir: at } => door.disk().remove_dir(dir(at)),
@@ -356,16 +357,17 @@ impl World {
         let mut touched = std::mem::take(&mut self.door.disk().touched);
         let unreliable = self.setup.hints == Hints::Unreliable;
         if unreliable && self.luck.one_in(8) {
-            touched.push(FILES[self.luck.below(FILES.len())].into());
+            let change = self.luck.pick(&[Change::Content, Change::File, Change::Name]);
+            touched.push((FILES[self.luck.below(FILES.len())].into(), change));
         }
         if unreliable && self.luck.one_in(50) {
             self.shards.iter().for_each(|reader| reader.mailbox.hint_all());
         }
-        for path in touched {
+        for (path, change) in touched {
             match self.luck.below(8) {
                 0 if unreliable => {}
-                1 | 2 if unreliable => self.door.disk().touched.push(path),
-                _ => self.shards.iter().for_each(|reader| reader.mailbox.hint(path.as_path().into())),
+                1 | 2 if unreliable => self.door.disk().touched.push((path, change)),
+                _ => self.shards.iter().for_each(|reader| reader.mailbox.hint(path.as_path().into(), change)),
             }
         }
     }

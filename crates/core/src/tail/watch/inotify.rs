@@ -6,13 +6,17 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
+use super::pace::Rounds;
 use super::{Change, Tell};
-use crate::pace::Rounds;
+use crate::wake;
 
 /// A watch descriptor. The system gives none out twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,17 +38,59 @@ const WATCHED: WatchFlags = WatchFlags::MODIFY
 const NAMES: ReadFlags =
     ReadFlags::CREATE.union(ReadFlags::DELETE).union(ReadFlags::MOVED_FROM).union(ReadFlags::MOVED_TO);
 
-/// An inotify instance, and what ends the wait for it.
+/// An inotify instance, and who hears from it.
+///
+/// That is a thread, which puts hints into mailboxes; but while a reader's job waits for its next hint, it is that job
+/// itself: it is woken by the system then, and not by a thread that was woken before.
 #[derive(Debug)]
 pub(super) struct System {
     inotify: OwnedFd,
     stop: OwnedFd,
+    turns: Mutex<Turns>,
+    /// The job's turn is over, or all are.
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Turns {
+    /// What a job needs to hear, unless one does.
+    ear: Option<Ear>,
+    over: bool,
+}
+
+/// What it takes to hear beside the thread.
+#[derive(Debug)]
+struct Ear {
+    events: Events,
+    interrupt: Arc<Interrupt>,
+}
+
+/// Ends a job's wait for the system.
+#[derive(Debug)]
+struct Interrupt(OwnedFd);
+
+impl Wake for Interrupt {
+    fn wake(self: Arc<Self>) {
+        // Full, it wakes as well.
+        rustix::io::write(&self.0, &1u64.to_ne_bytes()).ok();
+    }
+}
+
+/// A job's turn at hearing from the system.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    system: &'a System,
+    /// Until it is given back.
+    ear: Option<Ear>,
 }
 
 impl System {
     pub(super) fn new() -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        Ok(Self { inotify, stop: eventfd(0, EventfdFlags::CLOEXEC)? })
+        let interrupt = Arc::new(Interrupt(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?));
+        let ear = Some(Ear { events: Events::new(), interrupt });
+        let turns = Mutex::new(Turns { ear, over: false });
+        Ok(Self { inotify, stop: eventfd(0, EventfdFlags::CLOEXEC)?, turns, changed: Condvar::new() })
     }
 
     pub(super) fn add(&self, path: &Path) -> io::Result<Key> {
@@ -58,50 +104,134 @@ impl System {
 
     /// Ends [`System::run`].
     pub(super) fn stop(&self) {
+        self.lock().over = true;
+        self.changed.notify_all();
         rustix::io::write(&self.stop, &1u64.to_ne_bytes()).ok();
     }
 
     /// Tells what happens, until it is to stop. Without a watch: events were lost, or no more will come.
     pub(super) fn run(&self, tell: Tell<'_>) {
-        let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
-        let mut rounds = Rounds::new();
+        let mut events = Events::new();
         loop {
-            let mut fds = [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(&self.stop, PollFlags::IN)];
-            match poll(&mut fds, None) {
-                Ok(_) if !fds[1].revents().is_empty() => return,
-                Ok(_) | Err(Errno::INTR) => {}
+            let turns = self.changed.wait_while(self.lock(), |turns| turns.ear.is_none() && !turns.over);
+            drop(turns);
+            match self.wait(&self.stop, None) {
+                Ok((_, true)) => return,
+                Ok((false, _)) => {}
+                Ok((true, _)) => events.read(&self.inotify, tell),
                 Err(_) => return tell(None, None, Change::Gone),
             }
-            let mut events = inotify::Reader::new(&self.inotify, &mut buffer);
-            let mut count = 0;
-            loop {
-                count += 1;
-                let event = match events.next() {
-                    Ok(event) => event,
-                    Err(Errno::AGAIN | Errno::INTR) => break,
-                    Err(_) => return tell(None, None, Change::Gone),
-                };
-                let flags = event.events();
-                if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-                    tell(None, None, Change::File);
-                    continue;
-                }
-                let change = if flags.intersects(ReadFlags::IGNORED | ReadFlags::UNMOUNT) {
-                    Change::Gone
-                } else if flags.intersects(NAMES) {
-                    Change::Name
-                } else {
-                    Change::File
-                };
-                let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
-                tell(Some(&Key(event.wd())), name, change);
-                if events.is_buffer_empty() {
-                    break;
-                }
-            }
-            // Events of one file that wait together become one.
-            rounds.pause(count);
         }
+    }
+
+    /// A turn at hearing from the system. None: another job has it.
+    pub(super) fn turn(&self) -> Option<Turn<'_>> {
+        let ear = self.lock().ear.take()?;
+        Some(Turn { system: self, ear: Some(ear) })
+    }
+
+    /// Waits for events, or for what ends the wait, at most so long. Tells which of them came.
+    fn wait(&self, end: &OwnedFd, within: Option<Duration>) -> io::Result<(bool, bool)> {
+        let mut fds = [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
+        let within = within.map(|within| Timespec::try_from(within).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 }));
+        match poll(&mut fds, within.as_ref()) {
+            Ok(_) => Ok((!fds[0].revents().is_empty(), !fds[1].revents().is_empty())),
+            Err(Errno::INTR) => Ok((false, false)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn<'_> {
+    /// Waits on this thread to be woken, and tells meanwhile what happens.
+    pub(super) fn woken_by(&mut self, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
+        let Some(ear) = &mut self.ear else { return false };
+        let waker = Waker::from(ear.interrupt.clone());
+        while !wake.is_woken_or(&waker) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let waited = self.system.wait(&ear.interrupt.0, Some(left));
+            // Nobody is to be woken by what is told from here on.
+            let woken = wake.is_woken();
+            match waited {
+                Ok((news, interrupted)) => {
+                    if interrupted {
+                        rustix::io::read(&ear.interrupt.0, &mut [0; 8]).ok();
+                    }
+                    if news {
+                        ear.events.read(&self.system.inotify, tell);
+                    }
+                }
+                // The thread will find out.
+                Err(_) => return woken,
+            }
+            if woken || wake.is_woken() {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.system.lock().ear = self.ear.take();
+        self.system.changed.notify_all();
+    }
+}
+
+/// Takes events from the system.
+#[derive(Debug)]
+struct Events {
+    buffer: Vec<MaybeUninit<u8>>,
+    rounds: Rounds,
+}
+
+impl Events {
+    fn new() -> Self {
+        Self { buffer: vec![MaybeUninit::uninit(); BUFFER], rounds: Rounds::new() }
+    }
+
+    /// Tells what has happened. Blocks for a moment if that is much.
+    fn read(&mut self, inotify: &OwnedFd, tell: Tell<'_>) {
+        let mut events = inotify::Reader::new(inotify, &mut self.buffer);
+        let mut count = 0;
+        loop {
+            count += 1;
+            let event = match events.next() {
+                Ok(event) => event,
+                Err(Errno::AGAIN | Errno::INTR) => break,
+                // Whatever it is, events may be lost.
+                Err(_) => return tell(None, None, Change::File),
+            };
+            let flags = event.events();
+            if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+                tell(None, None, Change::File);
+                continue;
+            }
+            let change = if flags.intersects(ReadFlags::IGNORED | ReadFlags::UNMOUNT) {
+                Change::Gone
+            } else if flags.intersects(NAMES) {
+                Change::Name
+            } else if flags == ReadFlags::MODIFY {
+                Change::Content
+            } else {
+                Change::File
+            };
+            let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
+            tell(Some(&Key(event.wd())), name, change);
+            if events.is_buffer_empty() {
+                break;
+            }
+        }
+        // Events of one file that wait together become one.
+        self.rounds.pause(count);
     }
 }
 

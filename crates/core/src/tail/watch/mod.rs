@@ -5,8 +5,10 @@
 //! system cannot watch, files are polled.
 //!
 //! The thread `tailmerge-watch` waits for the system and puts hints into the mailboxes of discovery and of the
-//! shards. It ends with the writer's thread, or with whoever reads a tail alone.
+//! shards; while a reader's job waits for hints, the job does that itself. The thread ends with the writer's thread, or with whoever reads a tail alone.
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod pace;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[path = "inotify.rs"]
 mod system;
@@ -14,7 +16,8 @@ mod system;
 #[path = "other.rs"]
 mod system;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::io;
@@ -22,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use super::TailContext;
 use super::discover::{Routes, here};
@@ -70,15 +74,25 @@ pub(crate) struct Mailbox {
 pub(crate) struct Hints {
     /// Of anything.
     pub(crate) all: bool,
-    /// Of these.
-    pub(crate) paths: HashSet<Arc<Path>>,
+    /// Of these, and what kind of news.
+    pub(crate) paths: HashMap<Arc<Path>, Change>,
 }
 
 impl Mailbox {
     /// Hints at one path.
-    pub(crate) fn hint(&self, path: Arc<Path>) {
+    pub(crate) fn hint(&self, path: Arc<Path>, change: Change) {
         let mut hints = self.lock();
-        if !hints.all && hints.paths.insert(path) {
+        if hints.all {
+            return;
+        }
+        let news = match hints.paths.entry(path) {
+            Entry::Vacant(entry) => {
+                entry.insert(change);
+                true
+            }
+            Entry::Occupied(mut known) => *known.get() < change && known.insert(change) < change,
+        };
+        if news {
             hints.all = hints.paths.len() > HINTS_MAX;
             drop(hints);
             self.hinted.store(true, Ordering::Relaxed);
@@ -106,10 +120,12 @@ impl Mailbox {
     }
 }
 
-/// What happened, as the system tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
-    /// The content or the mode of a file.
+/// What happened, as the system tells it; the more matters, the later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Change {
+    /// The content of a file, and nothing else of it.
+    Content,
+    /// Something of a file.
     File,
     /// A name came or went.
     Name,
@@ -159,7 +175,7 @@ pub(super) fn is_remote(path: &Path) -> bool {
 
 /// Puts hints from the system into mailboxes.
 #[derive(Debug)]
-struct Watcher {
+pub(crate) struct Watcher {
     system: system::System,
     table: Mutex<Table>,
     fs: Arc<dyn Fs>,
@@ -224,6 +240,33 @@ pub(crate) struct Watching {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Waits for hints on behalf of a job, which hears from the system itself once it waits, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a> {
+    watcher: Option<&'a Watcher>,
+    turn: Option<system::Turn<'a>>,
+}
+
+impl<'a> Waiting<'a> {
+    pub(crate) fn new(watcher: Option<&'a Watcher>) -> Self {
+        Self { watcher, turn: None }
+    }
+
+    /// Waits on this thread for a hint. True: there is one.
+    pub(crate) fn hint_by(&mut self, mailbox: &Mailbox, deadline: Instant) -> bool {
+        let Some(watcher) = self.watcher else { return mailbox.wake.woken_by(deadline) };
+        if self.turn.is_none() {
+            self.turn = watcher.system.turn();
+        }
+        match &mut self.turn {
+            Some(turn) => turn.woken_by(&mailbox.wake, deadline, &mut |key, name, change| {
+                watcher.changed(key, name, change);
+            }),
+            None => mailbox.wake.woken_by(deadline),
+        }
+    }
+}
+
 impl Watcher {
     /// Something happened; without a watch, anything may have.
     fn changed(&self, key: Option<&system::Key>, name: Option<&OsStr>, change: Change) {
@@ -239,9 +282,9 @@ impl Watcher {
             match name {
                 // Of a directory by itself only its end matters.
                 None if table.paths.get(path).is_some_and(|watched| watched.id.is_some()) => {}
-                None => drop(self.path_changed(path)),
+                None => drop(self.path_changed(path, change)),
                 Some(name) => {
-                    let known = self.path_changed(&join(path, name));
+                    let known = self.path_changed(&join(path, name), change);
                     if change == Change::Name && !known {
                         self.discovery.hint_all();
                     }
@@ -258,10 +301,10 @@ impl Watcher {
     }
 
     /// Whether that path is followed.
-    fn path_changed(&self, path: &Path) -> bool {
+    fn path_changed(&self, path: &Path, change: Change) -> bool {
         let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((path, found)) = routes.get_key_value(path) else { return false };
-        self.shards[found.shard].hint(path.clone());
+        self.shards[found.shard].hint(path.clone(), change);
         true
     }
 
@@ -381,7 +424,7 @@ impl Watching {
         }
     }
 
-    pub(crate) fn vouch(&self) -> Arc<dyn Vouch> {
+    pub(crate) fn watcher(&self) -> Arc<Watcher> {
         self.watcher.clone()
     }
 }

@@ -1,15 +1,19 @@
 //! Hints from the system by way of the crate `notify`, which has a thread of its own.
 
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::io;
+use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use notify::event::{EventKind, ModifyKind};
 use notify::{Error, ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::{Change, Tell};
+use crate::wake::Wake;
 
 /// A watch goes by its path.
 pub(super) type Key = Arc<Path>;
@@ -18,6 +22,16 @@ pub(super) type Key = Arc<Path>;
 enum News {
     Event(notify::Result<Event>),
     Stop,
+}
+
+/// Nobody else than the thread hears from it.
+#[derive(Debug)]
+pub(super) struct Turn<'a>(Infallible, PhantomData<&'a System>);
+
+impl Turn<'_> {
+    pub(super) fn woken_by(&mut self, _: &Wake, _: Instant, _: Tell<'_>) -> bool {
+        match self.0 {}
+    }
 }
 
 /// A watcher, and what it says.
@@ -53,6 +67,10 @@ impl System {
         drop(self.news.send(News::Stop));
     }
 
+    pub(super) fn turn(&self) -> Option<Turn<'_>> {
+        None
+    }
+
     /// Tells what happens, until it is to stop. Without a watch: events were lost.
     pub(super) fn run(&self, tell: Tell<'_>) {
         while let Ok(News::Event(event)) = lock(&self.told).recv() {
@@ -63,6 +81,7 @@ impl System {
                             Change::Name
                         }
                         EventKind::Access(_) => continue,
+                        EventKind::Modify(ModifyKind::Data(_)) => Change::Content,
                         _ => Change::File,
                     };
                     for path in &event.paths {
