@@ -3,8 +3,10 @@
 //! A directory is listed anew only when it has changed, so that a hundred thousand names in one cost
 //! nothing while they stay the same. What is found or gone is told to the shards.
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +19,7 @@ use futures_lite::future::or;
 
 use super::pattern::{Pattern, State, is_pattern};
 use super::twins::Twins;
-use super::{Command, Excludes, Mailbox, PatternError, StartAt, TailContext, TailError, Vouch};
+use super::{Command, Excludes, Kin, Mailbox, PatternError, StartAt, TailContext, TailError, Vouch};
 use crate::backend::Backend;
 use crate::fs::{Entry, Fs, Kind, is_missing};
 use crate::report::Event;
@@ -138,10 +140,34 @@ struct Dir {
     cost: Duration,
     /// Whether it may have changed since without showing it.
     unsure: bool,
-    /// What matches in it, by name.
-    files: HashMap<OsString, Arc<Path>>,
+    /// What matches in it.
+    files: HashSet<ByName>,
     dirs: Vec<(OsString, State)>,
 }
+
+/// A path that goes by its last component.
+#[derive(Debug)]
+struct ByName(Arc<Path>);
+
+impl Borrow<OsStr> for ByName {
+    fn borrow(&self) -> &OsStr {
+        self.0.file_name().unwrap_or_default()
+    }
+}
+
+impl Hash for ByName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Borrow::<OsStr>::borrow(self).hash(state);
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        Borrow::<OsStr>::borrow(self) == Borrow::<OsStr>::borrow(other)
+    }
+}
+
+impl Eq for ByName {}
 
 impl Discovery {
     pub(crate) fn new(
@@ -239,9 +265,9 @@ impl Discovery {
         // Files that come together are often of one size and speed: deal them out evenly.
         found.sort_unstable();
         self.twins.refresh();
-        let twins: Vec<_> = found.iter().map(|path| self.twins.twin(path, &*self.cx.fs)).collect();
-        let mut routes = lock(&self.found);
-        for (path, twin) in found.into_iter().zip(twins) {
+        for path in found {
+            let twin = self.twins.twin(&path, &*self.cx.fs);
+            let mut routes = lock(&self.found);
             if let Some(found) = routes.get_mut(&path) {
                 found.count += 1;
                 continue;
@@ -257,10 +283,10 @@ impl Discovery {
                 self.next_shard
             });
             routes.insert(path.clone(), Found { count: 1, shard });
-            let add = Command::Add { path, named, start: self.start, present: !self.scanned, beside, twin };
-            tell(&self.shards[shard], add);
+            drop(routes);
+            let kin = (beside.is_some() || twin.is_some()).then(|| Box::new(Kin { beside, twin, left: None }));
+            tell(&self.shards[shard], Command::Add { path, named, start: self.start, present: !self.scanned, kin });
         }
-        drop(routes);
         self.lose(gone, |path| Command::Gone(path.clone()));
         news
     }
@@ -309,7 +335,7 @@ impl Discovery {
         let (out, kept): (Vec<Watch>, _) = self.watches.drain(..).partition(|watch| watch.spec.is(input));
         self.watches = kept;
         for watch in out {
-            let files = watch.dirs.into_values().flat_map(|dir| dir.files.into_values());
+            let files = watch.dirs.into_values().flat_map(|dir| dir.files).map(|ByName(path)| path);
             let path = match watch.spec {
                 Spec::Path(path) => Some(path),
                 Spec::Pattern(_) => None,
@@ -432,7 +458,7 @@ impl<'a> Scan<'a> {
     ) -> Dir {
         let listed = Instant::now();
         let age = modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
-        let (mut files, mut dirs) = (HashMap::new(), Vec::new());
+        let (mut files, mut dirs) = (HashSet::new(), Vec::new());
         let (mut old_files, old_dirs) = old.map_or_else(Default::default, |dir| (dir.files, dir.dirs));
         let result = self.fs.list(here(path), &mut |Entry { name, kind, .. }| {
             let mut next = self.pattern.next(state, name, kind == Kind::Link);
@@ -447,20 +473,19 @@ impl<'a> Scan<'a> {
                 next = self.pattern.next(state, name, true);
             }
             if kind != Kind::Dir && self.pattern.is_match(next) {
-                let file = old_files.remove(name).or_else(|| {
+                files.extend(old_files.take(name).or_else(|| {
                     let path: Arc<Path> = path.join(name).into();
                     (!(self.excluded)(&path)).then(|| {
                         self.found.push(path.clone());
-                        path
+                        ByName(path)
                     })
-                });
-                files.extend(file.map(|file| (name.to_owned(), file)));
+                }));
             }
         });
         let mut unsure = age.is_none_or(|age| age < MODIFIED_GRAIN);
         match result {
             Ok(()) => {
-                self.gone.extend(old_files.into_values());
+                self.gone.extend(old_files.into_iter().map(|ByName(path)| path));
                 for (name, _) in old_dirs.iter().filter(|old| !dirs.contains(old)) {
                     self.forget(&path.join(name), known);
                 }
@@ -479,7 +504,7 @@ impl<'a> Scan<'a> {
     /// A directory that is gone, with all below it.
     fn forget(&mut self, path: &Path, dirs: &mut HashMap<PathBuf, Dir>) {
         if let Some(dir) = dirs.remove(path) {
-            self.gone.extend(dir.files.into_values());
+            self.gone.extend(dir.files.into_iter().map(|ByName(path)| path));
             for (name, _) in dir.dirs {
                 self.forget(&path.join(name), dirs);
             }

@@ -16,7 +16,7 @@ use super::copies::Copies;
 use super::discover::here;
 use super::file::{Generation, Scratch, Visit};
 use super::trouble::Trouble;
-use super::{StartAt, TailContext};
+use super::{Kin, StartAt, TailContext};
 use crate::batch::{Batch, Source};
 use crate::fs::{FileId, Kind, Stat, is_missing};
 use crate::report::{Event, GapReason};
@@ -27,14 +27,6 @@ const LAST_TRIES: u8 = 3;
 /// A file that grows after so long may have been cut meanwhile: whether it holds the same is looked at before it is
 /// its turn to be read, since it may be cut again by then.
 const UNWATCHED_MAX: Duration = Duration::from_secs(1);
-
-/// A followed path that leads to the same name in the same directory, and so to the same file.
-#[derive(Debug)]
-struct Twin {
-    path: Arc<Path>,
-    /// A file that was left to it, to see whether it takes it.
-    left: Option<FileId>,
-}
 
 /// What a merge follows under one path.
 #[derive(Debug)]
@@ -61,10 +53,8 @@ pub(super) struct Input {
     failed: bool,
     /// No pattern finds it any more.
     pub(super) gone: bool,
-    /// A followed path that this one's name extends.
-    beside: Option<Arc<Path>>,
-    /// A followed path that leads to the same name in the same directory.
-    twin: Option<Box<Twin>>,
+    /// Other inputs that it has to do with.
+    kin: Option<Box<Kin>>,
     /// Whether it was there at the start, and not looked at yet.
     present: bool,
     /// Files beside it that may be copies of its content.
@@ -84,7 +74,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn new(path: Arc<Path>, named: bool, start: StartAt, present: bool, beside: Option<Arc<Path>>) -> Self {
+    pub(super) fn new(path: Arc<Path>, named: bool, start: StartAt, present: bool, kin: Option<Box<Kin>>) -> Self {
         Self {
             path,
             source: None,
@@ -98,8 +88,7 @@ impl Input {
             vouched: false,
             failed: false,
             gone: false,
-            beside,
-            twin: None,
+            kin,
             present,
             copies: Copies::default(),
             aside: None,
@@ -122,18 +111,15 @@ impl Input {
         !self.vouched || !explained || self.failed || !self.older.is_empty() || !self.copies.is_empty()
     }
 
-    pub(super) fn set_twin(&mut self, path: Arc<Path>) {
-        self.twin = Some(Box::new(Twin { path, left: None }));
-    }
-
     /// The path that leads to the same file, and whether there is a new one that it has not looked at.
     pub(super) fn twin(&self) -> Option<(&Arc<Path>, bool)> {
-        self.twin.as_ref().map(|twin| (&twin.path, twin.left.is_some()))
+        let kin = self.kin.as_ref()?;
+        kin.twin.as_ref().map(|twin| (twin, kin.left.is_some()))
     }
 
     /// The path of the input that this one may become a copy of.
     pub(super) fn beside(&self) -> Option<&Arc<Path>> {
-        self.beside.as_ref()
+        self.kin.as_ref()?.beside.as_ref()
     }
 
     /// Whether the file that appeared at `path` is held, for it may be a copy of this one.
@@ -220,10 +206,10 @@ impl Input {
         if cx.claims.is_new(stat.id) && elder.is_some_and(|elder| elder.holds_copy(&self.path, &stat, cx)) {
             return;
         }
-        if let Some(twin) = &mut self.twin {
-            let left = twin.left.take();
+        if let Some(kin) = self.kin.as_mut().filter(|kin| kin.twin.is_some()) {
+            let left = kin.left.take();
             if left != Some(stat.id) && !cx.claims.is_held(stat.id) {
-                twin.left = Some(stat.id);
+                kin.left = Some(stat.id);
                 self.failed = true;
                 return;
             }

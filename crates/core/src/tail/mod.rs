@@ -45,7 +45,7 @@ pub use watch::WatchMode;
 pub(crate) use watch::{Change, Mailbox, Notifier, Vouch, Waiting, WatchSlot, Watcher, Watching};
 
 use crate::batch::Batch;
-use crate::fs::Fs;
+use crate::fs::{FileId, Fs};
 use crate::line::{LineFormat, LineLimit};
 use crate::report::Ledger;
 
@@ -205,6 +205,17 @@ impl TailContext {
     }
 }
 
+/// Followed paths of the same shard that a path has to do with.
+#[derive(Debug)]
+pub(crate) struct Kin {
+    /// One that this one's name extends.
+    beside: Option<Arc<Path>>,
+    /// One that leads to the same name in the same directory, and so to the same file: it comes first.
+    twin: Option<Arc<Path>>,
+    /// A file that was left to the twin, to see whether it takes it.
+    left: Option<FileId>,
+}
+
 /// What discovery tells a shard.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -216,10 +227,8 @@ pub(crate) enum Command {
         start: StartAt,
         /// Whether the first scan found it.
         present: bool,
-        /// A followed path of the same shard that this one's name extends.
-        beside: Option<Arc<Path>>,
-        /// A followed path that leads to the same name in the same directory: it comes first.
-        twin: Option<Arc<Path>>,
+        /// Followed paths of the same shard that it has to do with. Boxed, since most have none.
+        kin: Option<Box<Kin>>,
     },
     /// No pattern finds it any more: let go of it when it is read to its end.
     Gone(Arc<Path>),

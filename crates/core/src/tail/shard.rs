@@ -61,6 +61,8 @@ pub(crate) struct FileShard {
     /// Where the sweep under way stands; at the end when there is none.
     sweep_at: usize,
     swept: Instant,
+    /// Whether it was put off for files with news.
+    sweep_waits: bool,
     /// When the next sweep is due.
     sweep_due: Instant,
     pace: Pace,
@@ -86,6 +88,7 @@ impl FileShard {
             hot: VecDeque::new(),
             sweep_at: 0,
             swept: Instant::now(),
+            sweep_waits: false,
             sweep_due: Instant::now(),
             pace,
             restless: Vec::new(),
@@ -100,7 +103,7 @@ impl FileShard {
     fn take_commands(&mut self, most: usize) -> Asked {
         for _ in 0..most {
             match self.inbox.try_recv() {
-                Ok(Command::Add { path, named, start, present, beside, twin }) => match self.by_path.get(&path) {
+                Ok(Command::Add { path, named, start, present, kin }) => match self.by_path.get(&path) {
                     Some(&at) => {
                         if let Some(input) = &mut self.inputs[at] {
                             input.gone = false;
@@ -112,9 +115,7 @@ impl FileShard {
                             self.inputs.push(None);
                         }
                         self.by_path.insert(path.clone(), at);
-                        let mut input = Input::new(path, named, start, present, beside);
-                        twin.into_iter().for_each(|twin| input.set_twin(twin));
-                        self.inputs[at] = Some(input);
+                        self.inputs[at] = Some(Input::new(path, named, start, present, kin));
                         self.look_at(at);
                     }
                 },
@@ -229,14 +230,25 @@ impl FileShard {
         }
     }
 
+    /// Whether a sweep is under way, or it is time for one.
+    fn is_sweep_due(&self) -> bool {
+        self.sweep_at < self.inputs.len() || Instant::now() >= self.sweep_due
+    }
+
+    /// Goes on with the sweep, but reads files with news first. True if it is through.
+    fn sweep_in_turn(&mut self) -> bool {
+        let due = self.is_sweep_due();
+        self.sweep_waits = due && !self.sweep_waits && !self.hot.is_empty();
+        !due || !self.sweep_waits && self.sweep()
+    }
+
     /// Looks at the next files of the sweep under way, or of a new one if it is time. True if it is through.
     fn sweep(&mut self) -> bool {
+        if !self.is_sweep_due() {
+            return true;
+        }
         if self.sweep_at >= self.inputs.len() {
-            let now = Instant::now();
-            if now < self.sweep_due {
-                return true;
-            }
-            (self.sweep_at, self.swept) = (0, now);
+            (self.sweep_at, self.swept) = (0, Instant::now());
         }
         let end = self.inputs.len().min(self.sweep_at + SWEEP_STEP);
         for at in self.sweep_at..end {
@@ -335,7 +347,7 @@ impl Tailer for FileShard {
         }
         self.take_hints();
         self.poll();
-        let swept = self.sweep();
+        let swept = self.sweep_in_turn();
         self.read(batch);
         while asked == Asked::More && batch.len() < self.cx.chunk {
             asked = self.take_commands(ADD_STEP);
