@@ -231,7 +231,7 @@ impl Input {
             current.close_idle(cx);
         } else if stirs && !current.holds(current.place()).unwrap_or(true) {
             self.changed(cx);
-        } else {
+        } else if !cx.once {
             // What cannot be read just now is read in its turn.
             drop(current.peek());
         }
