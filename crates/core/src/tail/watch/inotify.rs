@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -55,13 +56,15 @@ pub(super) struct System {
 struct Turns {
     /// What a job needs to hear, unless one does.
     ear: Option<Ear>,
+    /// Of events, whoever heard of them.
+    rounds: Rounds,
     over: bool,
 }
 
 /// What it takes to hear beside the thread.
 #[derive(Debug)]
 struct Ear {
-    events: Events,
+    buffer: Buffer,
     interrupt: Arc<Interrupt>,
 }
 
@@ -76,6 +79,13 @@ impl Wake for Interrupt {
     }
 }
 
+/// Where events are put that are read.
+type Buffer = Vec<MaybeUninit<u8>>;
+
+fn buffer() -> Buffer {
+    vec![MaybeUninit::uninit(); BUFFER]
+}
+
 /// A job's turn at hearing from the system.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
@@ -88,8 +98,8 @@ impl System {
     pub(super) fn new() -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let interrupt = Arc::new(Interrupt(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?));
-        let ear = Some(Ear { events: Events::new(), interrupt });
-        let turns = Mutex::new(Turns { ear, over: false });
+        let ear = Some(Ear { buffer: buffer(), interrupt });
+        let turns = Mutex::new(Turns { ear, rounds: Rounds::new(), over: false });
         Ok(Self { inotify, stop: eventfd(0, EventfdFlags::CLOEXEC)?, turns, changed: Condvar::new() })
     }
 
@@ -111,14 +121,14 @@ impl System {
 
     /// Tells what happens, until it is to stop. Without a watch: events were lost, or no more will come.
     pub(super) fn run(&self, tell: Tell<'_>) {
-        let mut events = Events::new();
+        let mut buffer = buffer();
         loop {
             let turns = self.changed.wait_while(self.lock(), |turns| turns.ear.is_none() && !turns.over);
             drop(turns);
             match self.wait(&self.stop, None) {
                 Ok((_, true)) => return,
                 Ok((false, _)) => {}
-                Ok((true, _)) => events.read(&self.inotify, tell),
+                Ok((true, _)) => self.read(&mut buffer, tell),
                 Err(_) => return tell(None, None, Change::Gone),
             }
         }
@@ -141,66 +151,9 @@ impl System {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Turn<'_> {
-    /// Waits on this thread to be woken, and tells meanwhile what happens.
-    pub(super) fn woken_by(&mut self, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
-        let Some(ear) = &mut self.ear else { return false };
-        let waker = Waker::from(ear.interrupt.clone());
-        while !wake.is_woken_or(&waker) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let waited = self.system.wait(&ear.interrupt.0, Some(left));
-            // Nobody is to be woken by what is told from here on.
-            let woken = wake.is_woken();
-            match waited {
-                Ok((news, interrupted)) => {
-                    if interrupted {
-                        rustix::io::read(&ear.interrupt.0, &mut [0; 8]).ok();
-                    }
-                    if news {
-                        ear.events.read(&self.system.inotify, tell);
-                    }
-                }
-                // The thread will find out.
-                Err(_) => return woken,
-            }
-            if woken || wake.is_woken() {
-                return true;
-            }
-            if left.is_zero() {
-                return false;
-            }
-        }
-        true
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.system.lock().ear = self.ear.take();
-        self.system.changed.notify_all();
-    }
-}
-
-/// Takes events from the system.
-#[derive(Debug)]
-struct Events {
-    buffer: Vec<MaybeUninit<u8>>,
-    rounds: Rounds,
-}
-
-impl Events {
-    fn new() -> Self {
-        Self { buffer: vec![MaybeUninit::uninit(); BUFFER], rounds: Rounds::new() }
-    }
-
     /// Tells what has happened. Blocks for a moment if that is much.
-    fn read(&mut self, inotify: &OwnedFd, tell: Tell<'_>) {
-        let mut events = inotify::Reader::new(inotify, &mut self.buffer);
+    fn read(&self, buffer: &mut Buffer, tell: Tell<'_>) {
+        let mut events = inotify::Reader::new(&self.inotify, buffer);
         let mut count = 0;
         loop {
             count += 1;
@@ -231,7 +184,52 @@ impl Events {
             }
         }
         // Events of one file that wait together become one.
-        self.rounds.pause(count);
+        let pause = self.lock().rounds.pause(count);
+        pause.into_iter().for_each(thread::sleep);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn<'_> {
+    /// Waits on this thread to be woken, and tells meanwhile what happens.
+    pub(super) fn woken_by(&mut self, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
+        let Some(ear) = &mut self.ear else { return false };
+        let waker = Waker::from(ear.interrupt.clone());
+        while !wake.is_woken_or(&waker) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let waited = self.system.wait(&ear.interrupt.0, Some(left));
+            // Nobody is to be woken by what is told from here on.
+            let woken = wake.is_woken();
+            match waited {
+                Ok((news, interrupted)) => {
+                    if interrupted {
+                        rustix::io::read(&ear.interrupt.0, &mut [0; 8]).ok();
+                    }
+                    if news {
+                        self.system.read(&mut ear.buffer, tell);
+                    }
+                }
+                // The thread will find out.
+                Err(_) => return woken,
+            }
+            if woken || wake.is_woken() {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.system.lock().ear = self.ear.take();
+        self.system.changed.notify_all();
     }
 }
 

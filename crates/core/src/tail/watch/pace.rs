@@ -1,6 +1,5 @@
 //! Doing things in rounds when there is much to do: a wake-up costs as much as copying tens of kilobytes.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// So many events in a [`WINDOW`] are many: 3000 a second.
@@ -25,8 +24,8 @@ impl Rounds {
         Self { since: Instant::now(), count: 0, many: false }
     }
 
-    /// After a round with so many events: blocks this thread for a moment if there have been many.
-    pub(crate) fn pause(&mut self, events: u32) {
+    /// After a round with so many events: how long others are to be left to gather, if there have been many.
+    pub(crate) fn pause(&mut self, events: u32) -> Option<Duration> {
         self.count = self.count.saturating_add(events);
         let elapsed = self.since.elapsed();
         if self.count > EVENTS_MAX || elapsed >= WINDOW {
@@ -34,8 +33,6 @@ impl Rounds {
             self.many = u128::from(self.count) > windows * u128::from(EVENTS_MAX);
             (self.since, self.count) = (Instant::now(), 0);
         }
-        if self.many {
-            thread::sleep(PAUSE);
-        }
+        self.many.then_some(PAUSE)
     }
 }
