@@ -10,29 +10,39 @@ const WINDOW: Duration = Duration::from_millis(10);
 /// How long events are left to gather while there are many. A line comes out so much later then.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// For how long there are taken to be many once there were. How many come in a pause does not tell: those of one file
+/// become one.
+const STRETCH: Duration = Duration::from_millis(100);
+
 /// Counts events.
 #[derive(Debug)]
 pub(crate) struct Rounds {
     since: Instant,
     count: u32,
-    /// Whether there were many when it was last known.
-    many: bool,
+    /// Until when there are taken to be many.
+    until: Instant,
 }
 
 impl Rounds {
     pub(crate) fn new() -> Self {
-        Self { since: Instant::now(), count: 0, many: false }
+        let now = Instant::now();
+        Self { since: now, count: 0, until: now }
     }
 
     /// After a round with so many events: how long others are to be left to gather, if there have been many.
     pub(crate) fn pause(&mut self, events: u32) -> Option<Duration> {
-        self.count = self.count.saturating_add(events);
-        let elapsed = self.since.elapsed();
-        if self.count > EVENTS_MAX || elapsed >= WINDOW {
-            let windows = (elapsed.as_micros() / WINDOW.as_micros()).max(1);
-            self.many = u128::from(self.count) > windows * u128::from(EVENTS_MAX);
-            (self.since, self.count) = (Instant::now(), 0);
+        let now = Instant::now();
+        if now < self.until {
+            return Some(PAUSE);
         }
-        self.many.then_some(PAUSE)
+        if now.duration_since(self.since) >= WINDOW {
+            (self.since, self.count) = (now, 0);
+        }
+        self.count = self.count.saturating_add(events);
+        let many = self.count > EVENTS_MAX;
+        if many {
+            self.until = now + STRETCH;
+        }
+        many.then_some(PAUSE)
     }
 }
