@@ -26,6 +26,9 @@ pub(super) struct Key(i32);
 /// Bytes for events that are read at once: about a thousand.
 const BUFFER: usize = 32 * 1024;
 
+/// For how long a job may do something else before the thread hears in its place.
+const AWAY_MAX: Duration = Duration::from_millis(250);
+
 /// What matters of a directory's files, and of the directory.
 const WATCHED: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::ATTRIB)
@@ -56,9 +59,17 @@ pub(super) struct System {
 struct Turns {
     /// What a job needs to hear, unless one does.
     ear: Option<Ear>,
+    /// Since when the job that has the turn does something else.
+    away: Option<Instant>,
     /// Of events, whoever heard of them.
     rounds: Rounds,
     over: bool,
+}
+
+impl Turns {
+    fn is_taken(&self) -> bool {
+        self.ear.is_none() && !self.over
+    }
 }
 
 /// What it takes to hear beside the thread.
@@ -99,7 +110,7 @@ impl System {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let interrupt = Arc::new(Interrupt(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?));
         let ear = Some(Ear { buffer: buffer(), interrupt });
-        let turns = Mutex::new(Turns { ear, rounds: Rounds::new(), over: false });
+        let turns = Mutex::new(Turns { ear, away: None, rounds: Rounds::new(), over: false });
         Ok(Self { inotify, stop: eventfd(0, EventfdFlags::CLOEXEC)?, turns, changed: Condvar::new() })
     }
 
@@ -123,7 +134,12 @@ impl System {
     pub(super) fn run(&self, tell: Tell<'_>) {
         let mut buffer = buffer();
         loop {
-            let turns = self.changed.wait_while(self.lock(), |turns| turns.ear.is_none() && !turns.over);
+            let turns = self.changed.wait_timeout_while(self.lock(), AWAY_MAX, |turns| turns.is_taken());
+            let (turns, _) = turns.unwrap_or_else(PoisonError::into_inner);
+            // A job may be held up by a disk; others are still to hear.
+            if turns.is_taken() && turns.away.is_none_or(|since| since.elapsed() < AWAY_MAX) {
+                continue;
+            }
             drop(turns);
             match self.wait(&self.stop, None) {
                 Ok((_, true)) => return,
@@ -197,10 +213,17 @@ impl Turn<'_> {
     /// Waits on this thread to be woken, and tells meanwhile what happens.
     pub(super) fn woken_by(&mut self, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
         let Some(ear) = &mut self.ear else { return false };
+        self.system.lock().away = None;
+        let woken = Self::hear(self.system, ear, wake, deadline, tell);
+        self.system.lock().away = Some(Instant::now());
+        woken
+    }
+
+    fn hear(system: &System, ear: &mut Ear, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
         let waker = Waker::from(ear.interrupt.clone());
         while !wake.is_woken_or(&waker) {
             let left = deadline.saturating_duration_since(Instant::now());
-            let waited = self.system.wait(&ear.interrupt.0, Some(left));
+            let waited = system.wait(&ear.interrupt.0, Some(left));
             // Nobody is to be woken by what is told from here on.
             let woken = wake.is_woken();
             match waited {
@@ -209,7 +232,7 @@ impl Turn<'_> {
                         rustix::io::read(&ear.interrupt.0, &mut [0; 8]).ok();
                     }
                     if news {
-                        self.system.read(&mut ear.buffer, tell);
+                        system.read(&mut ear.buffer, tell);
                     }
                 }
                 // The thread will find out.
