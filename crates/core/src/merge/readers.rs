@@ -19,7 +19,7 @@ use crate::report::{Event, Ledger};
 use crate::stall::guard_with;
 use crate::stop::{Stage, Stop};
 use crate::tail::{
-    Discovery, Excludes, Failures, Feed, FileShard, Mailbox, Many, Notifier, Pace, PatternError, Request, Routes, Spec,
+    Discovery, Excludes, Failures, Feed, FileShard, Mailbox, Many, Notifier, Pace, PatternError, Request, Spec,
     StartAt, TailContext, TailError, Tailer, Vouch, WatchSlot, Watcher, Watching, discover, read,
 };
 
@@ -271,10 +271,10 @@ impl<B: Backend> Hub<B> {
         notifier: Option<Notifier>,
     ) -> Files {
         let (requests, asked) = async_channel::unbounded();
-        let (routes, mailbox) = (Routes::default(), Arc::<Mailbox>::default());
+        let mailbox = Arc::<Mailbox>::default();
         let mailboxes: Vec<Arc<Mailbox>> = (0..file_readers()).map(|_| Arc::default()).collect();
-        let watching = notifier
-            .and_then(|notifier| Watching::start(notifier, &tail, routes.clone(), mailboxes.clone(), mailbox.clone()));
+        let watching =
+            notifier.and_then(|notifier| Watching::start(notifier, &tail, mailboxes.clone(), mailbox.clone()));
         let watcher = watching.as_ref().map(Watching::watcher);
         tail.watch = watcher.clone().map(|watcher| watcher as Arc<dyn Vouch>);
         watching.into_iter().for_each(|watching| self.watch.put(watching));
@@ -286,7 +286,7 @@ impl<B: Backend> Hub<B> {
             let shard = FileShard::new(tail.clone(), inbox, mailbox.clone(), pace);
             self.spawn("tailmerge: reader", shard, mailbox.clone(), watcher.clone());
         }
-        let discovery = Discovery::new(tail, specs, excludes, start, shards, routes);
+        let discovery = Discovery::new(tail, specs, excludes, start, shards);
         let (backend, stop, every) = (self.backend.clone(), self.state.stop.clone(), self.poll_interval);
         let (state, readers) = (self.state.clone(), mailboxes.clone());
         self.run("tailmerge: discovery", async move {

@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_channel::{Receiver, Sender};
@@ -89,7 +89,7 @@ pub(crate) struct Discovery {
     excludes: Excludes,
     watches: Vec<Watch>,
     /// Each path that is found.
-    found: Routes,
+    found: HashMap<Arc<Path>, Found>,
     /// The directories of named paths.
     parents: HashSet<PathBuf>,
     /// Which shard had a path that is gone: should it come back, its older files may still be read there, and
@@ -109,16 +109,13 @@ pub(crate) struct Discovery {
     cost: Duration,
 }
 
-/// Which shard has which path; shared with whoever hints at changes.
-pub(crate) type Routes = Arc<Mutex<HashMap<Arc<Path>, Found>>>;
-
 /// A path that is found.
 #[derive(Debug)]
-pub(crate) struct Found {
+struct Found {
     /// By how many inputs.
     count: usize,
     /// Which shard has it.
-    pub(super) shard: usize,
+    shard: usize,
 }
 
 /// A spec, and what was found by it.
@@ -176,10 +173,9 @@ impl Discovery {
         excludes: Excludes,
         start: StartAt,
         shards: Vec<Sender<Command>>,
-        found: Routes,
     ) -> Self {
         let watches = specs.into_iter().map(Watch::new).collect();
-        let (homes, parents) = (HashMap::new(), HashSet::new());
+        let (found, homes, parents) = (HashMap::new(), HashMap::new(), HashSet::new());
         let mut discovery = Self {
             cx,
             excludes,
@@ -267,14 +263,13 @@ impl Discovery {
         self.twins.refresh();
         for path in found {
             let twin = self.twins.twin(&path, &*self.cx.fs);
-            let mut routes = lock(&self.found);
-            if let Some(found) = routes.get_mut(&path) {
+            if let Some(found) = self.found.get_mut(&path) {
                 found.count += 1;
                 continue;
             }
-            let beside = beside(&path, &routes);
+            let beside = beside(&path, &self.found);
             let home = self.homes.remove(&path).or(beside.map(|(_, found)| found.shard));
-            let twin = twin.and_then(|twin| routes.get_key_value(&*twin));
+            let twin = twin.and_then(|twin| self.found.get_key_value(&*twin));
             let home = home.or(twin.map(|(_, found)| found.shard));
             let twin = twin.map(|(twin, _)| twin.clone());
             let beside = beside.map(|(elder, _)| elder.clone());
@@ -282,8 +277,7 @@ impl Discovery {
                 self.next_shard = (self.next_shard + 1) % self.shards.len();
                 self.next_shard
             });
-            routes.insert(path.clone(), Found { count: 1, shard });
-            drop(routes);
+            self.found.insert(path.clone(), Found { count: 1, shard });
             let kin = (beside.is_some() || twin.is_some()).then(|| Box::new(Kin { beside, twin, left: None }));
             tell(&self.shards[shard], Command::Add { path, named, start: self.start, present: !self.scanned, kin });
         }
@@ -293,13 +287,12 @@ impl Discovery {
 
     /// One input less finds these.
     fn lose(&mut self, paths: Vec<Arc<Path>>, command: impl Fn(&Arc<Path>) -> Command) {
-        let mut routes = lock(&self.found);
         for path in paths {
-            let Some(found) = routes.get_mut(&path) else { continue };
+            let Some(found) = self.found.get_mut(&path) else { continue };
             found.count -= 1;
             if found.count == 0 {
                 let shard = found.shard;
-                routes.remove(&path);
+                self.found.remove(&path);
                 tell(&self.shards[shard], command(&path));
                 if self.homes.len() >= HOMES_MAX {
                     self.homes.clear();
@@ -348,13 +341,9 @@ impl Discovery {
                 let path = if path == here(Path::new("")) { Path::new("") } else { path };
                 self.watches.iter().any(|watch| watch.dirs.contains_key(path))
             };
-            watch.retain(&|path| listed(path) || self.parents.contains(path) || lock(&self.found).contains_key(path));
+            watch.retain(&|path| listed(path) || self.parents.contains(path) || self.found.contains_key(path));
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The found path that the name of `path` extends, as `app.log.1` and `app.log-20260101` extend `app.log`. Such
@@ -554,7 +543,7 @@ pub(crate) async fn discover<B: Backend>(
     loop {
         let last = request.is_none() && (discovery.cx.once || stop.stage() > Stage::Running);
         // What is hinted at from now on was perhaps not seen.
-        mailbox.take();
+        mailbox.take(&mut Vec::new());
         let job = move || {
             let worked = catch_unwind(AssertUnwindSafe(|| match request {
                 Some(request) => {

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use claims::Claims;
-pub(crate) use discover::{Discovery, Request, Routes, Spec, discover};
+pub(crate) use discover::{Discovery, Request, Spec, discover};
 pub(crate) use explain::explain;
 pub use explain::{Explained, Verdict};
 pub(crate) use many::{Failures, Many};

@@ -4,8 +4,7 @@
 //! the others. The rest costs one `stat` a sweep: one in each poll interval, or a slow one where the system hints
 //! at changes. What it cannot hint at is polled in between.
 
-use std::collections::{HashMap, VecDeque};
-use std::path::Path;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,10 +50,11 @@ pub(crate) struct Pace {
 pub(crate) struct FileShard {
     cx: TailContext,
     inbox: Receiver<Command>,
-    /// What there may be news of.
+    /// What there may be news of, and at which place each path is.
     mailbox: Arc<Mailbox>,
+    /// What was taken from there. Kept, to allocate nothing for each hint.
+    hints: Vec<(usize, Change)>,
     inputs: Vec<Option<Input>>,
-    by_path: HashMap<Arc<Path>, usize>,
     vacant: Vec<usize>,
     /// Inputs with news, next first.
     hot: VecDeque<usize>,
@@ -82,8 +82,8 @@ impl FileShard {
             cx,
             inbox,
             mailbox,
+            hints: Vec::new(),
             inputs: Vec::new(),
-            by_path: HashMap::new(),
             vacant: Vec::new(),
             hot: VecDeque::new(),
             sweep_at: 0,
@@ -103,32 +103,26 @@ impl FileShard {
     fn take_commands(&mut self, most: usize) -> Asked {
         for _ in 0..most {
             match self.inbox.try_recv() {
-                Ok(Command::Add { path, named, start, present, kin }) => match self.by_path.get(&path) {
-                    Some(&at) => {
-                        if let Some(input) = &mut self.inputs[at] {
-                            input.gone = false;
-                        }
-                    }
+                Ok(Command::Add { path, named, start, present, kin }) => match self.mailbox.place(&path) {
+                    Some(at) => self.set_gone(at, false),
                     None => {
                         let at = self.vacant.pop().unwrap_or(self.inputs.len());
                         if at == self.inputs.len() {
                             self.inputs.push(None);
                         }
-                        self.by_path.insert(path.clone(), at);
+                        self.mailbox.follow(path.clone(), at);
                         self.inputs[at] = Some(Input::new(path, named, start, present, kin));
                         self.look_at(at);
                     }
                 },
                 Ok(Command::Gone(path)) => {
-                    if let Some(&at) = self.by_path.get(&path) {
-                        if let Some(input) = &mut self.inputs[at] {
-                            input.gone = true;
-                        }
+                    if let Some(at) = self.mailbox.place(&path) {
+                        self.set_gone(at, true);
                         self.look_at(at);
                     }
                 }
                 Ok(Command::Remove(path)) => {
-                    if let Some(&at) = self.by_path.get(&path) {
+                    if let Some(at) = self.mailbox.place(&path) {
                         self.remove(at);
                     }
                 }
@@ -139,11 +133,18 @@ impl FileShard {
         Asked::More
     }
 
+    fn set_gone(&mut self, at: usize, gone: bool) {
+        if let Some(input) = &mut self.inputs[at] {
+            input.gone = gone;
+            self.mailbox.set_gone(&input.path, gone);
+        }
+    }
+
     fn look_at(&mut self, at: usize) {
         self.look_at_one(at);
         // Where two paths lead to one file, the first has it, and those that come after it.
         let twin = self.inputs[at].as_ref().and_then(Input::twin).filter(|(_, left)| *left);
-        let twin = twin.and_then(|(path, _)| self.by_path.get(path)).copied();
+        let twin = twin.and_then(|(path, _)| self.mailbox.place(path));
         if let Some(twin) = twin {
             self.look_at_one(twin);
             self.look_at_one(at);
@@ -153,7 +154,7 @@ impl FileShard {
     fn look_at_one(&mut self, at: usize) {
         // Out of its place meanwhile, so that the one it is beside can be had, too.
         let Some(mut input) = self.inputs[at].take() else { return };
-        let elder = input.beside().and_then(|elder| self.by_path.get(elder)).copied();
+        let elder = input.beside().and_then(|elder| self.mailbox.place(elder));
         let elder = elder.and_then(|elder| self.inputs[elder].as_mut());
         let news = input.look(elder, &mut self.scratch, &self.cx);
         let over = input.is_over();
@@ -187,19 +188,19 @@ impl FileShard {
 
     /// Looks at what was hinted at.
     fn take_hints(&mut self) {
-        let hints = self.mailbox.take();
-        if hints.all {
+        let mut hints = std::mem::take(&mut self.hints);
+        if self.mailbox.take(&mut hints) {
             self.sweep_due = Instant::now();
-            return;
+            hints.clear();
         }
-        for (path, change) in hints.paths {
-            let Some(&at) = self.by_path.get(&path) else { continue };
+        for &(at, change) in &hints {
             let input = self.inputs[at].as_mut().filter(|_| change == Change::Content);
             match input.and_then(|input| input.look_at_content(&self.cx)) {
                 Some(news) => self.note_news(at, news),
                 None => self.look_at(at),
             }
         }
+        self.hints = hints;
     }
 
     /// Looks at the inputs that are polled, if it is time.
@@ -224,7 +225,7 @@ impl FileShard {
     fn remove(&mut self, at: usize) {
         if let Some(mut input) = self.inputs[at].take() {
             input.abandon(&self.cx);
-            self.by_path.remove(&input.path);
+            self.mailbox.leave(&input.path);
             self.hot.retain(|&hot| hot != at);
             self.vacant.push(at);
         }

@@ -18,8 +18,7 @@ use crate::fs::FileId;
 use crate::line::{Format, LineFormat, LineLimit, Prefix};
 use crate::report::Ledger;
 use crate::tail::{
-    Change, Claims, Discovery, Excludes, FileShard, Mailbox, Pace, Progress, Routes, Spec, StartAt, TailContext,
-    Tailer, Vouch,
+    Change, Claims, Discovery, Excludes, FileShard, Mailbox, Pace, Progress, Spec, StartAt, TailContext, Tailer, Vouch,
 };
 
 /// Rounds without news after which nothing more is expected.
@@ -128,8 +127,7 @@ impl World {
         }
         let specs = [PATTERN, NAMED].map(|input| Spec::new(OsStr::new(input), &door).expect("a good pattern"));
         let start = if setup.from_end { StartAt::End } else { StartAt::Start };
-        let routes = Routes::default();
-        let discovery = Some(Discovery::new(cx, specs.into(), Excludes::default(), start, senders, routes));
+        let discovery = Some(Discovery::new(cx, specs.into(), Excludes::default(), start, senders));
         let oracle = Oracle::new(setup);
         Self { setup, door, discovery, shards, oracle, writers: [None; WRITERS], begun: 0, luck: Rng::new(1) }
     }
@@ -367,7 +365,7 @@ impl World {
             match self.luck.below(8) {
                 0 if unreliable => {}
                 1 | 2 if unreliable => self.door.disk().touched.push((path, change)),
-                _ => self.shards.iter().for_each(|reader| reader.mailbox.hint(path.as_path().into(), change)),
+                _ => drop(self.shards.iter().any(|reader| reader.mailbox.hint(&path, change))),
             }
         }
     }

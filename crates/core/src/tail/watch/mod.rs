@@ -17,7 +17,6 @@ mod system;
 mod system;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::io;
@@ -28,12 +27,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use super::TailContext;
-use super::discover::{Routes, here};
+use super::discover::here;
 use crate::fs::{FileId, Fs, is_missing};
 use crate::report::{Event, Ledger};
 use crate::wake::Wake;
 
-/// Beyond so many paths in a mailbox it is as well to look at all of them.
+/// Beyond so many inputs with news it is as well to look at all of them.
 const HINTS_MAX: usize = 4096;
 
 /// How changes are noticed.
@@ -60,7 +59,7 @@ pub(crate) trait Vouch: Debug + Send + Sync + 'static {
     fn retain(&self, keep: &dyn Fn(&Path) -> bool);
 }
 
-/// Where hints for one reader are put.
+/// Where hints for one reader are put, by the paths that it follows.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     hints: Mutex<Hints>,
@@ -69,35 +68,40 @@ pub(crate) struct Mailbox {
     pub(crate) wake: Wake,
 }
 
-/// What there may be news of.
 #[derive(Debug, Default)]
-pub(crate) struct Hints {
-    /// Of anything.
-    pub(crate) all: bool,
-    /// Of these, and what kind of news.
-    pub(crate) paths: HashMap<Arc<Path>, Change>,
+struct Hints {
+    /// There may be news of anything.
+    all: bool,
+    /// At which place the reader has each path.
+    places: HashMap<Arc<Path>, Place>,
+    /// What kind of news there may be of which place.
+    news: Vec<Option<Change>>,
+    /// The places of which there may be news.
+    hinted: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: u32,
+    /// Whether nobody asks for the path any more.
+    gone: bool,
 }
 
 impl Mailbox {
-    /// Hints at one path.
-    pub(crate) fn hint(&self, path: Arc<Path>, change: Change) {
+    /// Hints at one path. True: it is followed here.
+    pub(crate) fn hint(&self, path: &Path, change: Change) -> bool {
         let mut hints = self.lock();
-        if hints.all {
-            return;
-        }
-        let news = match hints.paths.entry(path) {
-            Entry::Vacant(entry) => {
-                entry.insert(change);
-                true
+        let Some(&Place { at, gone }) = hints.places.get(path) else { return false };
+        if !hints.all && hints.news[at as usize] < Some(change) {
+            if hints.news[at as usize].replace(change).is_none() {
+                hints.hinted.push(at);
+                hints.all = hints.hinted.len() > HINTS_MAX;
             }
-            Entry::Occupied(mut known) => *known.get() < change && known.insert(change) < change,
-        };
-        if news {
-            hints.all = hints.paths.len() > HINTS_MAX;
             drop(hints);
             self.hinted.store(true, Ordering::Relaxed);
             self.wake.wake();
         }
+        !gone
     }
 
     /// Hints at everything.
@@ -111,8 +115,38 @@ impl Mailbox {
         self.hinted.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn take(&self) -> Hints {
-        std::mem::take(&mut *self.lock())
+    /// Takes the hints at places. True: there may be news of anything.
+    pub(crate) fn take(&self, into: &mut Vec<(usize, Change)>) -> bool {
+        let Hints { all, news, hinted, .. } = &mut *self.lock();
+        into.clear();
+        into.extend(hinted.drain(..).filter_map(|at| Some((at as usize, news[at as usize].take()?))));
+        std::mem::take(all)
+    }
+
+    /// At which place a path is followed.
+    pub(crate) fn place(&self, path: &Path) -> Option<usize> {
+        self.lock().places.get(path).map(|place| place.at as usize)
+    }
+
+    /// A path is followed at a place from now on.
+    pub(crate) fn follow(&self, path: Arc<Path>, at: usize) {
+        let mut hints = self.lock();
+        if hints.news.len() <= at {
+            hints.news.resize(at + 1, None);
+        }
+        hints.places.insert(path, Place { at: u32::try_from(at).expect("fewer inputs than that"), gone: false });
+    }
+
+    /// Whether anybody asks for a path that is followed.
+    pub(crate) fn set_gone(&self, path: &Path, gone: bool) {
+        if let Some(place) = self.lock().places.get_mut(path) {
+            place.gone = gone;
+        }
+    }
+
+    /// A path is followed no more.
+    pub(crate) fn leave(&self, path: &Path) {
+        self.lock().places.remove(path);
     }
 
     fn lock(&self) -> MutexGuard<'_, Hints> {
@@ -180,7 +214,6 @@ pub(crate) struct Watcher {
     table: Mutex<Table>,
     fs: Arc<dyn Fs>,
     ledger: Arc<Ledger>,
-    routes: Routes,
     shards: Vec<Arc<Mailbox>>,
     discovery: Arc<Mailbox>,
     /// Whether it was told that something has to be polled.
@@ -193,6 +226,8 @@ struct Table {
     /// Under each watch the paths that lead to what it watches: two spellings of a directory have one watch.
     watches: HashMap<system::Key, Vec<Arc<Path>>>,
     paths: HashMap<Arc<Path>, Watched>,
+    /// A path that something happened to. Kept, to allocate nothing for each event.
+    changed: PathBuf,
 }
 
 #[derive(Debug)]
@@ -270,42 +305,33 @@ impl<'a> Waiting<'a> {
 impl Watcher {
     /// Something happened; without a watch, anything may have.
     fn changed(&self, key: Option<&system::Key>, name: Option<&OsStr>, change: Change) {
-        let table = self.lock();
-        let Some(paths) = key.and_then(|key| table.watches.get(key)) else {
-            drop(table);
-            if key.is_none() {
-                self.all_changed();
-            }
-            return;
-        };
-        for path in paths {
+        let Some(key) = key else { return self.all_changed() };
+        let mut table = self.lock();
+        let Table { watches, paths, changed } = &mut *table;
+        for path in watches.get(key).into_iter().flatten() {
             match name {
                 // Of a directory by itself only its end matters.
-                None if table.paths.get(path).is_some_and(|watched| watched.id.is_some()) => {}
+                None if paths.get(path).is_some_and(|watched| watched.id.is_some()) => {}
                 None => drop(self.path_changed(path, change)),
                 Some(name) => {
-                    let known = self.path_changed(&join(path, name), change);
+                    join(changed, path, name);
+                    let known = self.path_changed(changed, change);
                     if change == Change::Name && !known {
                         self.discovery.hint_all();
                     }
                 }
             }
         }
-        if let Change::Gone = change
-            && let Some(key) = key
-        {
+        if change == Change::Gone && watches.contains_key(key) {
+            table.remove(key);
             drop(table);
-            self.lock().remove(key);
             self.all_changed();
         }
     }
 
     /// Whether that path is followed.
     fn path_changed(&self, path: &Path, change: Change) -> bool {
-        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((path, found)) = routes.get_key_value(path) else { return false };
-        self.shards[found.shard].hint(path.clone(), change);
-        true
+        self.shards.iter().any(|shard| shard.hint(path, change))
     }
 
     fn all_changed(&self) {
@@ -406,13 +432,12 @@ impl Watching {
     pub(crate) fn start(
         notifier: Notifier,
         cx: &TailContext,
-        routes: Routes,
         shards: Vec<Arc<Mailbox>>,
         discovery: Arc<Mailbox>,
     ) -> Option<Self> {
         let (fs, ledger) = (cx.fs.clone(), cx.ledger.clone());
         let (table, told) = (Mutex::default(), AtomicBool::new(false));
-        let watcher = Arc::new(Watcher { system: notifier.0, table, fs, ledger, routes, shards, discovery, told });
+        let watcher = Arc::new(Watcher { system: notifier.0, table, fs, ledger, shards, discovery, told });
         let its = watcher.clone();
         let run = move || its.system.run(&mut |key, name, change| its.changed(key, name, change));
         match thread::Builder::new().name("tailmerge-watch".into()).spawn(run) {
@@ -439,7 +464,11 @@ impl Drop for Watching {
     }
 }
 
-/// What is called `name` in a directory; `here` is written as nothing.
-fn join(dir: &Path, name: &OsStr) -> PathBuf {
-    if dir == Path::new(".") { PathBuf::from(name) } else { dir.join(name) }
+/// Makes `path` what is called `name` in a directory; [`here`] is written as nothing.
+fn join(path: &mut PathBuf, dir: &Path, name: &OsStr) {
+    path.clear();
+    if dir.as_os_str() != "." {
+        path.push(dir);
+    }
+    path.push(name);
 }
