@@ -163,18 +163,21 @@ impl Batch {
         self.generation = generation;
     }
 
-    /// Appends one rendered line; grows when it needs more than the room of an empty batch.
+    /// Appends rendered lines, if any; grows when they need more than the room of an empty batch.
     ///
     /// False, and nothing is taken, if there is no room and the batch has lines already.
-    pub(crate) fn push(&mut self, start: u64, len_in: u64, line: &[u8]) -> bool {
-        if line.len() > self.spare().len() {
+    pub(crate) fn push(&mut self, start: u64, len_in: u64, lines: &[u8]) -> bool {
+        if lines.is_empty() {
+            return true;
+        }
+        if lines.len() > self.spare().len() {
             if self.filled > 0 {
                 return false;
             }
-            self.buf.resize(line.len(), 0);
+            self.buf.resize(lines.len(), 0);
         }
-        self.spare()[..line.len()].copy_from_slice(line);
-        self.commit_changed(start, len_in, line.len());
+        self.spare()[..lines.len()].copy_from_slice(lines);
+        self.commit_changed(start, len_in, lines.len());
         true
     }
 

@@ -136,28 +136,40 @@ fn push_json_field(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     out.push(b'"');
 }
 
+/// Bytes of text that are looked at together.
+const STEP: usize = 32;
+
 /// Escapes what RFC 8259 section 7 wants escaped, and DEL.
 fn push_json_text(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
-    let mut from = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        let short = match byte {
-            b'"' | b'\\' => byte,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0..0x20 | 0x7f => b'u',
-            _ => continue,
-        };
-        out.extend_from_slice(&bytes[from..at]);
-        out.extend_from_slice(&[b'\\', short]);
-        if short == b'u' {
-            let hex = b"0123456789abcdef";
-            out.extend_from_slice(&[b'0', b'0', hex[usize::from(byte >> 4)], hex[usize::from(byte & 15)]]);
+    for piece in text.as_bytes().chunks(STEP) {
+        // Most have nothing to escape, which is seen of many bytes at once.
+        if !piece.iter().fold(false, |any, &byte| any | is_escaped(byte)) {
+            out.extend_from_slice(piece);
+            continue;
         }
-        from = at + 1;
+        for &byte in piece {
+            let short = match byte {
+                _ if !is_escaped(byte) => {
+                    out.push(byte);
+                    continue;
+                }
+                b'"' | b'\\' => byte,
+                b'\n' => b'n',
+                b'\r' => b'r',
+                b'\t' => b't',
+                _ => b'u',
+            };
+            out.extend_from_slice(&[b'\\', short]);
+            if short == b'u' {
+                let hex = b"0123456789abcdef";
+                out.extend_from_slice(&[b'0', b'0', hex[usize::from(byte >> 4)], hex[usize::from(byte & 15)]]);
+            }
+        }
     }
-    out.extend_from_slice(&bytes[from..]);
+}
+
+fn is_escaped(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\' || byte == 0x7f
 }
 
 #[cfg(test)]
@@ -182,6 +194,15 @@ mod tests {
     fn a_newline_in_a_file_name_stays_out_of_the_output() {
         assert_eq!(render(Prefix::Name, Format::Raw, b"d/a\nb.log", b"x"), b"a\\nb.log: x\n");
         assert_eq!(render(Prefix::Path, Format::Raw, b"d/a.log", b"x"), b"d/a.log: x\n");
+    }
+
+    #[test]
+    fn json_escapes_wherever_in_the_line() {
+        for before in 0..2 * STEP {
+            let line = [&vec![b'x'; before][..], "\\é\n".as_bytes(), &vec![b'y'; STEP][..]].concat();
+            let want = format!("{{\"line\":\"{}\\\\é\\n{}\"}}\n", "x".repeat(before), "y".repeat(STEP));
+            assert_eq!(render(Prefix::None, Format::Json, b"a", &line), want.as_bytes());
+        }
     }
 
     #[test]

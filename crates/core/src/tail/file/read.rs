@@ -184,6 +184,9 @@ impl Generation {
     ) -> Visit {
         let max = cx.limit.max;
         let start = self.offset;
+        // Lines go to the batch together.
+        let mut from = start;
+        line.clear();
         loop {
             let rest = &bytes[(self.offset - start) as usize..];
             let newline = memchr(b'\n', rest);
@@ -191,6 +194,7 @@ impl Generation {
             let end = self.offset + len as u64;
             self.searched = end;
             if len > max {
+                batch.push(from, self.offset - from, line);
                 if !self.cut_head(&rest[..max], source, batch, line, cx) {
                     return Visit::Full;
                 }
@@ -203,14 +207,18 @@ impl Generation {
                     self.finish_drop(true, source, cx);
                     self.past(1);
                 }
+                from = self.offset;
+                line.clear();
                 continue;
             }
             if newline.is_none() {
+                batch.push(from, self.offset - from, line);
                 return Visit::More;
             }
-            line.clear();
+            let fits = line.len();
             source.renderer().push(&rest[..len], line);
-            if !batch.push(self.offset, len as u64 + 1, line) {
+            if line.len() > batch.spare().len() && (fits > 0 || !batch.is_empty()) {
+                batch.push(from, self.offset - from, &line[..fits]);
                 return Visit::Full;
             }
             self.past(len + 1);
