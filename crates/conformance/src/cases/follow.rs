@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tailmerge_core::Backend;
 
@@ -81,17 +82,19 @@ pub fn a_missing_file_is_waited_for<B: Backend>(backend: B) {
     assert!(report.failed_inputs.is_empty(), "{report:?}");
 }
 
-/// So may its directory, and that of a pattern.
+/// So may its directory, and that of a pattern. That is hinted at: the slow look comes after 5 s.
 pub fn a_missing_directory_is_waited_for<B: Backend>(backend: B) {
     let scene = Scene::new();
     let builder = scene.builder().path(scene.path("d/e/a.log")).input(scene.pattern("f/g/*.log"));
     let merge = start(builder, backend);
     scene.events.until("d/e/a.log: not there, waiting for it");
     scene.events.until("f/g/*.log: not there, waiting for it");
+    let made = Instant::now();
     scene.write("d/e/a.log", "named\n");
     scene.expect("named\n");
     scene.write("f/g/b.log", "matched\n");
     scene.expect("named\nmatched\n");
+    assert!(made.elapsed() < Duration::from_secs(4), "seen after {:?} only", made.elapsed());
     stop(&merge);
 }
 

@@ -213,8 +213,10 @@ impl Discovery {
         self.restless = false;
         if let Some(watch) = &self.cx.watch {
             for dir in &self.parents {
-                // One that is not there is looked for again.
-                self.restless |= self.cx.fs.stat(dir).is_ok_and(|stat| !watch.watch_dir(dir, stat.id));
+                self.restless |= match self.cx.fs.stat(dir) {
+                    Ok(stat) => !watch.watch_dir(dir, stat.id),
+                    Err(_) => !watch_above(dir, &*self.cx.fs, &**watch),
+                };
             }
         }
         for at in 0..self.watches.len() {
@@ -387,6 +389,14 @@ pub(super) fn here(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
+/// Has it hinted at when a directory that is missing may have come: when something does in the nearest one above it.
+/// False: it has to be looked for.
+fn watch_above(dir: &Path, fs: &dyn Fs, watch: &dyn Vouch) -> bool {
+    let above = dir.ancestors().skip(1).find_map(|above| Some((here(above), fs.stat(here(above)).ok()?)));
+    // It may have come before that was watched.
+    above.is_some_and(|(above, stat)| watch.watch_dir(above, stat.id)) && fs.stat(dir).is_err()
+}
+
 /// A directory that was looked at, and why it could not be listed, if so.
 type Listed = (PathBuf, Option<io::Error>);
 
@@ -419,7 +429,13 @@ impl<'a> Scan<'a> {
                 self.restless = true;
                 return;
             }
-            _ => return self.forget(path, dirs),
+            _ => {
+                // Of those below it the directory that they are in tells.
+                if path == self.pattern.base() {
+                    self.restless |= self.watch.is_some_and(|watch| !watch_above(path, self.fs, watch));
+                }
+                return self.forget(path, dirs);
+            }
         };
         // Watched before it is listed, so that nothing comes between.
         if let Some(watch) = self.watch {
