@@ -22,6 +22,7 @@ use crate::tail::{
     Discovery, Excludes, Failures, Feed, FileShard, Mailbox, Many, Notifier, Pace, PatternError, Request, Spec,
     StartAt, TailContext, TailError, Tailer, Vouch, WatchSlot, Watcher, Watching, discover, read,
 };
+use crate::wake::Wake;
 
 /// Most readers of files at a time. With discovery and the host's tailers that makes at most four jobs on
 /// the blocking pool.
@@ -271,10 +272,10 @@ impl<B: Backend> Hub<B> {
         notifier: Option<Notifier>,
     ) -> Files {
         let (requests, asked) = async_channel::unbounded();
-        let mailbox = Arc::<Mailbox>::default();
+        let hinted = Arc::<Wake>::default();
         let mailboxes: Vec<Arc<Mailbox>> = (0..file_readers()).map(|_| Arc::default()).collect();
         let watching =
-            notifier.and_then(|notifier| Watching::start(notifier, &tail, mailboxes.clone(), mailbox.clone()));
+            notifier.and_then(|notifier| Watching::start(notifier, &tail, mailboxes.clone(), hinted.clone()));
         let watcher = watching.as_ref().map(Watching::watcher);
         tail.watch = watcher.clone().map(|watcher| watcher as Arc<dyn Vouch>);
         watching.into_iter().for_each(|watching| self.watch.put(watching));
@@ -291,7 +292,7 @@ impl<B: Backend> Hub<B> {
         let (state, readers) = (self.state.clone(), mailboxes.clone());
         self.run("tailmerge: discovery", async move {
             let wake = || readers.iter().for_each(|mailbox| mailbox.wake.wake());
-            let discovered = discover(backend, discovery, asked, mailbox, stop.clone(), every, wake).await;
+            let discovered = discover(backend, discovery, asked, hinted, stop.clone(), every, wake).await;
             state.discovered.store(true, Ordering::SeqCst);
             if stop.stage() > Stage::Running {
                 stop.advance(Stage::Draining);

@@ -19,11 +19,12 @@ use futures_lite::future::or;
 
 use super::pattern::{Pattern, State, is_pattern};
 use super::twins::Twins;
-use super::{Command, Excludes, Kin, Mailbox, PatternError, StartAt, TailContext, TailError, Vouch};
+use super::{Command, Excludes, Kin, PatternError, StartAt, TailContext, TailError, Vouch};
 use crate::backend::Backend;
 use crate::fs::{Entry, Fs, Kind, is_missing};
 use crate::report::Event;
 use crate::stop::{Stage, Stop};
+use crate::wake::Wake;
 
 /// A directory that changed less than this before it was listed may change again without showing it.
 const MODIFIED_GRAIN: Duration = Duration::from_millis(50);
@@ -92,6 +93,8 @@ pub(crate) struct Discovery {
     found: HashMap<Arc<Path>, Found>,
     /// The directories of named paths.
     parents: HashSet<PathBuf>,
+    /// Directories that are watched for what is missing below them.
+    above: HashSet<PathBuf>,
     /// Which shard had a path that is gone: should it come back, its older files may still be read there, and
     /// they come first.
     homes: HashMap<Arc<Path>, usize>,
@@ -175,13 +178,15 @@ impl Discovery {
         shards: Vec<Sender<Command>>,
     ) -> Self {
         let watches = specs.into_iter().map(Watch::new).collect();
-        let (found, homes, parents) = (HashMap::new(), HashMap::new(), HashSet::new());
+        let (found, homes) = (HashMap::new(), HashMap::new());
+        let (parents, above) = (HashSet::new(), HashSet::new());
         let mut discovery = Self {
             cx,
             excludes,
             watches,
             found,
             parents,
+            above,
             homes,
             twins: Twins::default(),
             shards,
@@ -197,7 +202,7 @@ impl Discovery {
 
     fn note_parents(&mut self) {
         let paths = self.watches.iter().filter_map(|watch| watch.spec.path());
-        self.parents = paths.filter_map(Path::parent).map(|dir| here(dir).to_owned()).collect();
+        self.parents = paths.filter_map(Path::parent).map(Path::to_owned).collect();
     }
 
     /// How long to rest at least, and at most, if a poll interval is so long.
@@ -211,16 +216,24 @@ impl Discovery {
     pub(crate) fn scan(&mut self, last: bool) -> bool {
         let (mut news, began) = (false, Instant::now());
         self.restless = false;
+        let above = std::mem::take(&mut self.above);
         if let Some(watch) = &self.cx.watch {
             for dir in &self.parents {
-                self.restless |= match self.cx.fs.stat(dir) {
-                    Ok(stat) => !watch.watch_dir(dir, stat.id),
-                    Err(_) => !watch_above(dir, &*self.cx.fs, &**watch),
-                };
+                match self.cx.fs.stat(here(dir)) {
+                    Ok(stat) => self.restless |= !watch.watch_dir(dir, stat.id),
+                    Err(error) if is_missing(&error) => match watch_above(dir, &*self.cx.fs, &**watch) {
+                        Some(above) => drop(self.above.insert(above)),
+                        None => self.restless = true,
+                    },
+                    Err(_) => {}
+                }
             }
         }
         for at in 0..self.watches.len() {
             news |= self.scan_one(at, last);
+        }
+        if !above.is_subset(&self.above) {
+            self.leave_dirs();
         }
         (self.start, self.scanned, self.cost) = (StartAt::Start, true, began.elapsed());
         news
@@ -249,6 +262,7 @@ impl Discovery {
                     }
                 }
                 self.restless |= scan.restless;
+                self.above.extend(scan.above);
                 (found, gone) = (scan.found, scan.gone);
                 if first && found.is_empty() && scan.failed.is_empty() {
                     match self.cx.once {
@@ -338,12 +352,15 @@ impl Discovery {
             self.lose(files.chain(path).collect(), |path| Command::Remove(path.clone()));
         }
         self.note_parents();
+        self.leave_dirs();
+    }
+
+    /// Has nothing watched any more that it has no use for.
+    fn leave_dirs(&self) {
         if let Some(watch) = &self.cx.watch {
-            let listed = |path: &Path| {
-                let path = if path == here(Path::new("")) { Path::new("") } else { path };
-                self.watches.iter().any(|watch| watch.dirs.contains_key(path))
-            };
-            watch.retain(&|path| listed(path) || self.parents.contains(path) || self.found.contains_key(path));
+            let listed = |path: &Path| self.watches.iter().any(|watch| watch.dirs.contains_key(path));
+            let named = |path: &Path| self.parents.contains(path) || self.above.contains(path);
+            watch.retain(&|path| listed(path) || named(path) || self.found.contains_key(path));
         }
     }
 }
@@ -380,6 +397,8 @@ struct Scan<'a> {
     failed: Vec<(PathBuf, io::Error)>,
     /// Who hints at changes.
     watch: Option<&'a dyn Vouch>,
+    /// What is watched in place of a directory that is missing.
+    above: Option<PathBuf>,
     /// Whether a directory is not watched, or could not be listed yet.
     restless: bool,
 }
@@ -390,11 +409,19 @@ pub(super) fn here(path: &Path) -> &Path {
 }
 
 /// Has it hinted at when a directory that is missing may have come: when something does in the nearest one above it.
-/// False: it has to be looked for.
-fn watch_above(dir: &Path, fs: &dyn Fs, watch: &dyn Vouch) -> bool {
-    let above = dir.ancestors().skip(1).find_map(|above| Some((here(above), fs.stat(here(above)).ok()?)));
-    // It may have come before that was watched.
-    above.is_some_and(|(above, stat)| watch.watch_dir(above, stat.id)) && fs.stat(dir).is_err()
+/// Gives that one; none: the directory has to be looked for.
+fn watch_above(dir: &Path, fs: &dyn Fs, watch: &dyn Vouch) -> Option<PathBuf> {
+    let is_dir = |path: &&Path| fs.stat(here(path)).is_ok_and(|stat| stat.kind == Kind::Dir);
+    let mut watched = None;
+    loop {
+        let nearest = dir.ancestors().find(is_dir).filter(|&nearest| nearest != dir)?;
+        // A nearer one may have come before this one was watched.
+        if watched.replace(nearest) == Some(nearest) {
+            return Some(nearest.to_owned());
+        }
+        let id = fs.stat(here(nearest)).ok()?.id;
+        watch.watch_dir(nearest, id).then_some(())?;
+    }
 }
 
 /// A directory that was looked at, and why it could not be listed, if so.
@@ -418,7 +445,7 @@ pub(super) fn find(pattern: &Pattern, fs: &dyn Fs) -> (Vec<Arc<Path>>, Vec<Liste
 impl<'a> Scan<'a> {
     fn new(pattern: &'a Pattern, fs: &'a dyn Fs, excluded: &'a dyn Fn(&Path) -> bool, thorough: bool) -> Self {
         let (found, gone, failed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { pattern, fs, excluded, thorough, found, gone, failed, watch: None, restless: false }
+        Self { pattern, fs, excluded, thorough, found, gone, failed, watch: None, above: None, restless: false }
     }
 
     fn dir(&mut self, path: &Path, state: State, dirs: &mut HashMap<PathBuf, Dir>) {
@@ -431,15 +458,16 @@ impl<'a> Scan<'a> {
             }
             _ => {
                 // Of those below it the directory that they are in tells.
-                if path == self.pattern.base() {
-                    self.restless |= self.watch.is_some_and(|watch| !watch_above(path, self.fs, watch));
+                if let Some(watch) = self.watch.filter(|_| path == self.pattern.base()) {
+                    self.above = watch_above(path, self.fs, watch);
+                    self.restless |= self.above.is_none();
                 }
                 return self.forget(path, dirs);
             }
         };
         // Watched before it is listed, so that nothing comes between.
         if let Some(watch) = self.watch {
-            self.restless |= !watch.watch_dir(here(path), stat.id);
+            self.restless |= !watch.watch_dir(path, stat.id);
         }
         let mut dir = dirs.remove(path);
         if self.thorough || dir.as_ref().is_none_or(|dir| dir.is_stale(stat.modified)) {
@@ -540,7 +568,7 @@ impl Drop for Requests {
 
 /// Scans again and again on the blocking pool, until a stop is asked for; then a last time.
 ///
-/// Under `once`, scans once. When it returns, or is dropped, no shard is told of files any more.
+/// Scans sooner when `hinted` is woken. Under `once`, scans once. When it returns, or is dropped, no shard is told of files any more.
 ///
 /// # Errors
 ///
@@ -549,7 +577,7 @@ pub(crate) async fn discover<B: Backend>(
     backend: B,
     mut discovery: Discovery,
     requests: Receiver<Request>,
-    mailbox: Arc<Mailbox>,
+    hinted: Arc<Wake>,
     stop: Arc<Stop>,
     every: Duration,
     wake: impl Fn(),
@@ -558,8 +586,6 @@ pub(crate) async fn discover<B: Backend>(
     let mut request = None;
     loop {
         let last = request.is_none() && (discovery.cx.once || stop.stage() > Stage::Running);
-        // What is hinted at from now on was perhaps not seen.
-        mailbox.take(&mut Vec::new());
         let job = move || {
             let worked = catch_unwind(AssertUnwindSafe(|| match request {
                 Some(request) => {
@@ -581,7 +607,7 @@ pub(crate) async fn discover<B: Backend>(
         let (least, most) = discovery.rest(every);
         let sleep = async {
             backend.sleep(least).await;
-            or(mailbox.wake.woken(), backend.sleep(most - least)).await;
+            or(hinted.woken(), backend.sleep(most - least)).await;
             None
         };
         let stopped = async {

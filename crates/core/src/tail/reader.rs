@@ -89,7 +89,7 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
 /// A tailer's turn on the blocking pool: fills the batch, and more of them while there are some.
 fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -> (T, Result<Progress, TailError>) {
     let (mut delivered, mut bytes) = (None, 0);
-    let mut waiting = Waiting::new(feed.watcher.as_deref());
+    let mut waiting = feed.watcher.as_deref().map(Waiting::new);
     loop {
         let filled = catch_unwind(AssertUnwindSafe(|| tailer.fill(&mut batch)));
         match batch.is_empty() {
@@ -103,7 +103,7 @@ fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -
         let progress = filled.unwrap_or_else(|panic| Err(TailError::panicked(&*panic)));
         let again = match progress {
             Ok(Progress::More) => true,
-            Ok(Progress::Idle) => delivered.is_some_and(|delivered| linger(delivered, &feed.mailbox, &mut waiting)),
+            Ok(Progress::Idle) => delivered.is_some_and(|delivered| linger(delivered, &feed.mailbox, waiting.as_mut())),
             _ => false,
         };
         if !again {
@@ -120,8 +120,8 @@ fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -
 }
 
 /// Waits for a hint for as long as is worth it after the last lines. True: there is one.
-fn linger(delivered: Instant, mailbox: &Mailbox, waiting: &mut Waiting<'_>) -> bool {
-    mailbox.is_hinted_at() && waiting.hint_by(mailbox, delivered + LINGER)
+fn linger(delivered: Instant, mailbox: &Mailbox, waiting: Option<&mut Waiting<'_>>) -> bool {
+    mailbox.is_hinted_at() && waiting.is_some_and(|waiting| waiting.hint_by(mailbox, delivered + LINGER))
 }
 
 /// Waits while the output is behind, and has the tailer look at its files meanwhile. None: it is to end.

@@ -287,3 +287,30 @@ pub(super) fn is_remote(path: &Path) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn the_thread_hears_in_place_of_a_job_that_is_held_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let system = System::new().unwrap();
+        system.add(dir.path()).unwrap();
+        let (heard, told) = channel();
+        let told = thread::scope(|scope| {
+            let mut turn = system.turn().unwrap();
+            scope.spawn(|| system.run(&mut |_, name, _| heard.send(name.map(OsStr::to_owned)).unwrap()));
+            // Its time is over at once; from then on the job does something else, for ever.
+            let woken = turn.woken_by(&wake::Wake::default(), Instant::now(), &mut |_, _, _| ());
+            fs::write(dir.path().join("a"), "a").unwrap();
+            let told = told.recv_timeout(Duration::from_secs(30));
+            system.stop();
+            (woken, told)
+        });
+        assert_eq!(told, (false, Ok(Some("a".into()))));
+    }
+}

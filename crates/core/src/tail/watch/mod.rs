@@ -68,16 +68,17 @@ pub(crate) struct Mailbox {
     pub(crate) wake: Wake,
 }
 
+/// What there may be news of.
 #[derive(Debug, Default)]
 struct Hints {
-    /// There may be news of anything.
+    /// Of anything.
     all: bool,
     /// At which place the reader has each path.
     places: HashMap<Arc<Path>, Place>,
-    /// What kind of news there may be of which place.
+    /// What kind of news there may be of each place.
     news: Vec<Option<Change>>,
-    /// The places of which there may be news.
-    hinted: Vec<u32>,
+    /// The places of which there may be some.
+    with_news: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,8 +95,8 @@ impl Mailbox {
         let Some(&Place { at, gone }) = hints.places.get(path) else { return false };
         if !hints.all && hints.news[at as usize] < Some(change) {
             if hints.news[at as usize].replace(change).is_none() {
-                hints.hinted.push(at);
-                hints.all = hints.hinted.len() > HINTS_MAX;
+                hints.with_news.push(at);
+                hints.all = hints.with_news.len() > HINTS_MAX;
             }
             drop(hints);
             self.hinted.store(true, Ordering::Relaxed);
@@ -117,9 +118,9 @@ impl Mailbox {
 
     /// Takes the hints at places. True: there may be news of anything.
     pub(crate) fn take(&self, into: &mut Vec<(usize, Change)>) -> bool {
-        let Hints { all, news, hinted, .. } = &mut *self.lock();
+        let Hints { all, news, with_news, .. } = &mut *self.lock();
         into.clear();
-        into.extend(hinted.drain(..).filter_map(|at| Some((at as usize, news[at as usize].take()?))));
+        into.extend(with_news.drain(..).filter_map(|at| Some((at as usize, news[at as usize].take()?))));
         std::mem::take(all)
     }
 
@@ -137,7 +138,7 @@ impl Mailbox {
         hints.places.insert(path, Place { at: u32::try_from(at).expect("fewer inputs than that"), gone: false });
     }
 
-    /// Whether anybody asks for a path that is followed.
+    /// Notes whether nobody asks any more for a path that is followed.
     pub(crate) fn set_gone(&self, path: &Path, gone: bool) {
         if let Some(place) = self.lock().places.get_mut(path) {
             place.gone = gone;
@@ -215,7 +216,8 @@ pub(crate) struct Watcher {
     fs: Arc<dyn Fs>,
     ledger: Arc<Ledger>,
     shards: Vec<Arc<Mailbox>>,
-    discovery: Arc<Mailbox>,
+    /// Wakes discovery.
+    discovery: Arc<Wake>,
     /// Whether it was told that something has to be polled.
     told: AtomicBool,
 }
@@ -223,7 +225,8 @@ pub(crate) struct Watcher {
 /// What is watched.
 #[derive(Debug, Default)]
 struct Table {
-    /// Under each watch the paths that lead to what it watches: two spellings of a directory have one watch.
+    /// Under each watch the paths that lead to what it watches, as they are spelled: `a.log` is in the empty path, and
+    /// `./a.log` in the same directory under another one.
     watches: HashMap<system::Key, Vec<Arc<Path>>>,
     paths: HashMap<Arc<Path>, Watched>,
     /// A path that something happened to. Kept, to allocate nothing for each event.
@@ -278,24 +281,23 @@ pub(crate) struct Watching {
 /// Waits for hints on behalf of a job, which hears from the system itself once it waits, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Waiting<'a> {
-    watcher: Option<&'a Watcher>,
+    watcher: &'a Watcher,
     turn: Option<system::Turn<'a>>,
 }
 
 impl<'a> Waiting<'a> {
-    pub(crate) fn new(watcher: Option<&'a Watcher>) -> Self {
+    pub(crate) fn new(watcher: &'a Watcher) -> Self {
         Self { watcher, turn: None }
     }
 
     /// Waits on this thread for a hint. True: there is one.
     pub(crate) fn hint_by(&mut self, mailbox: &Mailbox, deadline: Instant) -> bool {
-        let Some(watcher) = self.watcher else { return mailbox.wake.woken_by(deadline) };
         if self.turn.is_none() {
-            self.turn = watcher.system.turn();
+            self.turn = self.watcher.system.turn();
         }
         match &mut self.turn {
             Some(turn) => turn.woken_by(&mailbox.wake, deadline, &mut |key, name, change| {
-                watcher.changed(key, name, change);
+                self.watcher.changed(key, name, change);
             }),
             None => mailbox.wake.woken_by(deadline),
         }
@@ -310,14 +312,16 @@ impl Watcher {
         let Table { watches, paths, changed } = &mut *table;
         for path in watches.get(key).into_iter().flatten() {
             match name {
-                // Of a directory by itself only its end matters.
-                None if paths.get(path).is_some_and(|watched| watched.id.is_some()) => {}
-                None => drop(self.path_changed(path, change)),
+                // The path may lead to another directory by now.
+                None if paths.get(path).is_some_and(|watched| watched.id.is_some()) => self.discovery.wake(),
+                None => drop(self.hint(path, change)),
                 Some(name) => {
-                    join(changed, path, name);
-                    let known = self.path_changed(changed, change);
+                    changed.clear();
+                    changed.push(path);
+                    changed.push(name);
+                    let known = self.hint(changed, change);
                     if change == Change::Name && !known {
-                        self.discovery.hint_all();
+                        self.discovery.wake();
                     }
                 }
             }
@@ -329,13 +333,13 @@ impl Watcher {
         }
     }
 
-    /// Whether that path is followed.
-    fn path_changed(&self, path: &Path, change: Change) -> bool {
+    /// Hints at one path. True: it is followed.
+    fn hint(&self, path: &Path, change: Change) -> bool {
         self.shards.iter().any(|shard| shard.hint(path, change))
     }
 
     fn all_changed(&self) {
-        self.discovery.hint_all();
+        self.discovery.wake();
         self.shards.iter().for_each(|shard| shard.hint_all());
     }
 
@@ -343,7 +347,7 @@ impl Watcher {
     fn watch(&self, path: &Path, id: Option<FileId>) -> bool {
         // Held while the watch is made, so that its first events are understood.
         let mut table = self.lock();
-        match self.system.add(path) {
+        match self.system.add(here(path)) {
             Ok(key) => {
                 let old = table.paths.get(path).map(|watched| watched.key.clone());
                 if old.as_ref() != Some(&key) {
@@ -351,6 +355,11 @@ impl Watcher {
                     table.leave(&path).inspect(|key| self.system.remove(key));
                     table.watches.entry(key.clone()).or_default().push(path.clone());
                     table.paths.insert(path, Watched { key, id });
+                    if old.is_some() && id.is_some() {
+                        // The files in it are others, which nobody hinted at.
+                        drop(table);
+                        self.shards.iter().for_each(|shard| shard.hint_all());
+                    }
                 } else if let Some(watched) = table.paths.get_mut(path) {
                     watched.id = id;
                 }
@@ -382,7 +391,7 @@ impl Vouch for Watcher {
         if self.lock().paths.get(path).is_some_and(|watched| watched.id == Some(id)) {
             return true;
         }
-        match system::is_remote(path) {
+        match system::is_remote(here(path)) {
             Some(kind) => {
                 self.tell(path, &format!("{kind} does not tell of changes made elsewhere"));
                 false
@@ -392,7 +401,7 @@ impl Vouch for Watcher {
     }
 
     fn vouches(&self, path: &Path) -> bool {
-        let dir = here(path.parent().unwrap_or(path));
+        let dir = path.parent().unwrap_or(path);
         self.lock().paths.contains_key(dir)
             && (!self.fs.is_link(path) || system::is_remote(path).is_none() && self.watch(path, None))
     }
@@ -433,7 +442,7 @@ impl Watching {
         notifier: Notifier,
         cx: &TailContext,
         shards: Vec<Arc<Mailbox>>,
-        discovery: Arc<Mailbox>,
+        discovery: Arc<Wake>,
     ) -> Option<Self> {
         let (fs, ledger) = (cx.fs.clone(), cx.ledger.clone());
         let (table, told) = (Mutex::default(), AtomicBool::new(false));
@@ -462,13 +471,4 @@ impl Drop for Watching {
             drop(thread.join());
         }
     }
-}
-
-/// Makes `path` what is called `name` in a directory; [`here`] is written as nothing.
-fn join(path: &mut PathBuf, dir: &Path, name: &OsStr) {
-    path.clear();
-    if dir.as_os_str() != "." {
-        path.push(dir);
-    }
-    path.push(name);
 }

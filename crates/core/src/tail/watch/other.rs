@@ -53,7 +53,9 @@ impl System {
     }
 
     pub(super) fn add(&self, path: &Path) -> io::Result<Key> {
-        lock(&self.watcher).watch(path, RecursiveMode::NonRecursive).map_err(io_error)?;
+        // As the system names it in what it tells.
+        let path = path.canonicalize()?;
+        lock(&self.watcher).watch(&path, RecursiveMode::NonRecursive).map_err(io_error)?;
         Ok(path.into())
     }
 
