@@ -17,7 +17,7 @@ template(name="line" type="string" string="%msg%\\n")
 ruleset(name="merge") {{
   action(type="omfile" file="{out}" template="line" ioBufferSize="256k" flushOnTXEnd="on" asyncWriting="off")
 }}
-input(type="imfile" file="{dir}/*.log" tag="x" ruleset="merge" maxLinesAtOnce="10000" maxSubmitAtOnce="2048"
+input(type="imfile" file="{dir}/*.log" tag="x" ruleset="merge" maxSubmitAtOnce="2048"
       freshStartTail="off" addMetadata="off")
 """
 

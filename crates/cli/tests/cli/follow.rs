@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::tool::{Dir, Running, Tool, lines_of, numbered, wait_until};
+use crate::tool::{Dir, Tool, lines_of, numbered, wait_until};
 
 /// Writers at a time, each with files of its own.
 const WRITERS: usize = 8;
@@ -271,46 +271,4 @@ fn more_files_than_may_be_open_lose_nothing() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), 700, "a line twice");
-}
-
-/// Starts the program where the system gives out so many watches and instances of inotify.
-fn limited(dir: &Dir, watches: u32, instances: u32) -> Running {
-    let limits = format!(
-        "echo {watches} >/proc/sys/user/max_inotify_watches; echo {instances} >/proc/sys/user/max_inotify_instances"
-    );
-    let script = format!("{limits}; exec \"$0\" -o all --poll-interval 5ms 'logs/*/*.log'");
-    let args = ["-Ur", "sh", "-c", &script, env!("CARGO_BIN_EXE_tailmerge")];
-    Tool::new("unshare".as_ref(), &dir.path("")).args(args).start()
-}
-
-#[test]
-fn where_watches_are_used_up_files_are_polled_which_is_told_once() {
-    for (watches, instances, why) in
-        [(2, 10, "the limit fs.inotify.max_user_watches is reached"), (10, 0, "max_user_instances")]
-    {
-        let dir = Dir::new();
-        (0..5).for_each(|number| dir.write(format!("logs/{number}/a.log"), format!("{number} 0\n")));
-        let running = limited(&dir, watches, instances);
-        for line in 1..4 {
-            wait_until("all lines are merged", || dir.text("all").lines().count() == 5 * line);
-            (0..5).for_each(|number| dir.append(format!("logs/{number}/a.log"), format!("{number} {line}\n")));
-        }
-        wait_until("all lines are merged", || dir.text("all").lines().count() == 20);
-        let finished = running.stop().expect(0).says(why);
-        assert_eq!(finished.stderr.matches("polled").count(), 1, "{}", finished.stderr);
-    }
-}
-
-#[test]
-fn it_is_explained_how_a_file_is_watched() {
-    let dir = Dir::new();
-    dir.write("a.log", "a\n");
-    dir.write("b.log", "b\n");
-    std::fs::hard_link(dir.path("b.log"), dir.path("other")).unwrap();
-    let explained = dir.run(["--explain", "a.log", "b.log"]).expect(0);
-    let explained = String::from_utf8(explained.stdout).unwrap();
-    let [a, b] = explained.lines().collect::<Vec<_>>()[..] else { panic!("{explained}") };
-    assert!(a.contains("by notification") && b.contains("by polling"), "{explained}");
-    let explained = dir.run(["--explain", "--watch", "poll", "a.log"]).expect(0);
-    assert!(String::from_utf8(explained.stdout).unwrap().contains("by polling"));
 }

@@ -11,3 +11,4 @@ mod stream;
 mod tool;
 mod usage;
 mod verify;
+mod watch;

@@ -165,15 +165,15 @@ impl Input {
             || self.older.iter().any(|older| older.has_news() || older.is_quiet(cx))
     }
 
-    /// Only the content changed of what is under the path: looks at that, which costs half as much. True if there is
-    /// something to read; none if a whole look is needed.
-    pub(super) fn look_at_content(&mut self, cx: &TailContext) -> Option<bool> {
+    /// Only the content changed of what is under the path: looks at that, which costs half as much. `next` says whether
+    /// it is read next, if there is something to read. True if there is; none if a whole look is needed.
+    pub(super) fn look_at_content(&mut self, next: bool, cx: &TailContext) -> Option<bool> {
         let current = self.current.as_ref().filter(|_| self.older.is_empty() && !self.failed)?;
         let stat = current.with_file(|file| file.stat()).ok()??;
         if stat.links != 1 {
             return None;
         }
-        self.look_again(&stat, cx);
+        self.look_again(&stat, next, cx);
         self.current.as_ref().map(Generation::has_news)
     }
 
@@ -187,10 +187,14 @@ impl Input {
         cx: &TailContext,
     ) {
         if self.current.as_ref().is_some_and(|current| current.id == stat.id) {
-            return self.look_again(&stat, cx);
+            return self.look_again(&stat, false, cx);
         }
         if self.is_set_aside(&stat, cx) {
             return self.trouble(Trouble::Old, cx);
+        }
+        if self.vouched && (self.next_number > 0 || self.trouble.is_some()) {
+            // It may be a link by now, or one that leads elsewhere.
+            self.vouched = cx.vouches(&self.path);
         }
         if self.current.is_some() {
             cx.ledger.tell(&Event::Rotated { input: &self.path });
@@ -204,6 +208,8 @@ impl Input {
             return self.look_at(stat, start, elder, scratch, cx);
         }
         if cx.claims.is_new(stat.id) && elder.is_some_and(|elder| elder.holds_copy(&self.path, &stat, cx)) {
+            // That ends without a word; an empty one cannot but change first.
+            self.failed = stat.size > 0;
             return;
         }
         if let Some(kin) = self.kin.as_mut().filter(|kin| kin.twin.is_some()) {
@@ -221,10 +227,10 @@ impl Input {
         }
     }
 
-    /// Takes note of how the current file is now.
-    fn look_again(&mut self, stat: &Stat, cx: &TailContext) {
+    /// Takes note of how the current file is now. What is read next is checked then.
+    fn look_again(&mut self, stat: &Stat, next: bool, cx: &TailContext) {
         let Some(current) = &mut self.current else { return };
-        let stirs = stat.size != current.size() && current.is_quieter_than(UNWATCHED_MAX);
+        let stirs = !next && stat.size != current.size() && current.is_quieter_than(UNWATCHED_MAX);
         if current.saw(stat) {
             self.restart(stat.size, GapReason::Truncated, cx);
         } else if !current.has_news() {
@@ -256,10 +262,6 @@ impl Input {
 
     /// Opens a file that is new here, and ours to read.
     fn open(&mut self, stat: Stat, resume: Option<Resume>, start: StartAt, scratch: &mut Scratch, cx: &TailContext) {
-        if self.next_number > 0 && self.vouched {
-            // A link leads elsewhere by now.
-            self.vouched = cx.vouches(&self.path);
-        }
         let mut generation = Generation::new(self.next_number, stat.id, stat.size);
         generation.saw(&stat);
         let opened = generation.open(&self.path, cx).and_then(|same| {
@@ -309,6 +311,7 @@ impl Input {
                 }
             }
         }
+        self.failed = true;
         match resume {
             Some(at) => cx.claims.release(stat.id, at),
             None => cx.claims.forget(stat.id),

@@ -63,6 +63,8 @@ pub(crate) struct FileShard {
     swept: Instant,
     /// Whether it was put off for files with news.
     sweep_waits: bool,
+    /// How long it took so far, the waits in between left out.
+    sweep_cost: Duration,
     /// When the next sweep is due.
     sweep_due: Instant,
     pace: Pace,
@@ -89,7 +91,8 @@ impl FileShard {
             sweep_at: 0,
             swept: Instant::now(),
             sweep_waits: false,
-            sweep_due: Instant::now(),
+            sweep_cost: Duration::ZERO,
+            sweep_due: after(Instant::now(), Duration::MAX),
             pace,
             restless: Vec::new(),
             poll_due: Instant::now(),
@@ -186,8 +189,8 @@ impl FileShard {
         }
     }
 
-    /// Looks at what was hinted at.
-    fn take_hints(&mut self) {
+    /// Looks at what was hinted at; `reads` says whether files with news are read next.
+    fn take_hints(&mut self, reads: bool) {
         let mut hints = std::mem::take(&mut self.hints);
         if self.mailbox.take(&mut hints) {
             self.sweep_due = Instant::now();
@@ -195,7 +198,8 @@ impl FileShard {
         }
         for &(at, change) in &hints {
             let input = self.inputs[at].as_mut().filter(|_| change == Change::Content);
-            match input.and_then(|input| input.look_at_content(&self.cx)) {
+            let next = reads && self.hot.is_empty();
+            match input.and_then(|input| input.look_at_content(next, &self.cx)) {
                 Some(news) => self.note_news(at, news),
                 None => self.look_at(at),
             }
@@ -203,23 +207,29 @@ impl FileShard {
         self.hints = hints;
     }
 
+    /// Whether inputs are polled by themselves. So many of them are polled by the sweep.
+    fn polls(&self) -> bool {
+        (1..=SWEEP_STEP).contains(&self.restless.len())
+    }
+
     /// Looks at the inputs that are polled, if it is time.
     fn poll(&mut self) {
-        // So many are polled by the sweep.
-        if self.restless.is_empty() || self.restless.len() > SWEEP_STEP {
+        if !self.polls() || Instant::now() < self.poll_due {
             return;
         }
-        let now = Instant::now();
-        if now < self.poll_due {
-            return;
+        self.poll_due = after(Instant::now(), self.pace.poll);
+        for at in self.take_restless() {
+            self.look_at(at);
         }
-        self.poll_due = after(now, self.pace.poll);
-        for at in std::mem::take(&mut self.restless) {
-            if let Some(input) = &mut self.inputs[at] {
-                input.polled = false;
-                self.look_at(at);
-            }
+    }
+
+    /// The inputs that are polled. Those that still need it are noted again when they are looked at.
+    fn take_restless(&mut self) -> Vec<usize> {
+        let restless = std::mem::take(&mut self.restless);
+        for &at in &restless {
+            self.inputs[at].iter_mut().for_each(|input| input.polled = false);
         }
+        restless
     }
 
     fn remove(&mut self, at: usize) {
@@ -227,6 +237,9 @@ impl FileShard {
             input.abandon(&self.cx);
             self.mailbox.leave(&input.path);
             self.hot.retain(|&hot| hot != at);
+            if input.polled {
+                self.restless.retain(|&restless| restless != at);
+            }
             self.vacant.push(at);
         }
     }
@@ -248,22 +261,29 @@ impl FileShard {
         if !self.is_sweep_due() {
             return true;
         }
+        let began = Instant::now();
         if self.sweep_at >= self.inputs.len() {
-            (self.sweep_at, self.swept) = (0, Instant::now());
+            (self.sweep_at, self.swept, self.sweep_cost) = (0, began, Duration::ZERO);
+            // What is hinted at from here on makes the next one due.
+            self.sweep_due = after(began, Duration::MAX);
+            if !self.polls() {
+                self.take_restless();
+            }
         }
         let end = self.inputs.len().min(self.sweep_at + SWEEP_STEP);
         for at in self.sweep_at..end {
             self.look_at(at);
         }
         self.sweep_at = end;
+        self.sweep_cost += began.elapsed();
         if end < self.inputs.len() {
             return false;
         }
         let every = match self.cx.watch {
-            Some(_) if self.restless.len() <= SWEEP_STEP => self.pace.sweep.max(self.swept.elapsed() * SWEEP_SHARE),
+            Some(_) if self.restless.len() <= SWEEP_STEP => self.pace.sweep.max(self.sweep_cost * SWEEP_SHARE),
             _ => self.pace.poll,
         };
-        self.sweep_due = after(self.swept, every);
+        self.sweep_due = self.sweep_due.min(after(self.swept, every));
         true
     }
 
@@ -346,7 +366,7 @@ impl Tailer for FileShard {
             self.begin_finish();
             return Ok(Progress::More);
         }
-        self.take_hints();
+        self.take_hints(true);
         self.poll();
         let swept = self.sweep_in_turn();
         self.read(batch);
@@ -360,14 +380,14 @@ impl Tailer for FileShard {
 
     fn look(&mut self) {
         if self.take_commands(usize::MAX) != Asked::Last {
-            self.take_hints();
+            self.take_hints(false);
             self.poll();
             while !self.sweep() {}
         }
     }
 
     fn rest(&self) -> Option<Duration> {
-        let due = if self.restless.is_empty() { self.sweep_due } else { self.sweep_due.min(self.poll_due) };
+        let due = if self.polls() { self.sweep_due.min(self.poll_due) } else { self.sweep_due };
         Some(due.saturating_duration_since(Instant::now()))
     }
 }

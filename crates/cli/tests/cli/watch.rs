@@ -1,0 +1,113 @@
+//! Noticing changes: what is hinted at is not waited for, and what is polled costs little.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
+
+use crate::tool::{Dir, Running, Tool, wait_until};
+
+/// What nobody hints at is seen 5 s after the start.
+const HINTED: Duration = Duration::from_secs(4);
+
+#[test]
+fn changes_are_hinted_at_however_a_path_is_spelled_and_wherever_it_leads() {
+    let dir = Dir::new();
+    let inputs = ["./a.log", "b.log", "./*.txt", "d/./c.log", "e/../e/*.log", "late.log", "moved/m.log"];
+    let names = ["a.log", "b.log", "c.txt", "d/c.log", "e/e.log", "moved/m.log"];
+    for name in names {
+        dir.write(name, format!("{name} first\n"));
+    }
+    fs::create_dir(dir.path("there")).unwrap();
+    let running = dir.tailmerge(["-o", "all"].iter().chain(&inputs)).start();
+    wait_until("the first lines are merged", || dir.text("all").lines().count() == names.len());
+    let began = Instant::now();
+    let comes = |line: &str| wait_until(line, || dir.text("all").lines().last() == Some(line));
+    for name in names {
+        dir.append(name, format!("{name} second\n"));
+        comes(&format!("{name} second"));
+    }
+    for target in ["there/1", "there/2", "there/1"] {
+        dir.append(target, format!("{target}\n"));
+        fs::remove_file(dir.path("late.log")).ok();
+        symlink(target, dir.path("late.log")).unwrap();
+        comes(target);
+        dir.append(target, format!("{target} more\n"));
+        comes(&format!("{target} more"));
+    }
+    fs::rename(dir.path("moved"), dir.path("old")).unwrap();
+    dir.write("moved/m.log", "new directory\n");
+    comes("new directory");
+    dir.append("moved/m.log", "more of it\n");
+    comes("more of it");
+    assert!(began.elapsed() < HINTED, "seen after {:?} only", began.elapsed());
+    running.stop().expect(0);
+}
+
+#[test]
+fn many_files_that_have_to_be_polled_are_looked_at_once_an_interval() {
+    const FILES: usize = 2300;
+    let dir = Dir::new();
+    for file in 0..FILES {
+        dir.write(format!("logs/{file}.log"), "a line\n");
+        // A file with two names may change by the other one.
+        fs::hard_link(dir.path(format!("logs/{file}.log")), dir.path(format!("other{file}"))).unwrap();
+    }
+    let mut running = dir.tailmerge(["-o", "all", "--poll-interval", "200ms", "logs/*.log"]).start();
+    wait_until("all lines are merged", || dir.text("all").lines().count() == FILES);
+    let stat = format!("/proc/{}/stat", running.child().id());
+    // In hundredths of a second, in user mode and in the kernel's.
+    let busy = || -> u64 {
+        let stat = fs::read_to_string(&stat).unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+    };
+    let (began, before) = (Instant::now(), busy());
+    dir.append("other0", "by the other name\n");
+    wait_until("a second is over", || began.elapsed() > Duration::from_secs(1));
+    let used = busy() - before;
+    assert!(used < 50, "{used} % of a processor");
+    assert!(dir.text("all").ends_with("by the other name\n"));
+    running.stop().expect_quiet();
+}
+
+/// Starts the program where the system gives out so many watches and instances of inotify.
+fn limited(dir: &Dir, watches: u32, instances: u32) -> Running {
+    let limits = format!(
+        "echo {watches} >/proc/sys/user/max_inotify_watches; echo {instances} >/proc/sys/user/max_inotify_instances"
+    );
+    let script = format!("{limits}; exec \"$0\" -o all --poll-interval 5ms 'logs/*/*.log'");
+    let args = ["-Ur", "sh", "-c", &script, env!("CARGO_BIN_EXE_tailmerge")];
+    Tool::new("unshare".as_ref(), &dir.path("")).args(args).start()
+}
+
+#[test]
+fn where_watches_are_used_up_files_are_polled_which_is_told_once() {
+    for (watches, instances, why) in
+        [(2, 10, "the limit fs.inotify.max_user_watches is reached"), (10, 0, "max_user_instances")]
+    {
+        let dir = Dir::new();
+        (0..5).for_each(|number| dir.write(format!("logs/{number}/a.log"), format!("{number} 0\n")));
+        let running = limited(&dir, watches, instances);
+        for line in 1..4 {
+            wait_until("all lines are merged", || dir.text("all").lines().count() == 5 * line);
+            (0..5).for_each(|number| dir.append(format!("logs/{number}/a.log"), format!("{number} {line}\n")));
+        }
+        wait_until("all lines are merged", || dir.text("all").lines().count() == 20);
+        let finished = running.stop().expect(0).says(why);
+        assert_eq!(finished.stderr.matches("polled").count(), 1, "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn it_is_explained_how_a_file_is_watched() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    dir.write("b.log", "b\n");
+    fs::hard_link(dir.path("b.log"), dir.path("other")).unwrap();
+    let explained = dir.run(["--explain", "a.log", "b.log"]).expect(0);
+    let explained = String::from_utf8(explained.stdout).unwrap();
+    let [a, b] = explained.lines().collect::<Vec<_>>()[..] else { panic!("{explained}") };
+    assert!(a.contains("by notification") && b.contains("by polling"), "{explained}");
+    let explained = dir.run(["--explain", "--watch", "poll", "a.log"]).expect(0);
+    assert!(String::from_utf8(explained.stdout).unwrap().contains("by polling"));
+}
