@@ -89,6 +89,8 @@ def idle(lab, system, count, seconds):
 def sustained(lab, system, sources, rate, seconds):
     """Files grow fast. Does it keep up?"""
     inputs = begun(lab, sources)
+    # Room for what the inputs grow by, and for the output.
+    files.warm(sources, lab.path("warm"), copies=2)
     job, process = ready(lab, system, inputs)
     time.sleep(0.5)
     before = process.cpu_now()

@@ -93,8 +93,8 @@ def write_all(file, data):
         view = view[file.write(view):]
 
 
-def warm(inputs, scratch):
-    """Brings inputs into the page cache, and writes and removes a file of their size.
+def warm(inputs, scratch, copies=1):
+    """Brings inputs into the page cache, and writes and removes a file as large as so many of them together.
 
     Memory that a machine has not touched for long may have to be got from its host first: the first writes are then
     several times slower than the next.
@@ -106,7 +106,7 @@ def warm(inputs, scratch):
                 pass
     try:
         with open(scratch, "wb", buffering=0) as file:
-            for _ in range(inputs.size // MIB + 16):
+            for _ in range(copies * inputs.size // MIB + 16):
                 write_all(file, block)
     finally:
         os.unlink(scratch)
