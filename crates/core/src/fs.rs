@@ -10,9 +10,12 @@ use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, IoSliceMut, Write};
 use std::os::unix::fs::{DirEntryExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
+
+/// What changed less than this before it was looked at may change again without showing a later [`Stat::modified`].
+pub(crate) const MODIFIED_GRAIN: Duration = Duration::from_millis(50);
 
 /// Which file it is, whatever its name: device, inode, and time of birth where the file system keeps one.
 ///
@@ -71,6 +74,11 @@ pub struct Entry<'a> {
     pub kind: Kind,
     /// Its inode number.
     pub ino: u64,
+}
+
+/// The directory that an empty path stands for.
+pub(crate) fn here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 /// A file system.

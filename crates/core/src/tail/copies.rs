@@ -12,9 +12,8 @@ use std::time::Instant;
 
 use super::TailContext;
 use super::claims::Claimed;
-use super::discover::here;
 use super::file::Generation;
-use crate::fs::{FileId, Kind, ReadFile, Stat, is_missing};
+use crate::fs::{FileId, Kind, ReadFile, Stat, here, is_missing};
 
 /// Bytes that are compared while a copy is being made.
 const COMPARED: u64 = 256;

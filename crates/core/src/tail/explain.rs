@@ -5,11 +5,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::discover::{Spec, find, here};
+use super::discover::{Spec, find};
 use super::trouble::Trouble;
 use super::watch::{WatchMode, can_notify, is_remote};
 use super::{Excludes, StartAt};
-use crate::fs::{Entry, FileId, Fs, Kind};
+use crate::fs::{Entry, FileId, Fs, Kind, here};
 
 /// What would become of one path.
 #[derive(Clone, Debug)]

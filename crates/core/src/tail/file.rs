@@ -15,11 +15,8 @@ use super::TailContext;
 use super::check::{Check, Window};
 use super::claims::{Kept, Resume, Slot};
 use crate::batch::Source;
-use crate::fs::{FileId, ReadFile, Stat};
+use crate::fs::{FileId, MODIFIED_GRAIN, ReadFile, Stat};
 use crate::report::GapReason;
-
-/// A file that changed less than this before it was looked at may change again without showing it.
-const MODIFIED_GRAIN: Duration = Duration::from_millis(50);
 
 /// How long a file has not changed that is idle.
 const IDLE_AFTER: Duration = Duration::from_secs(10);

@@ -13,12 +13,11 @@ use rustix::io::Errno;
 
 use super::claims::{Claimed, Resume};
 use super::copies::Copies;
-use super::discover::here;
 use super::file::{Generation, Scratch, Visit};
 use super::trouble::Trouble;
 use super::{Kin, StartAt, TailContext};
 use crate::batch::{Batch, Source};
-use crate::fs::{FileId, Kind, Stat, is_missing};
+use crate::fs::{FileId, Kind, Stat, here, is_missing};
 use crate::report::{Event, GapReason};
 
 /// How often reading is tried again at the end, when there is no next look to try it at.

@@ -6,8 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::discover::here;
-use crate::fs::{FileId, Fs};
+use crate::fs::{FileId, Fs, here};
 
 /// How many directories are remembered.
 const DIRS_MAX: usize = 16 * 1024;

@@ -27,8 +27,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use super::TailContext;
-use super::discover::here;
-use crate::fs::{FileId, Fs, is_missing};
+use crate::fs::{FileId, Fs, here, is_missing};
 use crate::report::{Event, Ledger};
 use crate::wake::Wake;
 
