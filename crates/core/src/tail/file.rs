@@ -228,6 +228,11 @@ impl Generation {
         self.unsure
     }
 
+    /// Whether all that was seen is read, so that the next read tells as much as a look.
+    pub(super) fn is_read(&self) -> bool {
+        self.is_open() && self.offset > 0 && !self.has_news()
+    }
+
     /// Has the content before the offset checked at the next visit.
     pub(super) fn suspect(&mut self) {
         self.suspect = true;
@@ -342,11 +347,17 @@ impl Generation {
 
     /// Takes note of what came of reading: what failed is tried again.
     fn tried(&mut self, visit: io::Result<Visit>) -> io::Result<Visit> {
-        if visit.is_ok() {
-            self.failing = None;
-        } else {
-            self.failing.get_or_insert_with(Instant::now);
-            self.suspect = true;
+        match visit {
+            Ok(Visit::Changed) => self.failing = None,
+            Ok(_) => {
+                self.failing = None;
+                self.sure_size = self.size;
+                self.unsure = false;
+            }
+            Err(_) => {
+                self.failing.get_or_insert_with(Instant::now);
+                self.suspect = true;
+            }
         }
         visit
     }

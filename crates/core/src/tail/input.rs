@@ -164,10 +164,14 @@ impl Input {
             || self.older.iter().any(|older| older.has_news() || older.is_quiet(cx))
     }
 
-    /// Only the content changed of what is under the path: looks at that, which costs half as much. `next` says whether
-    /// it is read next, if there is something to read. True if there is; none if a whole look is needed.
+    /// Only the content changed of what is under the path: looks at that, which costs half as much, or not at all if
+    /// it is read `next`, which tells as much. True if there is something to read; none if a whole look is needed.
     pub(super) fn look_at_content(&mut self, next: bool, cx: &TailContext) -> Option<bool> {
-        let current = self.current.as_ref().filter(|_| self.older.is_empty() && !self.failed)?;
+        let current = self.current.as_mut().filter(|_| self.older.is_empty() && !self.failed)?;
+        if next && self.vouched && current.is_read() {
+            current.suspect();
+            return Some(true);
+        }
         let stat = current.with_file(|file| file.stat()).ok()??;
         if stat.links != 1 {
             return None;

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
+use std::time::Instant;
 
 use memchr::{memchr, memrchr};
 
@@ -55,10 +56,9 @@ impl Generation {
         let mut want = cx.chunk;
         if self.searched - self.offset > reread_max(cx) {
             let bytes = scratch.bytes(cx.chunk);
-            let Some((got, mut window)) = self.read_checked(bytes, self.searched, self.searched_check)? else {
+            let Some((got, mut window)) = self.read_on(bytes, self.searched, self.searched_check)? else {
                 return Ok(Visit::Changed);
             };
-            self.sure_size = self.size;
             let newline = memchr(b'\n', &bytes[..got]);
             window.slide(&bytes[..newline.unwrap_or(got)]);
             self.searched_check = window.check();
@@ -74,16 +74,11 @@ impl Generation {
         }
         let bound = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
         batch.set_source(source, self.number);
-        let size = self.size;
         let visit = if source.renderer().is_verbatim() && cx.limit.max >= cx.chunk {
             self.read_verbatim(source, want.min(bound), batch, scratch, cx)
         } else {
             self.read_rendered(source, want.min(bound), batch, scratch, cx)
         }?;
-        if visit != Visit::Changed {
-            self.sure_size = size;
-            self.unsure = false;
-        }
         Ok(if visit == Visit::More && bound <= want { Visit::End } else { visit })
     }
 
@@ -114,7 +109,7 @@ impl Generation {
     ) -> io::Result<Visit> {
         let room = batch.spare().len();
         let spare = &mut batch.spare()[..want.min(room)];
-        let Some((got, mut window)) = self.read_checked(spare, self.offset, self.check)? else {
+        let Some((got, mut window)) = self.read_on(spare, self.offset, self.check)? else {
             return Ok(Visit::Changed);
         };
         let full = got == spare.len();
@@ -153,7 +148,7 @@ impl Generation {
         cx: &TailContext,
     ) -> io::Result<Visit> {
         let mut bytes = scratch.take(want);
-        let visit = self.read_checked(&mut bytes[..want], self.offset, self.check).and_then(|read| {
+        let visit = self.read_on(&mut bytes[..want], self.offset, self.check).and_then(|read| {
             let Some((got, mut window)) = read else { return Ok(Visit::Changed) };
             if got < want && self.offset + (got as u64) < self.size {
                 return self.cut_short(source, cx);
@@ -287,10 +282,9 @@ impl Generation {
     /// Searches for the newline that ends a line which is being dropped.
     fn drop_rest(&mut self, source: &Source, scratch: &mut Scratch, cx: &TailContext) -> io::Result<Visit> {
         let bytes = scratch.bytes(cx.chunk);
-        let Some((got, mut window)) = self.read_checked(bytes, self.offset, self.check)? else {
+        let Some((got, mut window)) = self.read_on(bytes, self.offset, self.check)? else {
             return Ok(Visit::Changed);
         };
-        self.sure_size = self.size;
         let newline = memchr(b'\n', &bytes[..got]);
         self.offset += newline.unwrap_or(got) as u64;
         self.searched = self.offset;
@@ -395,6 +389,17 @@ impl Generation {
         self.check = Window::new(usize::try_from(data - self.offset).unwrap_or(usize::MAX)).check();
         (self.offset, self.searched) = (data, data);
         Ok(true)
+    }
+
+    /// The same as [`read_checked`](Self::read_checked) where the file may have grown.
+    fn read_on(&mut self, bytes: &mut [u8], offset: u64, check: Check) -> io::Result<Option<(usize, Window)>> {
+        let read = self.read_checked(bytes, offset, check)?;
+        if let Some((got, _)) = &read
+            && offset + *got as u64 > self.size
+        {
+            (self.size, self.moved, self.modified) = (offset + *got as u64, Instant::now(), None);
+        }
+        Ok(read)
     }
 
     /// Reads at `offset`, in one read with the bytes before it. None: those are not what `check` says.

@@ -190,6 +190,9 @@ impl Oracle {
                             track.sure = track.sure.max(track.seen);
                         }
                         track.reads += 1;
+                        if track.named {
+                            track.seen = track.seen.max(*to);
+                        }
                     }
                 }
                 Note::List => listed = true,
