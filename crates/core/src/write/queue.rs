@@ -54,6 +54,8 @@ impl Queue {
         let mut spare = Batch::with_capacity(self.capacity);
         let mut flushed = true;
         let mut done = Vec::new();
+        // One for all rests: to begin to wait for it costs as much as all else that a rest takes.
+        let mut aborted = pin!(self.stop.reached(Stage::Aborted));
         loop {
             let received = self.messages.next();
             // Several at a time: to wake a reader costs as much as writing tens of kilobytes.
@@ -62,7 +64,7 @@ impl Queue {
             }
             let message = match received {
                 Ok(message) => message,
-                Err(Nothing::Yet) if flushed => match self.idle(writer).await {
+                Err(Nothing::Yet) if flushed => match self.idle(writer, aborted.as_mut()).await {
                     Ok(message) => message,
                     Err(outcome) => return Ok(outcome),
                 },
@@ -100,14 +102,14 @@ impl Queue {
     }
 
     /// Waits for a message, and notices meanwhile when the merge has to end.
-    async fn idle<W: Writer>(&self, writer: &mut W) -> Result<Message, Outcome> {
+    async fn idle<W: Writer>(&self, writer: &mut W, aborted: impl Future<Output = ()>) -> Result<Message, Outcome> {
         let message = async { self.messages.wait().await.ok_or(Outcome::Drained) };
         let closed = async {
             writer.closed().await;
             Err(Outcome::OutputClosed)
         };
         let aborted = async {
-            self.stop.reached(Stage::Aborted).await;
+            aborted.await;
             Err(Outcome::Aborted)
         };
         or(message, or(closed, aborted)).await
