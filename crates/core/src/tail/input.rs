@@ -48,8 +48,8 @@ pub(super) struct Input {
     pub(super) polled: bool,
     /// Whether changes of what is under the path will be hinted at.
     vouched: bool,
-    /// Whether the last look or visit failed in a way that may end without a word.
-    failed: bool,
+    /// Whether what the last look or visit came to may change without a word: it failed, or waits for something.
+    unsettled: bool,
     /// No pattern finds it any more.
     pub(super) gone: bool,
     /// Other inputs that it has to do with.
@@ -85,7 +85,7 @@ impl Input {
             hot: false,
             polled: false,
             vouched: false,
-            failed: false,
+            unsettled: false,
             gone: false,
             kin,
             present,
@@ -106,8 +106,12 @@ impl Input {
 
     /// Whether something may become of it that nobody will hint at.
     pub(super) fn is_restless(&self) -> bool {
-        let explained = self.current.is_some() || self.gone || self.trouble.is_some();
-        !self.vouched || !explained || self.failed || !self.older.is_empty() || !self.copies.is_empty()
+        !self.vouched || self.unsettled || !self.older.is_empty() || !self.copies.is_empty()
+    }
+
+    /// What the path leads to may be another, or do so by way of a link: it is to be asked again who hints at that.
+    pub(super) fn mistrust(&mut self) {
+        self.vouched = false;
     }
 
     /// The path that leads to the same file, and whether there is a new one that it has not looked at.
@@ -131,7 +135,7 @@ impl Input {
     pub(super) fn look(&mut self, elder: Option<&mut Self>, scratch: &mut Scratch, cx: &TailContext) -> bool {
         let start = std::mem::take(&mut self.start);
         let elder = elder.filter(|_| !self.present);
-        (self.present, self.failed) = (false, false);
+        (self.present, self.unsettled) = (false, false);
         if !self.vouched {
             self.vouched = cx.vouches(&self.path);
         }
@@ -165,10 +169,10 @@ impl Input {
     }
 
     /// Only the content changed of what is under the path: looks at that, which costs half as much, or not at all if
-    /// it is read `next`, which tells as much. True if there is something to read; none if a whole look is needed.
-    pub(super) fn look_at_content(&mut self, next: bool, cx: &TailContext) -> Option<bool> {
-        let current = self.current.as_mut().filter(|_| self.older.is_empty() && !self.failed)?;
-        if next && self.vouched && current.is_read() {
+    /// it is read next, which tells as much. True if there is something to read; none if a whole look is needed.
+    pub(super) fn look_at_content(&mut self, read_next: bool, cx: &TailContext) -> Option<bool> {
+        let current = self.current.as_mut().filter(|_| self.older.is_empty() && !self.unsettled)?;
+        if read_next && self.vouched && current.is_read() {
             current.suspect();
             return Some(true);
         }
@@ -176,7 +180,7 @@ impl Input {
         if stat.links != 1 {
             return None;
         }
-        self.look_again(&stat, next, cx);
+        self.look_again(&stat, read_next, cx);
         self.current.as_ref().map(Generation::has_news)
     }
 
@@ -212,14 +216,14 @@ impl Input {
         }
         if cx.claims.is_new(stat.id) && elder.is_some_and(|elder| elder.holds_copy(&self.path, &stat, cx)) {
             // That ends without a word; an empty one cannot but change first.
-            self.failed = stat.size > 0;
+            self.unsettled = stat.size > 0;
             return;
         }
         if let Some(kin) = self.kin.as_mut().filter(|kin| kin.twin.is_some()) {
             let left = kin.left.take();
             if left != Some(stat.id) && !cx.claims.is_held(stat.id) {
                 kin.left = Some(stat.id);
-                self.failed = true;
+                self.unsettled = true;
                 return;
             }
         }
@@ -231,9 +235,9 @@ impl Input {
     }
 
     /// Takes note of how the current file is now. What is read next is checked then.
-    fn look_again(&mut self, stat: &Stat, next: bool, cx: &TailContext) {
+    fn look_again(&mut self, stat: &Stat, read_next: bool, cx: &TailContext) {
         let Some(current) = &mut self.current else { return };
-        let stirs = !next && stat.size != current.size() && current.is_quieter_than(UNWATCHED_MAX);
+        let stirs = !read_next && stat.size != current.size() && current.is_quieter_than(UNWATCHED_MAX);
         if current.saw(stat) {
             self.restart(stat.size, GapReason::Truncated, cx);
         } else if !current.has_news() {
@@ -314,7 +318,7 @@ impl Input {
                 }
             }
         }
-        self.failed = true;
+        self.unsettled = true;
         match resume {
             Some(at) => cx.claims.release(stat.id, at),
             None => cx.claims.forget(stat.id),
@@ -366,7 +370,7 @@ impl Input {
 
     /// Tells a trouble that is new, and counts it against the input where nothing will be read of it.
     fn trouble(&mut self, trouble: Trouble, cx: &TailContext) {
-        self.failed |= matches!(trouble, Trouble::SameFile | Trouble::Unreadable(_));
+        self.unsettled |= matches!(trouble, Trouble::SameFile | Trouble::Unreadable(_));
         if self.trouble == Some(trouble) {
             return;
         }
@@ -430,7 +434,7 @@ impl Input {
 
     /// Tells that a file cannot be read.
     fn read_failed(&mut self, error: &io::Error, cx: &TailContext) {
-        self.failed = true;
+        self.unsettled = true;
         if self.read_failed.replace(error.kind()) != Some(error.kind()) {
             cx.ledger.tell(&Event::ReadFailed { input: &self.path, error });
         }

@@ -19,6 +19,9 @@ use crate::batch::Batch;
 /// over many files holds up those with news for a few milliseconds only.
 const SWEEP_STEP: usize = 1024;
 
+/// So many inputs are polled by themselves; more of them by the sweep, which is then as frequent.
+const POLLED_MAX: usize = SWEEP_STEP;
+
 /// How many files are added between two batches while there is something to read: each costs some microseconds to be
 /// opened, and the writer is to have something to do meanwhile.
 const ADD_STEP: usize = 4;
@@ -186,20 +189,29 @@ impl FileShard {
         {
             input.polled = true;
             self.restless.push(at);
+            if self.restless.len() == POLLED_MAX + 1 {
+                self.sweep_due = self.sweep_due.min(after(self.swept, self.pace.poll));
+            }
         }
     }
 
-    /// Looks at what was hinted at; `reads` says whether files with news are read next.
-    fn take_hints(&mut self, reads: bool) {
+    /// Looks at what was hinted at; `read_next` says whether files with news are read then.
+    fn take_hints(&mut self, read_next: bool) {
         let mut hints = std::mem::take(&mut self.hints);
         if self.mailbox.take(&mut hints) {
             self.sweep_due = Instant::now();
-            hints.clear();
         }
         for &(at, change) in &hints {
-            let input = self.inputs[at].as_mut().filter(|_| change == Change::Content);
-            let next = reads && self.hot.is_empty();
-            match input.and_then(|input| input.look_at_content(next, &self.cx)) {
+            let Some(input) = &mut self.inputs[at] else { continue };
+            let news = match change {
+                Change::Content => input.look_at_content(read_next && self.hot.is_empty(), &self.cx),
+                Change::File => None,
+                Change::Name | Change::Gone => {
+                    input.mistrust();
+                    None
+                }
+            };
+            match news {
                 Some(news) => self.note_news(at, news),
                 None => self.look_at(at),
             }
@@ -207,9 +219,9 @@ impl FileShard {
         self.hints = hints;
     }
 
-    /// Whether inputs are polled by themselves. So many of them are polled by the sweep.
+    /// Whether inputs are polled by themselves.
     fn polls(&self) -> bool {
-        (1..=SWEEP_STEP).contains(&self.restless.len())
+        (1..=POLLED_MAX).contains(&self.restless.len())
     }
 
     /// Looks at the inputs that are polled, if it is time.
@@ -268,6 +280,7 @@ impl FileShard {
             self.sweep_due = after(began, Duration::MAX);
             if !self.polls() {
                 self.take_restless();
+                self.poll_due = after(began, self.pace.poll);
             }
         }
         let end = self.inputs.len().min(self.sweep_at + SWEEP_STEP);
@@ -280,7 +293,7 @@ impl FileShard {
             return false;
         }
         let every = match self.cx.watch {
-            Some(_) if self.restless.len() <= SWEEP_STEP => self.pace.sweep.max(self.sweep_cost * SWEEP_SHARE),
+            Some(_) if self.restless.len() <= POLLED_MAX => self.pace.sweep.max(self.sweep_cost * SWEEP_SHARE),
             _ => self.pace.poll,
         };
         self.sweep_due = self.sweep_due.min(after(self.swept, every));

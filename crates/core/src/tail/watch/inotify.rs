@@ -67,8 +67,9 @@ struct Turns {
 }
 
 impl Turns {
+    /// Whether a job hears. It may be held up by a disk; others are still to hear.
     fn is_taken(&self) -> bool {
-        self.ear.is_none() && !self.over
+        self.ear.is_none() && !self.over && self.away.is_none_or(|since| since.elapsed() < AWAY_MAX)
     }
 }
 
@@ -136,8 +137,7 @@ impl System {
         loop {
             let turns = self.changed.wait_timeout_while(self.lock(), AWAY_MAX, |turns| turns.is_taken());
             let (turns, _) = turns.unwrap_or_else(PoisonError::into_inner);
-            // A job may be held up by a disk; others are still to hear.
-            if turns.is_taken() && turns.away.is_none_or(|since| since.elapsed() < AWAY_MAX) {
+            if turns.is_taken() {
                 continue;
             }
             drop(turns);
@@ -251,7 +251,9 @@ impl Turn<'_> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.system.lock().ear = self.ear.take();
+        let mut turns = self.system.lock();
+        (turns.ear, turns.away) = (self.ear.take(), None);
+        drop(turns);
         self.system.changed.notify_all();
     }
 }

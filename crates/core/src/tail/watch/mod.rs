@@ -4,8 +4,9 @@
 //! directory is enough; a file that is a symbolic link needs one of its own, since it changes elsewhere. Where the
 //! system cannot watch, files are polled.
 //!
-//! The thread `tailmerge-watch` waits for the system and puts hints into the mailboxes of discovery and of the
-//! shards; while a reader's job waits for hints, the job does that itself. The thread ends with the writer's thread, or with whoever reads a tail alone.
+//! The thread `tailmerge-watch` waits for the system, wakes discovery, and puts hints into the mailboxes of the shards.
+//! While a reader's job waits for hints, the job does that itself, unless something holds it up for long. The thread
+//! ends with the writer's thread, or with whoever reads a tail alone.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod pace;
@@ -120,6 +121,9 @@ impl Mailbox {
         let Hints { all, news, with_news, .. } = &mut *self.lock();
         into.clear();
         into.extend(with_news.drain(..).filter_map(|at| Some((at as usize, news[at as usize].take()?))));
+        if *all {
+            into.clear();
+        }
         std::mem::take(all)
     }
 
@@ -227,6 +231,7 @@ struct Table {
     /// Under each watch the paths that lead to what it watches, as they are spelled: `a.log` is in the empty path, and
     /// `./a.log` in the same directory under another one.
     watches: HashMap<system::Key, Vec<Arc<Path>>>,
+    /// Where each of these paths leads.
     paths: HashMap<Arc<Path>, Watched>,
     /// A path that something happened to. Kept, to allocate nothing for each event.
     changed: PathBuf,
@@ -346,32 +351,24 @@ impl Watcher {
     fn watch(&self, path: &Path, id: Option<FileId>) -> bool {
         // Held while the watch is made, so that its first events are understood.
         let mut table = self.lock();
-        match self.system.add(here(path)) {
-            Ok(key) => {
-                let old = table.paths.get(path).map(|watched| watched.key.clone());
-                if old.as_ref() != Some(&key) {
-                    let path: Arc<Path> = path.into();
-                    table.leave(&path).inspect(|key| self.system.remove(key));
-                    table.watches.entry(key.clone()).or_default().push(path.clone());
-                    table.paths.insert(path, Watched { key, id });
-                    if old.is_some() && id.is_some() {
-                        // The files in it are others, which nobody hinted at.
-                        drop(table);
-                        self.shards.iter().for_each(|shard| shard.hint_all());
-                    }
-                } else if let Some(watched) = table.paths.get_mut(path) {
-                    watched.id = id;
-                }
-                true
-            }
+        let key = match self.system.add(here(path)) {
+            Ok(key) => key,
             // Gone by now, which is noticed elsewhere.
-            Err(error) if is_missing(&error) => false,
+            Err(error) if is_missing(&error) => return false,
             Err(error) => {
                 drop(table);
                 self.tell(path, &system::reason(&error));
-                false
+                return false;
             }
+        };
+        let (unused, is_other) = table.enter(path, Watched { key, id });
+        unused.inspect(|key| self.system.remove(key));
+        drop(table);
+        if is_other {
+            // The files in it are others, which nobody hinted at.
+            self.shards.iter().for_each(|shard| shard.hint_all());
         }
+        true
     }
 
     fn tell(&self, path: &Path, reason: &str) {
@@ -415,6 +412,22 @@ impl Vouch for Watcher {
 }
 
 impl Table {
+    /// A path leads to what is watched so. Gives the watch that no path leads to any more, and whether the path led to
+    /// another directory.
+    fn enter(&mut self, path: &Path, watched: Watched) -> (Option<system::Key>, bool) {
+        let old = self.paths.get_mut(path);
+        let is_other = watched.id.is_some() && old.as_ref().is_some_and(|old| old.id != watched.id);
+        if let Some(old) = old.filter(|old| old.key == watched.key) {
+            old.id = watched.id;
+            return (None, is_other);
+        }
+        let unused = self.leave(path);
+        let path: Arc<Path> = path.into();
+        self.watches.entry(watched.key.clone()).or_default().push(path.clone());
+        self.paths.insert(path, watched);
+        (unused, is_other)
+    }
+
     /// A path does not lead to what it was watched for. Gives the watch if that was the last one.
     fn leave(&mut self, path: &Path) -> Option<system::Key> {
         let key = self.paths.remove(path)?.key;
