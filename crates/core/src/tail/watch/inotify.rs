@@ -45,10 +45,12 @@ const NAMES: ReadFlags =
 /// An inotify instance, and who hears from it.
 ///
 /// That is a thread, which puts hints into mailboxes; but while a reader's job waits for its next hint, it is that job
-/// itself: it is woken by the system then, and not by a thread that was woken before.
+/// itself: it is woken by the system then, and not by a thread that was woken before. Where something else holds the
+/// job up for long, the thread hears again.
 #[derive(Debug)]
 pub(super) struct System {
     inotify: OwnedFd,
+    /// Ends the thread's wait.
     stop: OwnedFd,
     turns: Mutex<Turns>,
     /// The job's turn is over, or all are.
@@ -63,6 +65,7 @@ struct Turns {
     away: Option<Instant>,
     /// Of events, whoever heard of them.
     rounds: Rounds,
+    /// Whether the thread is to end.
     over: bool,
 }
 
@@ -78,6 +81,38 @@ impl Turns {
 struct Ear {
     buffer: Buffer,
     interrupt: Arc<Interrupt>,
+}
+
+impl Ear {
+    /// Waits on this thread to be woken, and tells meanwhile what happens.
+    fn hear(&mut self, system: &System, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
+        let waker = Waker::from(self.interrupt.clone());
+        while !wake.is_woken_or(&waker) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let waited = system.wait(&self.interrupt.0, Some(left));
+            // Nobody is to be woken by what is told from here on.
+            let woken = wake.is_woken();
+            match waited {
+                Ok((news, interrupted)) => {
+                    if interrupted {
+                        rustix::io::read(&self.interrupt.0, &mut [0; 8]).ok();
+                    }
+                    if news {
+                        system.read(&mut self.buffer, tell);
+                    }
+                }
+                // The thread will find out.
+                Err(_) => return woken,
+            }
+            if woken || wake.is_woken() {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 /// Ends a job's wait for the system.
@@ -214,38 +249,9 @@ impl Turn<'_> {
     pub(super) fn woken_by(&mut self, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
         let Some(ear) = &mut self.ear else { return false };
         self.system.lock().away = None;
-        let woken = Self::hear(self.system, ear, wake, deadline, tell);
+        let woken = ear.hear(self.system, wake, deadline, tell);
         self.system.lock().away = Some(Instant::now());
         woken
-    }
-
-    fn hear(system: &System, ear: &mut Ear, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
-        let waker = Waker::from(ear.interrupt.clone());
-        while !wake.is_woken_or(&waker) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let waited = system.wait(&ear.interrupt.0, Some(left));
-            // Nobody is to be woken by what is told from here on.
-            let woken = wake.is_woken();
-            match waited {
-                Ok((news, interrupted)) => {
-                    if interrupted {
-                        rustix::io::read(&ear.interrupt.0, &mut [0; 8]).ok();
-                    }
-                    if news {
-                        system.read(&mut ear.buffer, tell);
-                    }
-                }
-                // The thread will find out.
-                Err(_) => return woken,
-            }
-            if woken || wake.is_woken() {
-                return true;
-            }
-            if left.is_zero() {
-                return false;
-            }
-        }
-        true
     }
 }
 
