@@ -168,7 +168,6 @@ pub(crate) enum Change {
     /// A name came or went.
     Name,
     /// The watch is over.
-    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "not told"))]
     Gone,
 }
 
