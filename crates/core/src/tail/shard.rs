@@ -61,15 +61,7 @@ pub(crate) struct FileShard {
     vacant: Vec<usize>,
     /// Inputs with news, next first.
     hot: VecDeque<usize>,
-    /// Where the sweep under way stands; at the end when there is none.
-    sweep_at: usize,
-    swept: Instant,
-    /// Whether it was put off for files with news.
-    sweep_waits: bool,
-    /// How long it took so far, the waits in between left out.
-    sweep_cost: Duration,
-    /// When the next sweep is due.
-    sweep_due: Instant,
+    sweep: Sweep,
     pace: Pace,
     /// Inputs of whose changes nobody hints.
     restless: Vec<usize>,
@@ -79,6 +71,40 @@ pub(crate) struct FileShard {
     /// Once no input joins any more: how many inputs are finished.
     finished: Option<usize>,
     scratch: Scratch,
+}
+
+/// A look at all inputs, a step at a time.
+#[derive(Debug)]
+struct Sweep {
+    /// Where the one under way stands; at the end when there is none.
+    at: usize,
+    /// When the last one began.
+    began: Instant,
+    /// Whether it was put off for files with news.
+    waits: bool,
+    /// How long it took so far, the waits in between left out.
+    cost: Duration,
+    /// When the next one is due.
+    due: Instant,
+}
+
+impl Default for Sweep {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self { at: 0, began: now, waits: false, cost: Duration::ZERO, due: after(now, Duration::MAX) }
+    }
+}
+
+impl Sweep {
+    /// Whether one is under way, or it is time for one.
+    fn is_due(&self, inputs: usize) -> bool {
+        self.at < inputs || Instant::now() >= self.due
+    }
+
+    /// Has the next one begin so soon after the last one, if it is not due before.
+    fn within(&mut self, time: Duration) {
+        self.due = self.due.min(after(self.began, time));
+    }
 }
 
 impl FileShard {
@@ -91,11 +117,7 @@ impl FileShard {
             inputs: Vec::new(),
             vacant: Vec::new(),
             hot: VecDeque::new(),
-            sweep_at: 0,
-            swept: Instant::now(),
-            sweep_waits: false,
-            sweep_cost: Duration::ZERO,
-            sweep_due: after(Instant::now(), Duration::MAX),
+            sweep: Sweep::default(),
             pace,
             restless: Vec::new(),
             poll_due: Instant::now(),
@@ -190,7 +212,7 @@ impl FileShard {
             input.polled = true;
             self.restless.push(at);
             if self.restless.len() == POLLED_MAX + 1 {
-                self.sweep_due = self.sweep_due.min(after(self.swept, self.pace.poll));
+                self.sweep.within(self.pace.poll);
             }
         }
     }
@@ -199,7 +221,7 @@ impl FileShard {
     fn take_hints(&mut self, read_next: bool) {
         let mut hints = std::mem::take(&mut self.hints);
         if self.mailbox.take(&mut hints) {
-            self.sweep_due = Instant::now();
+            self.sweep.due = Instant::now();
         }
         for &(at, change) in &hints {
             let Some(input) = &mut self.inputs[at] else { continue };
@@ -256,47 +278,42 @@ impl FileShard {
         }
     }
 
-    /// Whether a sweep is under way, or it is time for one.
-    fn is_sweep_due(&self) -> bool {
-        self.sweep_at < self.inputs.len() || Instant::now() >= self.sweep_due
-    }
-
     /// Goes on with the sweep, but reads files with news first. True if it is through.
     fn sweep_in_turn(&mut self) -> bool {
-        let due = self.is_sweep_due();
-        self.sweep_waits = due && !self.sweep_waits && !self.hot.is_empty();
-        !due || !self.sweep_waits && self.sweep()
+        let due = self.sweep.is_due(self.inputs.len());
+        self.sweep.waits = due && !self.sweep.waits && !self.hot.is_empty();
+        !due || !self.sweep.waits && self.sweep()
     }
 
     /// Looks at the next files of the sweep under way, or of a new one if it is time. True if it is through.
     fn sweep(&mut self) -> bool {
-        if !self.is_sweep_due() {
+        if !self.sweep.is_due(self.inputs.len()) {
             return true;
         }
         let began = Instant::now();
-        if self.sweep_at >= self.inputs.len() {
-            (self.sweep_at, self.swept, self.sweep_cost) = (0, began, Duration::ZERO);
+        if self.sweep.at >= self.inputs.len() {
+            (self.sweep.at, self.sweep.began, self.sweep.cost) = (0, began, Duration::ZERO);
             // What is hinted at from here on makes the next one due.
-            self.sweep_due = after(began, Duration::MAX);
+            self.sweep.due = after(began, Duration::MAX);
             if !self.polls() {
                 self.take_restless();
                 self.poll_due = after(began, self.pace.poll);
             }
         }
-        let end = self.inputs.len().min(self.sweep_at + SWEEP_STEP);
-        for at in self.sweep_at..end {
+        let end = self.inputs.len().min(self.sweep.at + SWEEP_STEP);
+        for at in self.sweep.at..end {
             self.look_at(at);
         }
-        self.sweep_at = end;
-        self.sweep_cost += began.elapsed();
+        self.sweep.at = end;
+        self.sweep.cost += began.elapsed();
         if end < self.inputs.len() {
             return false;
         }
         let every = match self.cx.watch {
-            Some(_) if self.restless.len() <= POLLED_MAX => self.pace.sweep.max(self.sweep_cost * SWEEP_SHARE),
+            Some(_) if self.restless.len() <= POLLED_MAX => self.pace.sweep.max(self.sweep.cost * SWEEP_SHARE),
             _ => self.pace.poll,
         };
-        self.sweep_due = self.sweep_due.min(after(self.swept, every));
+        self.sweep.within(every);
         true
     }
 
@@ -400,7 +417,7 @@ impl Tailer for FileShard {
     }
 
     fn rest(&self) -> Option<Duration> {
-        let due = if self.polls() { self.sweep_due.min(self.poll_due) } else { self.sweep_due };
+        let due = if self.polls() { self.sweep.due.min(self.poll_due) } else { self.sweep.due };
         Some(due.saturating_duration_since(Instant::now()))
     }
 }
