@@ -7,6 +7,7 @@ mod read;
 
 use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use memchr::memrchr;
@@ -14,7 +15,7 @@ use memchr::memrchr;
 use super::TailContext;
 use super::check::{Check, Window};
 use super::claims::{Kept, Resume, Slot};
-use crate::batch::Source;
+use crate::batch::{Batch, Source};
 use crate::fs::{FileId, MODIFIED_GRAIN, ReadFile, Stat};
 use crate::report::GapReason;
 
@@ -61,6 +62,16 @@ impl Scratch {
     fn give_back(&mut self, bytes: Vec<u8>) {
         self.bytes = bytes;
     }
+}
+
+/// What a file is read with, when it is its turn.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    /// Whose lines they are.
+    pub(super) source: &'a Arc<Source>,
+    pub(super) batch: &'a mut Batch,
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) cx: &'a TailContext,
 }
 
 /// Where in a line the offset stands.

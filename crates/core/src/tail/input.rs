@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::claims::{Claimed, Resume};
 use super::copies::Copies;
-use super::file::{Generation, Scratch, Visit};
+use super::file::{Generation, Scratch, Turn, Visit};
 use super::trouble::Trouble;
 use super::{Kin, StartAt, TailContext};
 use crate::batch::{Batch, Source};
@@ -399,10 +399,11 @@ impl Input {
         let Some(source) = self.source.clone() else { return Visit::End };
         // What the new file holds now was written after what the old ones will turn out to hold.
         let end = if self.older.is_empty() { u64::MAX } else { self.current.as_ref().map_or(0, Generation::size) };
-        let visit = self.visit_older(&source, batch, scratch, cx).and_then(|visit| match &mut self.current {
+        let mut turn = Turn { source: &source, batch, scratch, cx };
+        let visit = self.visit_older(&mut turn).and_then(|visit| match &mut self.current {
             Some(current) if visit == Visit::End => {
                 if current.ready(&self.path, cx)? {
-                    let visit = current.read(&source, end, batch, scratch, cx)?;
+                    let visit = current.read(end, &mut turn)?;
                     if visit == Visit::End {
                         current.close_idle(cx);
                     }
@@ -468,33 +469,28 @@ impl Input {
     /// it is left for next time. False if the batch has no room.
     pub(super) fn finish(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &TailContext) -> bool {
         let Some(source) = self.source.clone() else { return true };
-        let finished = self.finish_all(&source, batch, scratch, cx);
+        let finished = self.finish_all(&mut Turn { source: &source, batch, scratch, cx });
         finished.unwrap_or_else(|error| {
             cx.ledger.input_failed(&self.path, &format_args!("its last line cannot be read: {error}"));
             true
         })
     }
 
-    fn finish_all(
-        &mut self,
-        source: &Arc<Source>,
-        batch: &mut Batch,
-        scratch: &mut Scratch,
-        cx: &TailContext,
-    ) -> io::Result<bool> {
+    fn finish_all(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
+        let cx = turn.cx;
         for older in &mut self.older {
-            older.leave(source, cx);
+            older.leave(turn.source, cx);
             let open = cx.once && older.ready_found(cx)?;
-            if open && !older.finish(source, batch, scratch, cx)? {
+            if open && !older.finish(turn)? {
                 return Ok(false);
             }
         }
         if let Some(current) = &mut self.current {
-            current.leave(source, cx);
+            current.leave(turn.source, cx);
             // A file that has grown since its end was fixed is still being written: its last line is not over.
             if cx.once && Some(current.offset()) < self.until {
                 let open = current.ready(&self.path, cx)?;
-                if open && !current.finish(source, batch, scratch, cx)? {
+                if open && !current.finish(turn)? {
                     return Ok(false);
                 }
             }

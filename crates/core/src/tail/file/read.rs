@@ -1,13 +1,12 @@
 //! What one visit of a file does: read a chunk, commit its whole lines, deal with those that are too long.
 
 use std::io::{self, IoSliceMut};
-use std::sync::Arc;
 use std::time::Instant;
 
 use memchr::{memchr, memrchr};
 
-use super::{Generation, Scratch, Visit, Within, read_at};
-use crate::batch::{Batch, Source};
+use super::{Generation, Turn, Visit, Within, read_at};
+use crate::batch::Source;
 use crate::line::Piece;
 use crate::report::{Event, GapReason};
 use crate::tail::TailContext;
@@ -19,29 +18,16 @@ const FRAGMENT_REREAD_MAX: u64 = 16 * 1024;
 
 impl Generation {
     /// Reads once, at most `cx.chunk` bytes and not beyond `end`, and commits the whole lines.
-    pub(in crate::tail) fn read(
-        &mut self,
-        source: &Arc<Source>,
-        end: u64,
-        batch: &mut Batch,
-        scratch: &mut Scratch,
-        cx: &TailContext,
-    ) -> io::Result<Visit> {
-        let visit = self.read_once(source, end, batch, scratch, cx);
+    pub(in crate::tail) fn read(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let visit = self.read_once(end, turn);
         self.tried(visit)
     }
 
-    fn read_once(
-        &mut self,
-        source: &Arc<Source>,
-        end: u64,
-        batch: &mut Batch,
-        scratch: &mut Scratch,
-        cx: &TailContext,
-    ) -> io::Result<Visit> {
+    fn read_once(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let cx = turn.cx;
         self.suspect = false;
         self.mark();
-        if self.shrunk.is_some() && !self.is_same_after_cut(source, cx)? {
+        if self.shrunk.is_some() && !self.is_same_after_cut(turn)? {
             return Ok(Visit::Changed);
         }
         if self.offset == 0
@@ -51,11 +37,11 @@ impl Generation {
             return Ok(Visit::Changed);
         }
         if let Within::Dropped { .. } = self.within {
-            return self.drop_rest(source, scratch, cx);
+            return self.drop_rest(turn);
         }
         let mut want = cx.chunk;
         if self.searched - self.offset > reread_max(cx) {
-            let bytes = scratch.bytes(cx.chunk);
+            let bytes = turn.scratch.bytes(cx.chunk);
             let Some((got, mut window)) = self.read_on(bytes, self.searched, self.searched_check)? else {
                 return Ok(Visit::Changed);
             };
@@ -65,7 +51,7 @@ impl Generation {
             self.searched += newline.unwrap_or(got) as u64;
             let content = self.searched - self.offset;
             if content > cx.limit.max as u64 {
-                return self.cut(source, batch, scratch, cx);
+                return self.cut(turn);
             }
             match newline {
                 Some(_) => want = content as usize + 1,
@@ -73,63 +59,56 @@ impl Generation {
             }
         }
         let bound = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
-        batch.set_source(source, self.number);
-        let visit = if source.renderer().is_verbatim() && cx.limit.max >= cx.chunk {
-            self.read_verbatim(source, want.min(bound), batch, scratch, cx)
+        turn.batch.set_source(turn.source, self.number);
+        let visit = if turn.source.renderer().is_verbatim() && cx.limit.max >= cx.chunk {
+            self.read_verbatim(want.min(bound), turn)
         } else {
-            self.read_rendered(source, want.min(bound), batch, scratch, cx)
+            self.read_rendered(want.min(bound), turn)
         }?;
         Ok(if visit == Visit::More && bound <= want { Visit::End } else { visit })
     }
 
     /// Whether a file that got shorter still holds what was read of it; then only its end is lost.
-    fn is_same_after_cut(&mut self, source: &Source, cx: &TailContext) -> io::Result<bool> {
+    fn is_same_after_cut(&mut self, turn: &Turn<'_>) -> io::Result<bool> {
         let same = self.offset > 0 && self.read_checked(&mut [], self.offset, self.check)?.is_some();
         if let Some(seen) = self.shrunk.take_if(|_| same) {
-            cx.ledger.gap(source.path(), self.size.min(seen), seen, GapReason::Truncated);
+            turn.cx.ledger.gap(turn.source.path(), self.size.min(seen), seen, GapReason::Truncated);
         }
         Ok(same)
     }
 
     /// A read ended before the size last seen: the file has been cut since.
-    fn cut_short(&mut self, source: &Source, cx: &TailContext) -> io::Result<Visit> {
+    fn cut_short(&mut self, turn: &Turn<'_>) -> io::Result<Visit> {
         self.shrunk = self.shrunk.max(Some(self.size));
-        self.look(cx)?;
-        Ok(if self.is_same_after_cut(source, cx)? { Visit::More } else { Visit::Changed })
+        self.look(turn.cx)?;
+        Ok(if self.is_same_after_cut(turn)? { Visit::More } else { Visit::Changed })
     }
 
     /// Straight into the batch. No line of a chunk can be over the limit, unless the chunk has no newline.
-    fn read_verbatim(
-        &mut self,
-        source: &Arc<Source>,
-        want: usize,
-        batch: &mut Batch,
-        scratch: &mut Scratch,
-        cx: &TailContext,
-    ) -> io::Result<Visit> {
-        let room = batch.spare().len();
-        let spare = &mut batch.spare()[..want.min(room)];
+    fn read_verbatim(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let room = turn.batch.spare().len();
+        let spare = &mut turn.batch.spare()[..want.min(room)];
         let Some((got, mut window)) = self.read_on(spare, self.offset, self.check)? else {
             return Ok(Visit::Changed);
         };
         let full = got == spare.len();
         if !full && self.offset + (got as u64) < self.size {
-            return self.cut_short(source, cx);
+            return self.cut_short(turn);
         }
         let last = memrchr(b'\n', &spare[..got]);
-        if self.is_hole(&spare[..got]) && self.skip_hole(source, cx)? {
+        if self.is_hole(&spare[..got]) && self.skip_hole(turn.source, turn.cx)? {
             return Ok(Visit::More);
         }
-        self.set_searched(self.offset + got as u64, &spare[..got], cx);
+        self.set_searched(self.offset + got as u64, &spare[..got], turn.cx);
         if let Some(last) = last {
             window.slide(&spare[..=last]);
             self.check = window.check();
-            batch.commit(self.offset, last + 1);
+            turn.batch.commit(self.offset, last + 1);
             self.past(last + 1);
             return Ok(if full { Visit::More } else { Visit::End });
         }
-        if self.searched - self.offset > cx.limit.max as u64 {
-            return self.cut(source, batch, scratch, cx);
+        if self.searched - self.offset > turn.cx.limit.max as u64 {
+            return self.cut(turn);
         }
         Ok(match full {
             false => Visit::End,
@@ -139,49 +118,35 @@ impl Generation {
     }
 
     /// By way of the scratch buffer, line by line: for labels, JSON, and limits below the chunk's size.
-    fn read_rendered(
-        &mut self,
-        source: &Arc<Source>,
-        want: usize,
-        batch: &mut Batch,
-        scratch: &mut Scratch,
-        cx: &TailContext,
-    ) -> io::Result<Visit> {
-        let mut bytes = scratch.take(want);
+    fn read_rendered(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let mut bytes = turn.scratch.take(want);
         let visit = self.read_on(&mut bytes[..want], self.offset, self.check).and_then(|read| {
             let Some((got, mut window)) = read else { return Ok(Visit::Changed) };
             if got < want && self.offset + (got as u64) < self.size {
-                return self.cut_short(source, cx);
+                return self.cut_short(turn);
             }
             let bytes = &bytes[..got];
-            if self.is_hole(bytes) && self.skip_hole(source, cx)? {
+            if self.is_hole(bytes) && self.skip_hole(turn.source, turn.cx)? {
                 return Ok(Visit::More);
             }
             let start = self.offset;
-            let visit = self.render(source, bytes, batch, &mut scratch.line, cx);
+            let visit = self.render(bytes, turn);
             window.slide(&bytes[..(self.offset - start) as usize]);
             self.check = window.check();
-            self.set_searched(self.searched, &bytes[..(self.searched - start) as usize], cx);
+            self.set_searched(self.searched, &bytes[..(self.searched - start) as usize], turn.cx);
             Ok(if visit == Visit::More && got < want { Visit::End } else { visit })
         });
-        scratch.give_back(bytes);
+        turn.scratch.give_back(bytes);
         visit
     }
 
     /// Takes the lines of `bytes`, which stand at the offset, and notes how far they were searched.
-    fn render(
-        &mut self,
-        source: &Arc<Source>,
-        bytes: &[u8],
-        batch: &mut Batch,
-        line: &mut Vec<u8>,
-        cx: &TailContext,
-    ) -> Visit {
-        let max = cx.limit.max;
+    fn render(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> Visit {
+        let max = turn.cx.limit.max;
         let start = self.offset;
         // Lines go to the batch together.
         let mut from = start;
-        line.clear();
+        turn.scratch.line.clear();
         loop {
             let rest = &bytes[(self.offset - start) as usize..];
             let newline = memchr(b'\n', rest);
@@ -189,8 +154,8 @@ impl Generation {
             let end = self.offset + len as u64;
             self.searched = end;
             if len > max {
-                batch.push(from, self.offset - from, line);
-                if !self.cut_head(&rest[..max], source, batch, line, cx) {
+                turn.batch.push(from, self.offset - from, &turn.scratch.line);
+                if !self.cut_head(&rest[..max], turn) {
                     return Visit::Full;
                 }
                 if let Within::Dropped { .. } = self.within {
@@ -199,21 +164,22 @@ impl Generation {
                     if newline.is_none() {
                         return Visit::More;
                     }
-                    self.finish_drop(true, source, cx);
+                    self.finish_drop(true, turn.source, turn.cx);
                     self.past(1);
                 }
                 from = self.offset;
-                line.clear();
+                turn.scratch.line.clear();
                 continue;
             }
             if newline.is_none() {
-                batch.push(from, self.offset - from, line);
+                turn.batch.push(from, self.offset - from, &turn.scratch.line);
                 return Visit::More;
             }
+            let line = &mut turn.scratch.line;
             let fits = line.len();
-            source.renderer().push(&rest[..len], line);
-            if line.len() > batch.spare().len() && (fits > 0 || !batch.is_empty()) {
-                batch.push(from, self.offset - from, &line[..fits]);
+            turn.source.renderer().push(&rest[..len], line);
+            if line.len() > turn.batch.spare().len() && (fits > 0 || !turn.batch.is_empty()) {
+                turn.batch.push(from, self.offset - from, &line[..fits]);
                 return Visit::Full;
             }
             self.past(len + 1);
@@ -221,45 +187,34 @@ impl Generation {
     }
 
     /// Deals with the head of a line that is over the limit, of which nothing is in memory.
-    fn cut(
-        &mut self,
-        source: &Arc<Source>,
-        batch: &mut Batch,
-        scratch: &mut Scratch,
-        cx: &TailContext,
-    ) -> io::Result<Visit> {
-        let mut bytes = scratch.take(cx.limit.max);
-        batch.set_source(source, self.number);
-        let visit = self.read_checked(&mut bytes[..cx.limit.max], self.offset, self.check).map(|read| {
+    fn cut(&mut self, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let max = turn.cx.limit.max;
+        let mut bytes = turn.scratch.take(max);
+        turn.batch.set_source(turn.source, self.number);
+        let visit = self.read_checked(&mut bytes[..max], self.offset, self.check).map(|read| {
             let Some((got, mut window)) = read else { return Visit::Changed };
-            if got < cx.limit.max {
+            if got < max {
                 // Truncated meanwhile.
                 return Visit::End;
             }
             let (head, start) = (&bytes[..got], self.offset);
-            let cut = self.cut_head(head, source, batch, &mut scratch.line, cx);
+            let cut = self.cut_head(head, turn);
             window.slide(&head[..(self.offset - start) as usize]);
             self.check = window.check();
             if cut { Visit::More } else { Visit::Full }
         });
-        scratch.give_back(bytes);
+        turn.scratch.give_back(bytes);
         visit
     }
 
     /// Deals with the first `max` bytes of a line that is over the limit. False if the batch has no room.
-    fn cut_head(
-        &mut self,
-        head: &[u8],
-        source: &Arc<Source>,
-        batch: &mut Batch,
-        line: &mut Vec<u8>,
-        cx: &TailContext,
-    ) -> bool {
+    fn cut_head(&mut self, head: &[u8], turn: &mut Turn<'_>) -> bool {
+        let Turn { source, batch, scratch, cx } = turn;
         let piece = cx.limit.over();
         if piece != Piece::Nothing {
-            line.clear();
-            source.renderer().push(head, line);
-            if !batch.push(self.offset, head.len() as u64, line) {
+            scratch.line.clear();
+            source.renderer().push(head, &mut scratch.line);
+            if !batch.push(self.offset, head.len() as u64, &scratch.line) {
                 return false;
             }
         }
@@ -280,8 +235,9 @@ impl Generation {
     }
 
     /// Searches for the newline that ends a line which is being dropped.
-    fn drop_rest(&mut self, source: &Source, scratch: &mut Scratch, cx: &TailContext) -> io::Result<Visit> {
-        let bytes = scratch.bytes(cx.chunk);
+    fn drop_rest(&mut self, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let chunk = turn.cx.chunk;
+        let bytes = turn.scratch.bytes(chunk);
         let Some((got, mut window)) = self.read_on(bytes, self.offset, self.check)? else {
             return Ok(Visit::Changed);
         };
@@ -291,10 +247,10 @@ impl Generation {
         window.slide(&bytes[..newline.map_or(got, |at| at + 1)]);
         self.check = window.check();
         if newline.is_some() {
-            self.finish_drop(true, source, cx);
+            self.finish_drop(true, turn.source, turn.cx);
             self.past(1);
         }
-        Ok(if newline.is_some() || got == cx.chunk { Visit::More } else { Visit::End })
+        Ok(if newline.is_some() || got == chunk { Visit::More } else { Visit::End })
     }
 
     /// Accounts for a dropped line up to the offset. Without its newline, the rest of it is to be dropped too.
@@ -306,37 +262,32 @@ impl Generation {
     }
 
     /// Delivers what is left after the last newline, now that the input is over. False if the batch has no room.
-    pub(in crate::tail) fn finish(
-        &mut self,
-        source: &Arc<Source>,
-        batch: &mut Batch,
-        scratch: &mut Scratch,
-        cx: &TailContext,
-    ) -> io::Result<bool> {
-        self.finish_drop(false, source, cx);
+    pub(in crate::tail) fn finish(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
+        self.finish_drop(false, turn.source, turn.cx);
         let len = (self.searched - self.offset) as usize;
         if len == 0 {
             return Ok(true);
         }
-        batch.set_source(source, self.number);
-        let mut bytes = scratch.take(len);
+        turn.batch.set_source(turn.source, self.number);
+        let mut bytes = turn.scratch.take(len);
         let finished = self.read_checked(&mut bytes[..len], self.offset, self.check).map(|read| {
             let Some((got, mut window)) = read else {
-                self.abandon(GapReason::Overwritten, source, cx);
+                self.abandon(GapReason::Overwritten, turn.source, turn.cx);
                 return true;
             };
-            scratch.line.clear();
-            source.renderer().push(&bytes[..got], &mut scratch.line);
-            if got > 0 && !batch.push(self.offset, got as u64, &scratch.line) {
+            let line = &mut turn.scratch.line;
+            line.clear();
+            turn.source.renderer().push(&bytes[..got], line);
+            if got > 0 && !turn.batch.push(self.offset, got as u64, line) {
                 return false;
             }
-            cx.ledger.unterminated_line();
+            turn.cx.ledger.unterminated_line();
             window.slide(&bytes[..got]);
             self.check = window.check();
             self.past(len);
             true
         });
-        scratch.give_back(bytes);
+        turn.scratch.give_back(bytes);
         finished
     }
 

@@ -1,13 +1,11 @@
 //! The files that an input was before: each is read to its end before the next, and then let go.
 
 use std::io;
-use std::sync::Arc;
 
 use super::{Input, LAST_TRIES, find, is_gone, is_too_many, lose};
-use crate::batch::{Batch, Source};
 use crate::report::{Event, GapReason};
 use crate::tail::TailContext;
-use crate::tail::file::{Generation, Scratch, Visit};
+use crate::tail::file::{Generation, Turn, Visit};
 use crate::tail::trouble::Trouble;
 
 impl Input {
@@ -69,13 +67,8 @@ impl Input {
     }
 
     /// Reads the older files, each to its end before the next, and lets go of those that stay quiet.
-    pub(super) fn visit_older(
-        &mut self,
-        source: &Arc<Source>,
-        batch: &mut Batch,
-        scratch: &mut Scratch,
-        cx: &TailContext,
-    ) -> io::Result<Visit> {
+    pub(super) fn visit_older(&mut self, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let cx = turn.cx;
         let mut at = 0;
         while at < self.older.len() {
             let older = &mut self.older[at];
@@ -91,8 +84,8 @@ impl Input {
                 continue;
             }
             let older = &mut self.older[at];
-            let visit = match older.read(source, u64::MAX, batch, scratch, cx) {
-                Ok(Visit::End) if older.is_quiet(cx) => match self.let_go(at, source, batch, scratch, cx) {
+            let visit = match older.read(u64::MAX, turn) {
+                Ok(Visit::End) if older.is_quiet(cx) => match self.let_go(at, turn) {
                     Ok(true) => continue,
                     Ok(false) => return Ok(Visit::Full),
                     Err(error) => Err(error),
@@ -122,13 +115,13 @@ impl Input {
                     let reason = if cut { GapReason::Truncated } else { GapReason::Overwritten };
                     if older.is_unsure() {
                         cx.ledger.tell(&Event::Truncated { input: &self.path });
-                        older.restart(self.next_number, older.size(), reason, source, cx);
+                        older.restart(self.next_number, older.size(), reason, turn.source, cx);
                         self.next_number += 1;
                         continue;
                     }
                     // Whoever follows another name of it reads the new content.
                     let mut older = self.older.remove(at);
-                    older.abandon(reason, source, cx);
+                    older.abandon(reason, turn.source, cx);
                     cx.claims.forget(older.id);
                 }
                 visit => return Ok(visit),
@@ -139,18 +132,12 @@ impl Input {
 
     /// Ends an older file that is read: its last line gets its newline, unless it goes on under another
     /// name that is followed. False if the batch has no room.
-    fn let_go(
-        &mut self,
-        at: usize,
-        source: &Arc<Source>,
-        batch: &mut Batch,
-        scratch: &mut Scratch,
-        cx: &TailContext,
-    ) -> io::Result<bool> {
+    fn let_go(&mut self, at: usize, turn: &mut Turn<'_>) -> io::Result<bool> {
+        let cx = turn.cx;
         let older = &mut self.older[at];
         let (_, links) = older.look(cx)?;
         let goes_on = links > 0 && cx.claims.is_wanted(older.id);
-        if !goes_on && !older.finish(source, batch, scratch, cx)? {
+        if !goes_on && !older.finish(turn)? {
             return Ok(false);
         }
         match links {

@@ -26,7 +26,7 @@
 //! * No check sum in the identity: in `Generation::read_checked`, leave out `&& window.check() == check`.
 //! * The old file closed at its first end: in `Input::visit_older`, `Visit::End if older.is_quiet(cx)` without the
 //!   condition.
-//! * A fragment emitted: in `Input::visit`, call `current.finish(&source, batch, scratch, cx)` after a
+//! * A fragment emitted: in `Input::visit`, call `current.finish(&mut turn)` after a
 //!   `current.read(…)` that said `Visit::End`.
 
 mod check;
