@@ -37,13 +37,14 @@ impl Window {
         &mut self.bytes[..self.len]
     }
 
-    /// Moves on past `bytes`, which follow upon those in the window.
-    pub(super) fn slide(&mut self, bytes: &[u8]) {
+    /// Moves on past `bytes`, which follow upon those in the window. What stands before the offset then.
+    pub(super) fn slide(&mut self, bytes: &[u8]) -> Check {
         let new = &bytes[bytes.len().saturating_sub(CHECK_MAX)..];
         let kept = self.len.min(CHECK_MAX - new.len());
         self.bytes.copy_within(self.len - kept..self.len, 0);
         self.bytes[kept..kept + new.len()].copy_from_slice(new);
         self.len = kept + new.len();
+        self.check()
     }
 
     pub(super) fn check(&self) -> Check {

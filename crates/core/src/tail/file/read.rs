@@ -46,8 +46,7 @@ impl Generation {
                 return Ok(Visit::Changed);
             };
             let newline = memchr(b'\n', &bytes[..got]);
-            window.slide(&bytes[..newline.unwrap_or(got)]);
-            self.searched_check = window.check();
+            self.searched_check = window.slide(&bytes[..newline.unwrap_or(got)]);
             self.searched += newline.unwrap_or(got) as u64;
             let content = self.searched - self.offset;
             if content > cx.limit.max as u64 {
@@ -101,8 +100,7 @@ impl Generation {
         }
         self.set_searched(self.offset + got as u64, &spare[..got], turn.cx);
         if let Some(last) = last {
-            window.slide(&spare[..=last]);
-            self.check = window.check();
+            self.check = window.slide(&spare[..=last]);
             turn.batch.commit(self.offset, last + 1);
             self.past(last + 1);
             return Ok(if full { Visit::More } else { Visit::End });
@@ -131,8 +129,7 @@ impl Generation {
             }
             let start = self.offset;
             let visit = self.render(bytes, turn);
-            window.slide(&bytes[..(self.offset - start) as usize]);
-            self.check = window.check();
+            self.check = window.slide(&bytes[..(self.offset - start) as usize]);
             self.set_searched(self.searched, &bytes[..(self.searched - start) as usize], turn.cx);
             Ok(if visit == Visit::More && got < want { Visit::End } else { visit })
         });
@@ -199,8 +196,7 @@ impl Generation {
             }
             let (head, start) = (&bytes[..got], self.offset);
             let cut = self.cut_head(head, turn);
-            window.slide(&head[..(self.offset - start) as usize]);
-            self.check = window.check();
+            self.check = window.slide(&head[..(self.offset - start) as usize]);
             if cut { Visit::More } else { Visit::Full }
         });
         turn.scratch.give_back(bytes);
@@ -244,8 +240,7 @@ impl Generation {
         let newline = memchr(b'\n', &bytes[..got]);
         self.offset += newline.unwrap_or(got) as u64;
         self.searched = self.offset;
-        window.slide(&bytes[..newline.map_or(got, |at| at + 1)]);
-        self.check = window.check();
+        self.check = window.slide(&bytes[..newline.map_or(got, |at| at + 1)]);
         if newline.is_some() {
             self.finish_drop(true, turn.source, turn.cx);
             self.past(1);
@@ -282,8 +277,7 @@ impl Generation {
                 return false;
             }
             turn.cx.ledger.unterminated_line();
-            window.slide(&bytes[..got]);
-            self.check = window.check();
+            self.check = window.slide(&bytes[..got]);
             self.past(len);
             true
         });
@@ -307,9 +301,7 @@ impl Generation {
     fn set_searched(&mut self, searched: u64, bytes: &[u8], cx: &TailContext) {
         self.searched = self.searched.max(searched);
         if self.searched - self.offset > reread_max(cx) && self.searched == searched {
-            let mut window = Window::new(0);
-            window.slide(bytes);
-            self.searched_check = window.check();
+            self.searched_check = Window::new(0).slide(bytes);
         }
     }
 
