@@ -16,6 +16,10 @@ use crate::tail::check::{Check, Window};
 /// what is new is searched.
 const FRAGMENT_REREAD_MAX: u64 = 16 * 1024;
 
+/// Rendered lines go to the batch together, but once they are so many bytes: the buffer for them is beyond the bound
+/// for memory.
+const RENDER_STEP: usize = 64 * 1024;
+
 impl Generation {
     /// Reads once, at most `cx.chunk` bytes and not beyond `end`, and commits the whole lines.
     pub(in crate::tail) fn read(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<Visit> {
@@ -141,7 +145,6 @@ impl Generation {
     fn render(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> Visit {
         let max = turn.cx.limit.max;
         let start = self.offset;
-        // Lines go to the batch together.
         let mut from = start;
         turn.scratch.line.clear();
         loop {
@@ -151,7 +154,7 @@ impl Generation {
             let end = self.offset + len as u64;
             self.searched = end;
             if len > max {
-                turn.batch.push(from, self.offset - from, &turn.scratch.line);
+                self.deliver(&mut from, turn);
                 if !self.cut_head(&rest[..max], turn) {
                     return Visit::Full;
                 }
@@ -169,18 +172,30 @@ impl Generation {
                 continue;
             }
             if newline.is_none() {
-                turn.batch.push(from, self.offset - from, &turn.scratch.line);
+                self.deliver(&mut from, turn);
                 return Visit::More;
             }
             let line = &mut turn.scratch.line;
             let fits = line.len();
             turn.source.renderer().push(&rest[..len], line);
             if line.len() > turn.batch.spare().len() && (fits > 0 || !turn.batch.is_empty()) {
-                turn.batch.push(from, self.offset - from, &line[..fits]);
+                line.truncate(fits);
+                self.deliver(&mut from, turn);
                 return Visit::Full;
             }
             self.past(len + 1);
+            if turn.scratch.line.len() >= RENDER_STEP {
+                self.deliver(&mut from, turn);
+            }
         }
+    }
+
+    /// Puts the rendered lines into the batch that stand from `from` up to the offset, and goes on from there.
+    fn deliver(&self, from: &mut u64, turn: &mut Turn<'_>) {
+        let taken = turn.batch.push(*from, self.offset - *from, &turn.scratch.line);
+        debug_assert!(taken, "there is room for them, or the batch is empty and grows");
+        *from = self.offset;
+        turn.scratch.line.clear();
     }
 
     /// Deals with the head of a line that is over the limit, of which nothing is in memory.
