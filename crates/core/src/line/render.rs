@@ -148,24 +148,23 @@ fn push_json_text(out: &mut Vec<u8>, text: &str) {
             continue;
         }
         for &byte in piece {
-            let short = match byte {
-                _ if !is_escaped(byte) => {
-                    out.push(byte);
-                    continue;
-                }
-                b'"' | b'\\' => byte,
-                b'\n' => b'n',
-                b'\r' => b'r',
-                b'\t' => b't',
-                _ => b'u',
-            };
-            out.extend_from_slice(&[b'\\', short]);
-            if short == b'u' {
-                let hex = b"0123456789abcdef";
-                out.extend_from_slice(&[b'0', b'0', hex[usize::from(byte >> 4)], hex[usize::from(byte & 15)]]);
+            match byte {
+                _ if !is_escaped(byte) => out.push(byte),
+                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                b'\n' => out.extend_from_slice(b"\\n"),
+                b'\r' => out.extend_from_slice(b"\\r"),
+                b'\t' => out.extend_from_slice(b"\\t"),
+                _ => push_hex(out, byte),
             }
         }
     }
+}
+
+/// As `\u00` and two hexadecimal digits.
+fn push_hex(out: &mut Vec<u8>, byte: u8) {
+    let hex = b"0123456789abcdef";
+    out.extend_from_slice(b"\\u00");
+    out.extend_from_slice(&[hex[usize::from(byte >> 4)], hex[usize::from(byte & 15)]]);
 }
 
 fn is_escaped(byte: u8) -> bool {
