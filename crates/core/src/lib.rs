@@ -23,6 +23,7 @@ mod backend;
 mod batch;
 mod fs;
 mod line;
+mod lock;
 mod merge;
 mod pool;
 mod report;

@@ -1,11 +1,12 @@
 //! The empty batches of a merge: to read at all takes one of them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use event_listener::{Event, Listener, listener};
 
 use crate::batch::Batch;
+use crate::lock::lock;
 
 /// A fixed number of batches, those of them that are empty.
 ///
@@ -32,7 +33,7 @@ impl BatchPool {
     }
 
     pub(crate) fn try_take(&self) -> Option<Batch> {
-        self.lock().pop()
+        lock(&self.free).pop()
     }
 
     /// Waits for a batch. Cancel safe: a batch is taken only as it completes.
@@ -63,7 +64,7 @@ impl BatchPool {
 
     /// Empties batches and has them used again.
     pub(crate) fn give_back(&self, batches: impl IntoIterator<Item = Batch>) {
-        let mut free = self.lock();
+        let mut free = lock(&self.free);
         let before = free.len();
         free.extend(batches.into_iter().map(|mut batch| {
             batch.clear(self.capacity);
@@ -72,9 +73,5 @@ impl BatchPool {
         let more = free.len() - before;
         drop(free);
         self.given_back.notify_additional(more);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Batch>> {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,10 +1,12 @@
 //! How a merge comes to its end: stage by stage, each part waiting for the one before it.
 
 use std::fmt;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use event_listener::{Event, listener};
+
+use crate::lock::lock;
 
 /// How far the end of a merge has come. Only ever advances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,14 +52,14 @@ impl Stop {
         self.stage.fetch_max(stage as u8, Ordering::SeqCst);
         self.changed.notify(usize::MAX);
         if stage == Stage::Aborted {
-            let hooks = std::mem::take(&mut *self.on_abort.lock().unwrap_or_else(PoisonError::into_inner));
+            let hooks = std::mem::take(&mut *lock(&self.on_abort));
             hooks.into_iter().for_each(|hook| hook());
         }
     }
 
     /// Has `hook` called when the merge is to end at once: for what waits where no future can wake it.
     pub(crate) fn on_abort(&self, hook: impl FnOnce() + Send + 'static) {
-        self.on_abort.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(hook));
+        lock(&self.on_abort).push(Box::new(hook));
         if self.stage() == Stage::Aborted {
             self.advance(Stage::Aborted);
         }

@@ -1,9 +1,11 @@
 //! Waking whoever waits, in a task or on a thread.
 
 use std::future::poll_fn;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Instant;
+
+use crate::lock::lock;
 
 /// Remembers that somebody is to wake, until it does. Only one may wait at a time.
 ///
@@ -27,7 +29,7 @@ struct State {
 impl Wake {
     /// Wakes whoever waits, or else the next who does.
     pub(crate) fn wake(&self) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.set = true;
         let (waker, waits) = (state.waker.take(), state.waits);
         drop(state);
@@ -44,7 +46,7 @@ impl Wake {
 
     /// Whether somebody is to wake; if not, `waker` is what will be woken.
     pub(crate) fn is_woken_or(&self, waker: &Waker) -> bool {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let woken = std::mem::take(&mut state.set);
         if !woken {
             state.waker = Some(waker.clone());
@@ -55,7 +57,7 @@ impl Wake {
     /// Whether somebody is to wake. No task waits any more.
     #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "for who polls"))]
     pub(crate) fn is_woken(&self) -> bool {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.waker = None;
         std::mem::take(&mut state.set)
     }
@@ -63,7 +65,7 @@ impl Wake {
     /// Waits on this thread; tells whether it was woken.
     pub(crate) fn woken_by(&self, deadline: Instant) -> bool {
         let within = deadline.saturating_duration_since(Instant::now());
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         // Of a task that has stopped waiting.
         state.waker = None;
         state.waits = true;
@@ -71,9 +73,5 @@ impl Wake {
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.waits = false;
         std::mem::take(&mut state.set)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

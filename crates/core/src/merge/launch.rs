@@ -1,8 +1,8 @@
 //! Starting: the writer's thread first, then, once the output is open, the readers.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use async_channel::Receiver;
 use futures_lite::FutureExt;
@@ -12,6 +12,7 @@ use super::readers::{Inputs, Readers, Sink};
 use super::{Builder, Merge, StartError};
 use crate::backend::Backend;
 use crate::batch::Batch;
+use crate::lock::lock;
 use crate::pool::BatchPool;
 use crate::stop::Stop;
 use crate::tail::{Failures, TailError, WatchSlot};
@@ -120,7 +121,7 @@ pub(crate) fn tail_on<B: Backend>(builder: Builder, backend: B) -> Result<TailPa
         if lost {
             drop(full.try_send(Err(Arc::new(TailError::new("the executor dropped the readers")))));
         }
-        for (_, error) in failures.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for (_, error) in lock(failures).drain(..) {
             drop(full.try_send(Err(error)));
         }
         full.close();

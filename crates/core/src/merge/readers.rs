@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use futures_lite::FutureExt;
 use super::FollowError;
 use crate::backend::Backend;
 use crate::batch::{Batch, Source};
+use crate::lock::lock;
 use crate::pool::BatchPool;
 use crate::report::{Event, Ledger};
 use crate::stall::guard_with;
@@ -377,8 +378,4 @@ impl Drop for Reader {
             state.end();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,11 +4,12 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::check::Check;
 use super::file::Within;
 use crate::fs::FileId;
+use crate::lock::lock;
 use crate::report::{Event, Ledger};
 
 /// How many files that were let go are remembered, in case they turn up under another name.
@@ -74,7 +75,7 @@ impl Claims {
     }
 
     pub(super) fn claim(&self, id: FileId) -> Claimed {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         if state.forbidden.contains(&id) {
             return Claimed::Forbidden;
         }
@@ -97,23 +98,23 @@ impl Claims {
 
     /// Whether somebody reads this file, or nobody may.
     pub(super) fn is_held(&self, id: FileId) -> bool {
-        let state = self.lock();
+        let state = lock(&self.state);
         state.forbidden.contains(&id) || matches!(state.files.get(&id), Some(Claim::Held { .. }))
     }
 
     /// Whether nobody has had to do with this file.
     pub(super) fn is_new(&self, id: FileId) -> bool {
-        !self.lock().files.contains_key(&id)
+        !lock(&self.state).files.contains_key(&id)
     }
 
     /// Whether another name of this file is followed, so that somebody will go on reading it.
     pub(super) fn is_wanted(&self, id: FileId) -> bool {
-        matches!(self.lock().files.get(&id), Some(Claim::Held { wanted: true }))
+        matches!(lock(&self.state).files.get(&id), Some(Claim::Held { wanted: true }))
     }
 
     /// Lets go of a file that was read up to a place and still has a name.
     pub(super) fn release(&self, id: FileId, at: Resume) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.files.insert(id, Claim::Released { at: Box::new(at) });
         state.released.push_back(id);
         if state.released.len() > RELEASED_MAX
@@ -126,12 +127,12 @@ impl Claims {
 
     /// Forgets a file that is gone for good, or was never read.
     pub(super) fn forget(&self, id: FileId) {
-        self.lock().files.remove(&id);
+        lock(&self.state).files.remove(&id);
     }
 
     /// Says that this file is never an input.
     pub(crate) fn forbid(&self, id: FileId) {
-        self.lock().forbidden.insert(id);
+        lock(&self.state).forbidden.insert(id);
     }
 
     /// Whether so many files are open that idle ones are better closed.
@@ -168,10 +169,6 @@ impl Claims {
     /// Bytes of all deleted files that are not read.
     pub(super) fn kept(&self) -> u64 {
         self.kept.load(Ordering::Relaxed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

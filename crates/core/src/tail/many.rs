@@ -1,10 +1,11 @@
 //! The host's own tailers, all in one job.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::{Progress, TailError, Tailer};
 use crate::batch::{Batch, Source};
+use crate::lock::lock;
 
 /// Tailers that take turns. One that fails leaves; the others stay.
 pub(crate) struct Many {
@@ -52,7 +53,7 @@ impl Tailer for Many {
                 Err(error) => {
                     let (source, _) = self.tailers.remove(at);
                     let name = source.path().display().to_string();
-                    self.failures.lock().unwrap_or_else(PoisonError::into_inner).push((name, Arc::new(error)));
+                    lock(&self.failures).push((name, Arc::new(error)));
                 }
             }
             if !batch.is_empty() {

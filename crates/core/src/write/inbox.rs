@@ -6,8 +6,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
+
+use crate::lock::lock;
 
 /// Takes messages until it is closed. A clone is the same one.
 pub(crate) struct Inbox<T>(Arc<Mutex<State<T>>>);
@@ -39,7 +41,7 @@ impl<T> Inbox<T> {
     ///
     /// If it is closed: the message is given back.
     pub(crate) fn put(&self, message: T) -> Result<(), T> {
-        let mut state = self.lock();
+        let mut state = lock(&self.0);
         if state.closed {
             return Err(message);
         }
@@ -52,7 +54,7 @@ impl<T> Inbox<T> {
 
     /// Takes no more messages; those that are in it can still be had.
     pub(crate) fn close(&self) {
-        let mut state = self.lock();
+        let mut state = lock(&self.0);
         state.closed = true;
         let waker = state.waker.take();
         drop(state);
@@ -60,18 +62,18 @@ impl<T> Inbox<T> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
+        lock(&self.0).closed
     }
 
     /// The next message.
     pub(crate) fn next(&self) -> Result<T, Nothing> {
-        self.lock().next()
+        lock(&self.0).next()
     }
 
     /// Waits for the next message. None: there will be none. Only one may wait at a time. Cancel safe.
     pub(crate) async fn wait(&self) -> Option<T> {
         poll_fn(|cx| {
-            let mut state = self.lock();
+            let mut state = lock(&self.0);
             match state.next() {
                 Ok(message) => Poll::Ready(Some(message)),
                 Err(Nothing::More) => Poll::Ready(None),
@@ -82,10 +84,6 @@ impl<T> Inbox<T> {
             }
         })
         .await
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,6 +101,6 @@ impl<T> Clone for Inbox<T> {
 
 impl<T> fmt::Debug for Inbox<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbox").field("messages", &self.lock().messages.len()).finish_non_exhaustive()
+        f.debug_struct("Inbox").field("messages", &lock(&self.0).messages.len()).finish_non_exhaustive()
     }
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use event_listener::{Event, Listener, listener};
 use memchr::memchr;
@@ -12,6 +12,7 @@ use memchr::memchr;
 use super::Message;
 use super::inbox::Inbox;
 use crate::batch::{Batch, Source};
+use crate::lock::lock;
 use crate::report::Ledger;
 
 /// Writes whole lines of the host's own into the output of a merge.
@@ -142,7 +143,7 @@ impl LineSender {
         for content in content.split(|&byte| byte == b'\n') {
             self.source.renderer().push(content, &mut rendered);
         }
-        let mut state = self.host.lock();
+        let mut state = lock(&self.host.state);
         if state.closed || self.host.queue.is_closed() {
             return Err(SendError::Closed);
         }
@@ -259,7 +260,7 @@ impl HostLines {
 
     /// Takes what was sent and leaves an empty batch for more.
     pub(super) fn take(&self, empty: Batch) -> Batch {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.queued = false;
         let batch = std::mem::replace(&mut state.batch, empty);
         drop(state);
@@ -269,12 +270,8 @@ impl HostLines {
 
     /// Takes no more lines. What was sent is still written.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        lock(&self.state).closed = true;
         self.room.notify(usize::MAX);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -18,6 +18,7 @@ use futures_lite::future::or;
 use super::{Queue, Writer, WriterContext};
 use crate::backend::Backend;
 use crate::fs::FileId;
+use crate::lock::lock;
 use crate::stop::Stage;
 use crate::tail::{TailError, WatchSlot, panic_message};
 
@@ -55,12 +56,12 @@ pub(crate) struct Ended {
 
 impl Ended {
     fn set(&self, outcome: Result<Outcome, Cause>) {
-        *self.lock() = Some(outcome);
+        *lock(&self.outcome) = Some(outcome);
         self.set.notify(usize::MAX);
     }
 
     pub(crate) fn get(&self) -> Option<Result<Outcome, Cause>> {
-        self.lock().clone()
+        lock(&self.outcome).clone()
     }
 
     pub(crate) async fn wait(&self) {
@@ -90,10 +91,6 @@ impl Ended {
             }
         }
         true
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Result<Outcome, Cause>>> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -135,7 +132,7 @@ impl WriterThread {
 
     /// Waits for the thread, which has ended or is about to.
     pub(crate) fn join(&self) {
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let handle = lock(&self.handle).take();
         if let Some(handle) = handle {
             // It catches its panics itself.
             drop(handle.join());

@@ -4,11 +4,12 @@
 
 use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use super::disk::{self, Disk};
 use crate::fs::{Entry, FileId, Fs, Kind, OsFs, ReadFile, Stat, WriteFile};
+use crate::lock::lock;
 use crate::report::{Event, GapReason, Observer};
 
 /// Something that the tailer asked or told.
@@ -54,10 +55,6 @@ impl Door {
     fn note(&self, note: Note) {
         lock(&self.log).push(note);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn not_found() -> io::Error {

@@ -6,13 +6,14 @@ use std::io;
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use notify::event::{EventKind, ModifyKind};
 use notify::{Error, ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::{Change, Tell};
+use crate::lock::lock;
 use crate::wake::Wake;
 
 /// A watch goes by its path.
@@ -102,10 +103,6 @@ fn tell_of(path: &Path, change: Change, tell: Tell<'_>) {
     if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
         tell(Some(&dir.into()), Some::<&OsStr>(name), change);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn io_error(error: Error) -> io::Error {
