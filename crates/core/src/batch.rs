@@ -104,7 +104,8 @@ impl Batch {
         }
     }
 
-    /// The lines that are still to be written: all of them, less what [`PartialWrite`](crate::PartialWrite) said is done.
+    /// The lines that are still to be written: all of them, less what [`PartialWrite`](crate::PartialWrite) said is
+    /// done.
     pub fn bytes(&self) -> &[u8] {
         &self.buf[self.done..self.filled]
     }

@@ -354,7 +354,8 @@ impl Drop for Requests {
 
 /// Scans again and again on the blocking pool, until a stop is asked for; then a last time.
 ///
-/// Scans sooner when `hinted` is woken. Under `once`, scans once. When it returns, or is dropped, no shard is told of files any more.
+/// Scans sooner when `hinted` is woken. Under `once`, scans once. When it returns, or is dropped, no shard is told of
+/// files any more.
 ///
 /// # Errors
 ///

@@ -20,7 +20,9 @@ const RELIST_AFTER: Duration = Duration::from_secs(10);
 /// A directory as it was when last listed.
 #[derive(Debug)]
 pub(super) struct Dir {
+    /// Its last change by then, as far as it tells.
     modified: Option<SystemTime>,
+    /// When that was.
     listed: Instant,
     /// How long listing took.
     cost: Duration,
@@ -28,6 +30,7 @@ pub(super) struct Dir {
     unsure: bool,
     /// What matches in it.
     pub(super) files: HashSet<ByName>,
+    /// What is to be looked at below it.
     dirs: Vec<(OsString, State)>,
 }
 
@@ -73,8 +76,11 @@ pub(super) struct Scan<'a> {
     excluded: &'a dyn Fn(&Path) -> bool,
     /// List each directory, whether or not it seems to have changed.
     thorough: bool,
+    /// Files that match and were not known.
     pub(super) found: Vec<Arc<Path>>,
+    /// Files that were known and are not there any more.
     pub(super) gone: Vec<Arc<Path>>,
+    /// Directories that could not be listed.
     pub(super) failed: Vec<(PathBuf, io::Error)>,
     /// Who hints at changes.
     pub(super) watch: Option<&'a dyn Vouch>,
