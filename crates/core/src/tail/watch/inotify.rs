@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::pace::Rounds;
 use super::{Change, Tell};
+use crate::lock::lock;
 use crate::wake;
 
 /// A watch descriptor. The system gives none out twice.
@@ -161,7 +162,7 @@ impl System {
 
     /// Ends [`System::run`].
     pub(super) fn stop(&self) {
-        self.lock().over = true;
+        lock(&self.turns).over = true;
         self.changed.notify_all();
         rustix::io::write(&self.stop, &1u64.to_ne_bytes()).ok();
     }
@@ -170,7 +171,7 @@ impl System {
     pub(super) fn run(&self, tell: Tell<'_>) {
         let mut buffer = buffer();
         loop {
-            let turns = self.changed.wait_timeout_while(self.lock(), AWAY_MAX, |turns| turns.is_taken());
+            let turns = self.changed.wait_timeout_while(lock(&self.turns), AWAY_MAX, |turns| turns.is_taken());
             let (turns, _) = turns.unwrap_or_else(PoisonError::into_inner);
             if turns.is_taken() {
                 continue;
@@ -187,7 +188,7 @@ impl System {
 
     /// A turn at hearing from the system. None: another job has it.
     pub(super) fn turn(&self) -> Option<Turn<'_>> {
-        let ear = self.lock().ear.take()?;
+        let ear = lock(&self.turns).ear.take()?;
         Some(Turn { system: self, ear: Some(ear) })
     }
 
@@ -235,12 +236,8 @@ impl System {
             }
         }
         // Events of one file that wait together become one.
-        let pause = self.lock().rounds.pause(count);
+        let pause = lock(&self.turns).rounds.pause(count);
         pause.into_iter().for_each(thread::sleep);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -248,16 +245,16 @@ impl Turn<'_> {
     /// Waits on this thread to be woken, and tells meanwhile what happens.
     pub(super) fn woken_by(&mut self, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
         let Some(ear) = &mut self.ear else { return false };
-        self.system.lock().away = None;
+        lock(&self.system.turns).away = None;
         let woken = ear.hear(self.system, wake, deadline, tell);
-        self.system.lock().away = Some(Instant::now());
+        lock(&self.system.turns).away = Some(Instant::now());
         woken
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut turns = self.system.lock();
+        let mut turns = lock(&self.system.turns);
         (turns.ear, turns.away) = (self.ear.take(), None);
         drop(turns);
         self.system.changed.notify_all();

@@ -23,12 +23,13 @@ use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use super::TailContext;
 use crate::fs::{FileId, Fs, here, is_missing};
+use crate::lock::lock;
 use crate::report::{Event, Ledger};
 use crate::wake::Wake;
 
@@ -91,7 +92,7 @@ struct Place {
 impl Mailbox {
     /// Hints at one path. True: it is followed here.
     pub(crate) fn hint(&self, path: &Path, change: Change) -> bool {
-        let mut hints = self.lock();
+        let mut hints = lock(&self.hints);
         let Some(&Place { at, gone }) = hints.places.get(path) else { return false };
         if !hints.all && hints.news[at as usize] < Some(change) {
             if hints.news[at as usize].replace(change).is_none() {
@@ -107,7 +108,7 @@ impl Mailbox {
 
     /// Hints at everything.
     pub(crate) fn hint_all(&self) {
-        self.lock().all = true;
+        lock(&self.hints).all = true;
         self.wake.wake();
     }
 
@@ -118,7 +119,7 @@ impl Mailbox {
 
     /// Takes the hints at places. True: there may be news of anything.
     pub(crate) fn take(&self, into: &mut Vec<(usize, Change)>) -> bool {
-        let Hints { all, news, with_news, .. } = &mut *self.lock();
+        let Hints { all, news, with_news, .. } = &mut *lock(&self.hints);
         into.clear();
         into.extend(with_news.drain(..).filter_map(|at| Some((at as usize, news[at as usize].take()?))));
         if *all {
@@ -129,12 +130,12 @@ impl Mailbox {
 
     /// At which place a path is followed.
     pub(crate) fn place(&self, path: &Path) -> Option<usize> {
-        self.lock().places.get(path).map(|place| place.at as usize)
+        lock(&self.hints).places.get(path).map(|place| place.at as usize)
     }
 
     /// A path is followed at a place from now on.
     pub(crate) fn follow(&self, path: Arc<Path>, at: usize) {
-        let mut hints = self.lock();
+        let mut hints = lock(&self.hints);
         if hints.news.len() <= at {
             hints.news.resize(at + 1, None);
         }
@@ -143,18 +144,14 @@ impl Mailbox {
 
     /// Notes whether nobody asks any more for a path that is followed.
     pub(crate) fn set_gone(&self, path: &Path, gone: bool) {
-        if let Some(place) = self.lock().places.get_mut(path) {
+        if let Some(place) = lock(&self.hints).places.get_mut(path) {
             place.gone = gone;
         }
     }
 
     /// A path is followed no more.
     pub(crate) fn leave(&self, path: &Path) {
-        self.lock().places.remove(path);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Hints> {
-        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.hints).places.remove(path);
     }
 }
 
@@ -256,7 +253,7 @@ struct Slot {
 impl WatchSlot {
     /// Keeps it until the slot is closed, which may be the case already.
     pub(crate) fn put(&self, watching: Watching) {
-        let mut slot = self.lock();
+        let mut slot = lock(&self.0);
         if !slot.closed {
             slot.watching = Some(watching);
         }
@@ -264,13 +261,9 @@ impl WatchSlot {
 
     /// Ends the thread, if there is one, and waits for it. That takes a moment: it never blocks on anything else.
     pub(crate) fn close(&self) {
-        let mut slot = self.lock();
+        let mut slot = lock(&self.0);
         slot.closed = true;
         slot.watching = None;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Slot> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -311,7 +304,7 @@ impl Watcher {
     /// Something happened; without a watch, anything may have.
     fn changed(&self, key: Option<&system::Key>, name: Option<&OsStr>, change: Change) {
         let Some(key) = key else { return self.all_changed() };
-        let mut table = self.lock();
+        let mut table = lock(&self.table);
         let Table { watches, paths, changed } = &mut *table;
         for path in watches.get(key).into_iter().flatten() {
             match name {
@@ -349,7 +342,7 @@ impl Watcher {
     /// Watches what a path leads to, also if that is another one by now.
     fn watch(&self, path: &Path, id: Option<FileId>) -> bool {
         // Held while the watch is made, so that its first events are understood.
-        let mut table = self.lock();
+        let mut table = lock(&self.table);
         let key = match self.system.add(here(path)) {
             Ok(key) => key,
             // Gone by now, which is noticed elsewhere.
@@ -375,15 +368,11 @@ impl Watcher {
             self.ledger.tell(&Event::Polled { path: Some(path), reason });
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Vouch for Watcher {
     fn watch_dir(&self, path: &Path, id: FileId) -> bool {
-        if self.lock().paths.get(path).is_some_and(|watched| watched.id == Some(id)) {
+        if lock(&self.table).paths.get(path).is_some_and(|watched| watched.id == Some(id)) {
             return true;
         }
         match system::is_remote(here(path)) {
@@ -397,12 +386,12 @@ impl Vouch for Watcher {
 
     fn vouches(&self, path: &Path) -> bool {
         let dir = path.parent().unwrap_or(path);
-        self.lock().paths.contains_key(dir)
+        lock(&self.table).paths.contains_key(dir)
             && (!self.fs.is_link(path) || system::is_remote(path).is_none() && self.watch(path, None))
     }
 
     fn retain(&self, keep: &dyn Fn(&Path) -> bool) {
-        let mut table = self.lock();
+        let mut table = lock(&self.table);
         let unused: Vec<_> = table.paths.keys().filter(|path| !keep(path)).cloned().collect();
         for path in unused {
             table.leave(&path).inspect(|key| self.system.remove(key));
