@@ -23,7 +23,6 @@ use super::twins::Twins;
 use super::{Command, Excludes, Kin, PatternError, StartAt, TailContext, TailError};
 use crate::backend::Backend;
 use crate::fs::{Fs, here, is_missing};
-use crate::report::Event;
 use crate::stop::{Stage, Stop};
 use crate::wake::Wake;
 
@@ -83,7 +82,7 @@ pub(crate) enum Request {
 pub(crate) struct Discovery {
     cx: TailContext,
     excludes: Excludes,
-    watches: Vec<Watch>,
+    followed: Vec<Followed>,
     /// Each path that is found.
     found: HashMap<Arc<Path>, Found>,
     /// The directories of named paths.
@@ -116,9 +115,9 @@ struct Found {
     shard: usize,
 }
 
-/// A spec, and what was found by it.
+/// What the user asks to follow, and what was found by it.
 #[derive(Debug)]
-struct Watch {
+struct Followed {
     spec: Spec,
     dirs: HashMap<PathBuf, Dir>,
     scanned: bool,
@@ -134,13 +133,13 @@ impl Discovery {
         start: StartAt,
         shards: Vec<Sender<Command>>,
     ) -> Self {
-        let watches = specs.into_iter().map(Watch::new).collect();
+        let followed = specs.into_iter().map(Followed::new).collect();
         let (found, homes) = (HashMap::new(), HashMap::new());
         let (parents, above) = (HashSet::new(), HashSet::new());
         let mut discovery = Self {
             cx,
             excludes,
-            watches,
+            followed,
             found,
             parents,
             above,
@@ -158,7 +157,7 @@ impl Discovery {
     }
 
     fn note_parents(&mut self) {
-        let paths = self.watches.iter().filter_map(|watch| watch.spec.path());
+        let paths = self.followed.iter().filter_map(|followed| followed.spec.path());
         self.parents = paths.filter_map(Path::parent).map(Path::to_owned).collect();
     }
 
@@ -174,19 +173,8 @@ impl Discovery {
         let (mut news, began) = (false, Instant::now());
         self.restless = false;
         let above = std::mem::take(&mut self.above);
-        if let Some(watch) = &self.cx.watch {
-            for dir in &self.parents {
-                match self.cx.fs.stat(here(dir)) {
-                    Ok(stat) => self.restless |= !watch.watch_dir(dir, stat.id),
-                    Err(error) if is_missing(&error) => match watch_above(dir, &*self.cx.fs, &**watch) {
-                        Some(above) => drop(self.above.insert(above)),
-                        None => self.restless = true,
-                    },
-                    Err(_) => {}
-                }
-            }
-        }
-        for at in 0..self.watches.len() {
+        self.watch_parents();
+        for at in 0..self.followed.len() {
             news |= self.scan_one(at, last);
         }
         if !above.is_subset(&self.above) {
@@ -196,66 +184,68 @@ impl Discovery {
         news
     }
 
+    /// Has it hinted at what comes and goes under the names that the user gave.
+    fn watch_parents(&mut self) {
+        let Some(watch) = &self.cx.watch else { return };
+        for dir in &self.parents {
+            match self.cx.fs.stat(here(dir)) {
+                Ok(stat) => self.restless |= !watch.watch_dir(dir, stat.id),
+                Err(error) if is_missing(&error) => {
+                    let above = watch_above(dir, &*self.cx.fs, &**watch);
+                    self.restless |= above.is_none();
+                    self.above.extend(above);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
     fn scan_one(&mut self, at: usize, last: bool) -> bool {
-        let watch = &mut self.watches[at];
-        let ledger = &self.cx.ledger;
-        let first = !std::mem::replace(&mut watch.scanned, true);
-        let (mut found, mut gone) = (Vec::new(), Vec::new());
-        match &watch.spec {
-            Spec::Path(path) if first => found.push(path.clone()),
-            Spec::Path(_) => {}
+        let followed = &mut self.followed[at];
+        let first = !std::mem::replace(&mut followed.scanned, true);
+        let (mut found, gone, named) = match &followed.spec {
+            Spec::Path(path) => (first.then(|| path.clone()).into_iter().collect(), Vec::new(), true),
             Spec::Pattern(pattern) => {
                 let excluded = |path: &Path| self.excludes.excluding(path).is_some();
                 let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded, last);
                 scan.watch = self.cx.watch.as_deref();
-                scan.dir(pattern.base(), pattern.start(), &mut watch.dirs);
-                let input = Path::new(pattern.text());
-                for (dir, error) in &scan.failed {
-                    let reason = format!("the directory cannot be listed: {error}");
-                    if self.cx.once {
-                        ledger.input_failed(dir, &reason);
-                    } else if watch.failed.insert(dir.clone()) {
-                        ledger.tell(&Event::Refused { input: dir, reason: &format!("{reason}; trying again") });
-                    }
-                }
+                scan.dir(pattern.base(), pattern.start(), &mut followed.dirs);
                 self.restless |= scan.restless;
-                self.above.extend(scan.above);
-                (found, gone) = (scan.found, scan.gone);
-                if first && found.is_empty() && scan.failed.is_empty() {
-                    match self.cx.once {
-                        true => ledger.input_failed(input, &"no file matches"),
-                        false => ledger.tell(&Event::Missing { input }),
-                    }
-                }
+                self.above.extend(scan.above.take());
+                scan.tell(first, &mut followed.failed, &self.cx);
+                (scan.found, scan.gone, false)
             }
-        }
-        let named = watch.spec.path().is_some();
+        };
         let news = !found.is_empty() || !gone.is_empty();
         // Files that come together are often of one size and speed: deal them out evenly.
         found.sort_unstable();
         self.twins.refresh();
         for path in found {
-            let twin = self.twins.twin(&path, &*self.cx.fs);
-            if let Some(found) = self.found.get_mut(&path) {
-                found.count += 1;
-                continue;
-            }
-            let beside = beside(&path, &self.found);
-            let home = self.homes.remove(&path).or(beside.map(|(_, found)| found.shard));
-            let twin = twin.and_then(|twin| self.found.get_key_value(&*twin));
-            let home = home.or(twin.map(|(_, found)| found.shard));
-            let twin = twin.map(|(twin, _)| twin.clone());
-            let beside = beside.map(|(elder, _)| elder.clone());
-            let shard = home.unwrap_or_else(|| {
-                self.next_shard = (self.next_shard + 1) % self.shards.len();
-                self.next_shard
-            });
-            self.found.insert(path.clone(), Found { count: 1, shard });
-            let kin = (beside.is_some() || twin.is_some()).then(|| Box::new(Kin { beside, twin, left: None }));
-            tell(&self.shards[shard], Command::Add { path, named, start: self.start, present: !self.scanned, kin });
+            self.join(path, named);
         }
         self.lose(gone, |path| Command::Gone(path.clone()));
         news
+    }
+
+    /// One input more finds this; the first that does has a shard follow it.
+    fn join(&mut self, path: Arc<Path>, named: bool) {
+        let twin = self.twins.twin(&path, &*self.cx.fs);
+        if let Some(found) = self.found.get_mut(&path) {
+            found.count += 1;
+            return;
+        }
+        let beside = beside(&path, &self.found);
+        let twin = twin.and_then(|twin| self.found.get_key_value(&*twin));
+        // Files that have to do with each other go to one shard.
+        let kin = beside.or(twin).map(|(_, found)| found.shard);
+        let shard = self.homes.remove(&path).or(kin).unwrap_or_else(|| {
+            self.next_shard = (self.next_shard + 1) % self.shards.len();
+            self.next_shard
+        });
+        let [beside, twin] = [beside, twin].map(|kin| kin.map(|(path, _)| path.clone()));
+        self.found.insert(path.clone(), Found { count: 1, shard });
+        let kin = (beside.is_some() || twin.is_some()).then(|| Box::new(Kin { beside, twin, left: None }));
+        tell(&self.shards[shard], Command::Add { path, named, start: self.start, present: !self.scanned, kin });
     }
 
     /// One input less finds these.
@@ -289,20 +279,20 @@ impl Discovery {
     }
 
     fn follow(&mut self, input: &OsStr) -> Result<(), PatternError> {
-        if !self.watches.iter().any(|watch| watch.spec.is(input)) {
-            self.watches.push(Watch::new(Spec::new(input, &*self.cx.fs)?));
+        if !self.followed.iter().any(|followed| followed.spec.is(input)) {
+            self.followed.push(Followed::new(Spec::new(input, &*self.cx.fs)?));
             self.note_parents();
-            self.scan_one(self.watches.len() - 1, true);
+            self.scan_one(self.followed.len() - 1, true);
         }
         Ok(())
     }
 
     fn unfollow(&mut self, input: &OsStr) {
-        let (out, kept): (Vec<Watch>, _) = self.watches.drain(..).partition(|watch| watch.spec.is(input));
-        self.watches = kept;
-        for watch in out {
-            let files = watch.dirs.into_values().flat_map(|dir| dir.files).map(|ByName(path)| path);
-            let path = match watch.spec {
+        let (out, kept): (Vec<_>, _) = self.followed.drain(..).partition(|followed| followed.spec.is(input));
+        self.followed = kept;
+        for followed in out {
+            let files = followed.dirs.into_values().flat_map(|dir| dir.files).map(|ByName(path)| path);
+            let path = match followed.spec {
                 Spec::Path(path) => Some(path),
                 Spec::Pattern(_) => None,
             };
@@ -315,7 +305,7 @@ impl Discovery {
     /// Has nothing watched any more that it has no use for.
     fn leave_dirs(&self) {
         if let Some(watch) = &self.cx.watch {
-            let listed = |path: &Path| self.watches.iter().any(|watch| watch.dirs.contains_key(path));
+            let listed = |path: &Path| self.followed.iter().any(|followed| followed.dirs.contains_key(path));
             let named = |path: &Path| self.parents.contains(path) || self.above.contains(path);
             watch.retain(&|path| listed(path) || named(path) || self.found.contains_key(path));
         }
@@ -336,7 +326,7 @@ fn tell(shard: &Sender<Command>, command: Command) {
     drop(shard.try_send(command));
 }
 
-impl Watch {
+impl Followed {
     fn new(spec: Spec) -> Self {
         Self { spec, dirs: HashMap::new(), scanned: false, failed: HashSet::new() }
     }

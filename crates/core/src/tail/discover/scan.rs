@@ -11,8 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::LISTING_SHARE;
 use crate::fs::{Entry, Fs, Kind, MODIFIED_GRAIN, here, is_missing};
-use crate::tail::Vouch;
+use crate::report::Event;
 use crate::tail::pattern::{Pattern, State};
+use crate::tail::{TailContext, Vouch};
 
 /// A directory is listed anew at the latest after this time, whatever it says of its last change.
 const RELIST_AFTER: Duration = Duration::from_secs(10);
@@ -185,6 +186,26 @@ impl<'a> Scan<'a> {
             }
         }
         Dir { modified, listed, cost: listed.elapsed(), unsure, files, dirs }
+    }
+
+    /// Tells what could not be listed, and at the first look, that nothing matches. `failed`: of which directories that
+    /// was told before.
+    pub(super) fn tell(&self, first: bool, failed: &mut HashSet<PathBuf>, cx: &TailContext) {
+        for (dir, error) in &self.failed {
+            let reason = format!("the directory cannot be listed: {error}");
+            if cx.once {
+                cx.ledger.input_failed(dir, &reason);
+            } else if failed.insert(dir.clone()) {
+                cx.ledger.tell(&Event::Refused { input: dir, reason: &format!("{reason}; trying again") });
+            }
+        }
+        if first && self.found.is_empty() && self.failed.is_empty() {
+            let input = Path::new(self.pattern.text());
+            match cx.once {
+                true => cx.ledger.input_failed(input, &"no file matches"),
+                false => cx.ledger.tell(&Event::Missing { input }),
+            }
+        }
     }
 
     /// A directory that is gone, with all below it.
