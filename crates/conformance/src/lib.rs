@@ -137,6 +137,7 @@ macro_rules! conformance {
                     a_second_merge_into_one_output_is_refused
                     a_locked_output_is_refused
                     an_input_that_is_the_output_is_refused
+                    an_output_that_matches_is_refused
                     an_output_that_cannot_be_is_told
                     settings_that_cannot_be_are_refused
                     a_link_as_the_output_is_followed

@@ -65,10 +65,12 @@ fn excluded_files_are_left_out() {
 fn the_output_is_no_input_even_when_it_matches() {
     let dir = Dir::new();
     dir.write("a.log", "a\n");
-    for _ in 0..2 {
-        dir.run(["--once", "-o", "all.log", "*.log"]).expect_quiet();
-        assert_eq!(dir.text("all.log"), "a\n");
-    }
+    dir.run(["--once", "-o", "all.log", "*.log"]).expect_quiet();
+    assert_eq!(dir.text("all.log"), "a\n");
+    dir.run(["--once", "--append", "-o", "all.log", "*.log"]).expect_quiet();
+    assert_eq!(dir.text("all.log"), "a\na\n");
+    dir.run(["--once", "--exclude", "all.log", "-o", "all.log", "*.log"]).expect_quiet();
+    assert_eq!(dir.text("all.log"), "a\n");
 }
 
 #[test]

@@ -74,6 +74,19 @@ fn the_output_among_the_inputs_is_refused_and_kept() {
 }
 
 #[test]
+fn an_output_that_holds_something_and_matches_is_refused_and_kept() {
+    let dir = Dir::new();
+    dir.write("logs/a.log", "a\n");
+    dir.write("logs/b.log", "b\n");
+    std::os::unix::fs::symlink("logs/b.log", dir.path("all.log")).unwrap();
+    for (once, output) in [(&["--once"][..], "logs/b.log"), (&[], "logs/b.log"), (&[], "all.log")] {
+        let args = [once, &["-o", output, "logs/a.log", "logs/*.txt", "logs/*.log"]].concat();
+        dir.run(args).expect(2).says("logs/b.log is the output and matches logs/*.log: what it holds would be lost");
+        assert_eq!(dir.text("logs/b.log"), "b\n");
+    }
+}
+
+#[test]
 fn a_report_that_is_an_input_is_refused_and_kept() {
     let dir = Dir::new();
     dir.write("a.log", "a\n");

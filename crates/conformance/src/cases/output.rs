@@ -110,6 +110,29 @@ pub fn an_input_that_is_the_output_is_refused<B: Backend>(backend: B) {
     assert!(error.is_usage(), "{error}");
 }
 
+/// An output that a pattern finds is refused where it holds something that would be lost.
+pub fn an_output_that_matches_is_refused<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    scene.write("all", "precious\n");
+    scene.write("a", "a\n");
+    scene.symlink("all", "soft");
+    let builder = || scene.builder().once(true).input(scene.pattern("*"));
+    for builder in [builder(), builder().exclude("soft"), builder().exclude("all")] {
+        let error = refused(builder, backend.clone());
+        assert!(error.is_usage(), "{error}");
+        let told = error.to_string();
+        assert!(told.contains("is the output and matches") && !told.contains('\n'), "{told}");
+        scene.assert_output("precious\n");
+    }
+    let blocking = builder().start_on_blocking(backend.clone());
+    assert!(blocking.expect_err("the merge is refused").is_usage());
+    scene.assert_output("precious\n");
+    stop(&start(builder().append(true), backend.clone()));
+    scene.assert_output("precious\na\n");
+    stop(&start_again(|| builder().exclude("soft").exclude("all"), &backend));
+    scene.assert_output("a\n");
+}
+
 /// An output that cannot be created: the error names it, says why and what to do.
 pub fn an_output_that_cannot_be_is_told<B: Backend>(backend: B) {
     let scene = Scene::new();

@@ -1,5 +1,7 @@
 //! The settings of a merge.
 
+mod output;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::future::Future;
@@ -275,7 +277,9 @@ impl Builder {
 
     /// Writes to a file, which is emptied first, or to what else there is of that name: a FIFO, a terminal.
     ///
-    /// The file is created if need be, its directory is not. While a merge writes to it, another is refused.
+    /// The file is created if need be, its directory is not. While a merge writes to it, another is refused. One that
+    /// holds something and is found by a pattern among the inputs is refused, too: leave it out by
+    /// [`exclude`](Self::exclude), or [`append`](Self::append) to it.
     pub fn output(mut self, path: impl Into<PathBuf>) -> Self {
         self.output = Output::File(path.into());
         self

@@ -27,14 +27,19 @@ pub(super) struct Prepared {
 }
 
 pub(super) async fn start_on<B: Backend>(builder: Builder, backend: B) -> Result<Merge, StartError> {
-    let prepared = backend.unblock(move || builder.prepare()).await?;
+    let prepared = backend.unblock(move || prepare(builder)).await?;
     let (merge, ready) = launch(prepared, backend)?;
     begin(merge, ready.recv().await)
 }
 
 pub(super) fn start_on_blocking<B: Backend>(builder: Builder, backend: B) -> Result<Merge, StartError> {
-    let (merge, ready) = launch(builder.prepare()?, backend)?;
+    let (merge, ready) = launch(prepare(builder)?, backend)?;
     begin(merge, ready.recv_blocking())
+}
+
+fn prepare(builder: Builder) -> Result<Prepared, StartError> {
+    builder.check_output()?;
+    builder.prepare()
 }
 
 /// The writer is ready, or never will be.

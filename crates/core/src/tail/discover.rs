@@ -62,6 +62,14 @@ impl Spec {
         }
     }
 
+    /// The pattern, if it is one.
+    pub(super) fn pattern(&self) -> Option<&Pattern> {
+        match self {
+            Self::Path(_) => None,
+            Self::Pattern(pattern) => Some(pattern),
+        }
+    }
+
     fn is(&self, input: &OsStr) -> bool {
         match self {
             Self::Path(path) => path.as_os_str() == input,

@@ -125,6 +125,20 @@ pub(crate) fn explain(
     explained
 }
 
+/// Under which path a pattern finds a file, and which pattern does. Blocks.
+pub(crate) fn find_file<'a>(
+    fs: &dyn Fs,
+    specs: &'a [Spec],
+    excludes: &Excludes,
+    id: FileId,
+) -> Option<(Arc<Path>, &'a str)> {
+    specs.iter().filter_map(Spec::pattern).find_map(|pattern| {
+        let is_it =
+            |path: &Arc<Path>| excludes.excluding(path).is_none() && fs.stat(path).is_ok_and(|stat| stat.id == id);
+        find(pattern, fs).0.into_iter().find(is_it).map(|path| (path, pattern.text()))
+    })
+}
+
 /// A path that the user named may be a FIFO.
 fn judge_named(
     fs: &dyn Fs,

@@ -32,8 +32,8 @@ use std::time::Duration;
 
 pub(crate) use claims::Claims;
 pub(crate) use discover::{Discovery, Request, Spec, discover};
-pub(crate) use explain::explain;
 pub use explain::{Explained, Verdict};
+pub(crate) use explain::{explain, find_file};
 pub(crate) use many::{Failures, Many};
 pub(crate) use pattern::Excludes;
 pub use pattern::PatternError;
