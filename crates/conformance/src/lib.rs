@@ -108,6 +108,7 @@ macro_rules! conformance {
                     once_ends_blocking
                     once_ends_beside_a_producer_that_does_not
                     once_tells_what_is_missing
+                    once_keeps_the_output_where_nothing_can_be_read
                     once_stops_a_tailer_without_end
                 }
                 content {

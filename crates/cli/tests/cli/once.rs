@@ -96,6 +96,27 @@ fn a_pattern_without_a_match_is_told() {
 }
 
 #[test]
+fn an_output_is_kept_where_nothing_can_be_read() {
+    let dir = Dir::new();
+    dir.write("all", "precious\n");
+    fs::create_dir(dir.path("logs")).unwrap();
+    dir.write("x.gz", "x\n");
+    let args = ["--once", "-o", "all", "--exclude", "*.gz", "a.log", "b.log", "logs", "logs/*.log", "*.gz"];
+    for quiet in [&[][..], &["-q"]] {
+        let finished = dir.run([&args[..], quiet].concat()).expect(1).says("all is left as it is");
+        for told in ["a.log: no such file", "b.log: no such file", "logs: a directory", "logs/*.log: no file matches"] {
+            assert_eq!(finished.stderr.matches(told).count(), 1, "{told}: {}", finished.stderr);
+        }
+        assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+        assert_eq!(dir.text("all"), "precious\n");
+    }
+    // With one that can be read the output is begun anew, though that one is empty.
+    dir.write("b.log", "");
+    dir.run(args).expect(1).says("a.log: no such file");
+    assert_eq!(dir.text("all"), "");
+}
+
+#[test]
 fn a_directory_as_input_is_told_and_the_others_are_merged() {
     let dir = Dir::new();
     dir.write("a.log", "a\n");

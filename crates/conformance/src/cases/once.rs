@@ -1,13 +1,14 @@
 //! Where following begins, and merges that end by themselves.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tailmerge_core::{Backend, StartAt};
+use tailmerge_core::{Backend, Builder, StartAt};
 
 use crate::kit::{
-    DEADLINE, Feed, Scene, Step, block_on, lines, numbered, on_thread, start, start_blocking, stop, stop_blocking, text,
+    DEADLINE, Feed, Op, Scene, Step, TestFs, block_on, lines, numbered, on_thread, start, start_again, start_blocking,
+    stop, stop_blocking, text,
 };
 
 /// From the end: what is there is left out, but for a last line that is still being written.
@@ -124,6 +125,39 @@ pub fn once_tells_what_is_missing<B: Backend>(backend: B) {
     let mut failed: Vec<_> = report.failed_inputs.iter().map(|(path, _)| path.clone()).collect();
     failed.sort();
     assert_eq!(failed, [dir, missing, nothing]);
+}
+
+/// Once: where nothing can be read, what the output holds is kept, and the start says why.
+pub fn once_keeps_the_output_where_nothing_can_be_read<B: Backend>(backend: B) {
+    let scene = Scene::on(TestFs::failing(|op, path| match op {
+        Op::Open if path.ends_with("secret.log") => Err(io::ErrorKind::PermissionDenied.into()),
+        _ => Ok(()),
+    }));
+    scene.write("all", "precious\n");
+    scene.write("secret.log", "secret\n");
+    scene.make_dir("dir");
+    scene.fifo("matched");
+    let paths = [scene.path("missing"), scene.path("dir"), scene.pattern("no*thing"), scene.pattern("*.log")];
+    let builder = || paths.iter().fold(scene.builder().once(true), Builder::input).input(scene.pattern("match*"));
+    let error = block_on("start", builder().start_on(backend.clone())).expect_err("there is nothing to read");
+    assert!(!error.is_usage(), "{error}");
+    let told = error.to_string();
+    let reasons =
+        ["missing: no such", "dir: a dir", "no*thing: no file", "secret.log: cannot be opened", "matched: a named"];
+    for reason in reasons {
+        assert!(told.contains(reason) && !told.contains('\n'), "{reason}: {told}");
+    }
+    scene.assert_output("precious\n");
+    stop(&start(builder().append(true), backend.clone()));
+    scene.assert_output("precious\n");
+    let fed = || builder().tailer("feed", Feed::new([Step::Line("fed".into()), Step::End]));
+    let merge = start_again(fed, &backend);
+    block_on("the merge ends by itself", merge.finished());
+    scene.assert_output("fed\n");
+    drop(merge);
+    scene.write("a.log", "");
+    stop(&start_again(builder, &backend));
+    scene.assert_output("");
 }
 
 /// Once: a tailer of the host's that has no end is asked to stop like any other.

@@ -173,6 +173,8 @@ impl Builder {
 
     /// Ends when every input's end is reached: the size that it has when that is first looked at. A last
     /// line without a newline gets one. Default: follow until stopped.
+    ///
+    /// If nothing can be read of any input, an output file that holds something is left as it is, and the start fails.
     pub fn once(mut self, once: bool) -> Self {
         self.once = once;
         self

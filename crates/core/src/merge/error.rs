@@ -19,6 +19,7 @@ pub struct StartError {
 enum StartErrorKind {
     Setting(String),
     Pattern(PatternError),
+    Nothing(String),
     Output(io::Error),
     Thread(io::Error),
     Ended,
@@ -32,6 +33,10 @@ impl StartError {
 
     pub(crate) fn setting(message: impl Into<String>) -> Self {
         Self { usage: true, kind: StartErrorKind::Setting(message.into()) }
+    }
+
+    pub(crate) fn nothing(message: String) -> Self {
+        Self { usage: false, kind: StartErrorKind::Nothing(message) }
     }
 
     pub(crate) fn output(error: io::Error) -> Self {
@@ -56,7 +61,7 @@ impl From<PatternError> for StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            StartErrorKind::Setting(message) => f.write_str(message),
+            StartErrorKind::Setting(message) | StartErrorKind::Nothing(message) => f.write_str(message),
             StartErrorKind::Pattern(error) => error.fmt(f),
             StartErrorKind::Output(error) => error.fmt(f),
             StartErrorKind::Thread(error) => write!(f, "the writer's thread cannot be started: {error}"),
@@ -70,7 +75,7 @@ impl Error for StartError {
         match &self.kind {
             StartErrorKind::Pattern(error) => error.source(),
             StartErrorKind::Output(error) | StartErrorKind::Thread(error) => error.source(),
-            StartErrorKind::Setting(_) | StartErrorKind::Ended => None,
+            StartErrorKind::Setting(_) | StartErrorKind::Nothing(_) | StartErrorKind::Ended => None,
         }
     }
 }

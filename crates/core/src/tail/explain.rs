@@ -9,7 +9,7 @@ use super::discover::{Spec, find};
 use super::trouble::Trouble;
 use super::watch::{WatchMode, can_notify, is_remote};
 use super::{Excludes, StartAt};
-use crate::fs::{Entry, FileId, Fs, Kind, here};
+use crate::fs::{Entry, FileId, Fs, Kind, here, is_missing};
 
 /// What would become of one path.
 #[derive(Clone, Debug)]
@@ -137,6 +137,48 @@ pub(crate) fn find_file<'a>(
             |path: &Arc<Path>| excludes.excluding(path).is_none() && fs.stat(path).is_ok_and(|stat| stat.id == id);
         find(pattern, fs).0.into_iter().find(is_it).map(|path| (path, pattern.text()))
     })
+}
+
+/// Why nothing can be read of any input, one reason for each; none if something can. Blocks.
+pub(crate) fn nothing_to_read(
+    fs: &dyn Fs,
+    specs: &[Spec],
+    excludes: &Excludes,
+    forbidden: &[FileId],
+) -> Option<Vec<String>> {
+    let mut reasons = Vec::new();
+    for spec in specs {
+        reasons.push(match spec {
+            Spec::Path(path) => format!("{}: {}", path.display(), trouble(fs, path, true, forbidden)?),
+            Spec::Pattern(pattern) => {
+                let (found, dirs) = find(pattern, fs);
+                let mut reason = format!("{}: no file matches", pattern.text());
+                for (dir, error) in dirs {
+                    if let Some(error) = error {
+                        reason = format!("{}: the directory cannot be listed: {error}", dir.display());
+                    }
+                }
+                for path in found.iter().filter(|path| excludes.excluding(path).is_none()) {
+                    reason = format!("{}: {}", path.display(), trouble(fs, path, false, forbidden)?);
+                }
+                reason
+            }
+        });
+    }
+    Some(reasons)
+}
+
+/// Why a path cannot be read now, if so. Only one that the user named may be a FIFO.
+fn trouble(fs: &dyn Fs, path: &Path, named: bool, forbidden: &[FileId]) -> Option<Trouble> {
+    match fs.stat(path) {
+        Ok(stat) if forbidden.contains(&stat.id) => Some(Trouble::Output),
+        Ok(stat) if named && stat.kind == Kind::Fifo => None,
+        Ok(stat) => {
+            Trouble::of(stat.kind).or_else(|| fs.open(path).err().map(|error| Trouble::Unreadable(error.kind())))
+        }
+        Err(error) if is_missing(&error) => Some(Trouble::Missing),
+        Err(error) => Some(Trouble::Unreadable(error.kind())),
+    }
 }
 
 /// A path that the user named may be a FIFO.

@@ -33,7 +33,7 @@ use std::time::Duration;
 pub(crate) use claims::Claims;
 pub(crate) use discover::{Discovery, Request, Spec, discover};
 pub use explain::{Explained, Verdict};
-pub(crate) use explain::{explain, find_file};
+pub(crate) use explain::{explain, find_file, nothing_to_read};
 pub(crate) use many::{Failures, Many};
 pub(crate) use pattern::Excludes;
 pub use pattern::PatternError;

@@ -4,7 +4,7 @@
 use super::{Builder, Output};
 use crate::fs::Kind;
 use crate::merge::StartError;
-use crate::tail::{Excludes, find_file};
+use crate::tail::{Excludes, find_file, nothing_to_read};
 
 impl Builder {
     /// Refuses to empty an output by mistake. Blocks: it looks at the output, and at the inputs if that holds something.
@@ -19,6 +19,15 @@ impl Builder {
                  or append",
                 path.display()
             )));
+        }
+        let files_only = !self.stdin && self.tailers.is_empty();
+        if self.once
+            && files_only
+            && !specs.is_empty()
+            && let Some(reasons) = nothing_to_read(&*self.fs, &specs, &excludes, &self.never_ids())
+        {
+            let (output, reasons) = (output.display(), reasons.join("; "));
+            return Err(StartError::nothing(format!("{output} is left as it is, nothing can be read: {reasons}")));
         }
         Ok(())
     }
