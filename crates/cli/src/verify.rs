@@ -1,8 +1,9 @@
 //! `--verify`: whether an output is the merge of its inputs.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
-use tailmerge::LineFormat;
+use tailmerge::{LineFormat, Verdict};
 use tailmerge_conformance::check::Check;
 
 use crate::args::Args;
@@ -19,7 +20,7 @@ pub(crate) fn verify(args: &Args, voice: &Voice) -> Result<(), Failure> {
     if fs::metadata(output).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(Failure::run_time(format!("{}: cannot be checked, it is no regular file", output.display())));
     }
-    let inputs = setup::builder(args, voice).inputs_now().map_err(|error| start_failure(&error))?;
+    let inputs = inputs(args, voice)?;
     let lines = LineFormat { prefix: args.prefix.into(), format: args.format.into() };
     let checked = Check::new(output)
         .inputs(inputs)
@@ -33,4 +34,26 @@ pub(crate) fn verify(args: &Args, voice: &Voice) -> Result<(), Failure> {
     let (lines, inputs) = (count(checked.lines, "line"), count(checked.inputs as u64, "input"));
     voice.note(format_args!("{}: holds the {lines} of {inputs}, each once and in order", output.display()));
     Ok(())
+}
+
+/// The files to check against. What the user wants checked and cannot be is an error.
+fn inputs(args: &Args, voice: &Voice) -> Result<Vec<PathBuf>, Failure> {
+    let named = |path: &Path| args.inputs.iter().any(|input| Path::new(input) == path);
+    let mut inputs = Vec::new();
+    for explained in setup::builder(args, voice).explain().map_err(|error| start_failure(&error))? {
+        let path = explained.path;
+        let reason = match &explained.verdict {
+            Verdict::Follow { .. } => {
+                inputs.push(path);
+                continue;
+            }
+            Verdict::Missing if named(&path) => "no such file",
+            Verdict::NoMatch => "no file matches",
+            Verdict::Stream => "a named pipe",
+            Verdict::Unreadable { reason } => reason,
+            _ => continue,
+        };
+        return Err(Failure::run_time(format!("{}: {reason}, so it cannot be checked", path.display())));
+    }
+    Ok(inputs)
 }

@@ -117,6 +117,27 @@ fn the_output_is_no_input_of_its_own() {
 }
 
 #[test]
+fn an_input_that_cannot_be_checked_is_named() {
+    let dir = merged();
+    dir.fifo("fifo");
+    for (input, reason) in [
+        ("missing.log", "missing.log: no such file, so it cannot be checked"),
+        ("logs/*.nope", "logs/*.nope: no file matches, so it cannot be checked"),
+        ("logs", "logs: a directory"),
+        ("--exclude=*.log", "logs/*.log: no file matches"),
+        ("fifo", "fifo: a named pipe, so it cannot be checked"),
+    ] {
+        let finished = dir.run([&VERIFY[..], &[input]].concat()).expect(1).says(reason);
+        assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+        dir.write("empty", "");
+        dir.run(["--verify", "-o", "empty", "logs/*.log", input]).expect(1).says(reason);
+    }
+    // What a pattern finds and a merge passes over is not missed.
+    std::os::unix::fs::symlink("nowhere", dir.path("logs/link.log")).unwrap();
+    dir.run(VERIFY).expect(0);
+}
+
+#[test]
 fn what_cannot_be_read_is_named() {
     let dir = merged();
     fs::remove_file(dir.path("all.log")).unwrap();

@@ -41,6 +41,13 @@ pub enum Verdict {
     Stream,
     /// It would be waited for.
     Missing,
+    /// A pattern that no file matches: one would be waited for.
+    NoMatch,
+    /// It is wanted and cannot be read now.
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
     /// It would not be followed.
     Not {
         /// Why.
@@ -58,6 +65,8 @@ impl fmt::Display for Explained {
             }
             Verdict::Stream => f.write_str("read as a stream, by polling"),
             Verdict::Missing => f.write_str("not there, waited for"),
+            Verdict::NoMatch => f.write_str("no file matches now, waited for"),
+            Verdict::Unreadable { reason } => write!(f, "not followed now: {reason}"),
             Verdict::Not { reason } => write!(f, "not followed: {reason}"),
         }
     }
@@ -94,12 +103,12 @@ pub(crate) fn explain(
                 None => add(path, judge(fs, path, start, forbidden, &mut seen)),
             }
         }
-        if found.is_empty() {
-            add(Path::new(pattern.text()), Verdict::Not { reason: "no file matches now; waited for".into() });
+        if found.iter().all(|path| excludes.excluding(path).is_some()) {
+            add(Path::new(pattern.text()), Verdict::NoMatch);
         }
         for (dir, error) in dirs {
             if let Some(error) = error {
-                add(&dir, Verdict::Not { reason: format!("the directory cannot be listed: {error}") });
+                add(&dir, Verdict::Unreadable { reason: format!("the directory cannot be listed: {error}") });
                 continue;
             }
             let mut misses = Vec::new();
@@ -181,7 +190,7 @@ fn trouble(fs: &dyn Fs, path: &Path, named: bool, forbidden: &[FileId]) -> Optio
     }
 }
 
-/// A path that the user named may be a FIFO.
+/// A path that the user named may be a FIFO, and is wanted whatever it is.
 fn judge_named(
     fs: &dyn Fs,
     path: &Path,
@@ -189,9 +198,13 @@ fn judge_named(
     forbidden: &[FileId],
     seen: &mut HashMap<FileId, PathBuf>,
 ) -> Verdict {
-    match fs.stat(path) {
-        Ok(stat) if stat.kind == Kind::Fifo && !forbidden.contains(&stat.id) => Verdict::Stream,
-        _ => judge(fs, path, start, forbidden, seen),
+    match fs.stat(path).ok().filter(|stat| !forbidden.contains(&stat.id)).map(|stat| stat.kind) {
+        Some(Kind::Fifo) => Verdict::Stream,
+        Some(kind) => match Trouble::of(kind) {
+            Some(trouble) => Verdict::Unreadable { reason: trouble.to_string() },
+            None => judge(fs, path, start, forbidden, seen),
+        },
+        None => judge(fs, path, start, forbidden, seen),
     }
 }
 
@@ -206,7 +219,7 @@ fn judge(
     let stat = match fs.stat(path) {
         Ok(stat) => stat,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Verdict::Missing,
-        Err(error) => return not(format!("cannot be looked at: {error}")),
+        Err(error) => return Verdict::Unreadable { reason: format!("cannot be looked at: {error}") },
     };
     if forbidden.contains(&stat.id) {
         return not("the output itself".into());
@@ -218,7 +231,7 @@ fn judge(
         return not(trouble.to_string());
     }
     if let Err(error) = fs.open(path) {
-        return not(format!("cannot be opened: {error}; tried again"));
+        return Verdict::Unreadable { reason: format!("cannot be opened: {error}") };
     }
     seen.insert(stat.id, path.to_owned());
     let offset = if start == StartAt::End { stat.size } else { 0 };
