@@ -1,6 +1,7 @@
 //! What is refused, before anything is read or written.
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use crate::tool::Dir;
 
@@ -159,4 +160,22 @@ fn explain_tells_which_files_are_meant_and_touches_nothing() {
     let unmatched = about("logs/c.txt").unwrap_or_else(|| panic!("{said}"));
     assert!(unmatched.contains("does not match"), "{unmatched}");
     assert_eq!(dir.text("all.log"), "precious\n");
+}
+
+#[test]
+fn explain_tells_which_files_are_set_aside() {
+    let dir = Dir::new();
+    dir.write("old.log", "old\n");
+    dir.write("new.log", "new\n");
+    let aged = SystemTime::now() - Duration::from_secs(2 * 3600);
+    fs::File::options().append(true).open(dir.path("old.log")).unwrap().set_modified(aged).unwrap();
+    for (age, told) in [("1h", "1h"), ("90m", "90m"), ("5s", "5s")] {
+        let said = dir.run(["--explain", "--ignore-older", age, "*.log"]).expect_quiet().stdout;
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains("new.log: followed from byte 0"), "{said}");
+        let set_aside = format!("old.log: not changed for longer than {told}: set aside until it does\n");
+        assert!(said.contains(&set_aside), "{said}");
+    }
+    let said = dir.run(["--explain", "--ignore-older", "3h", "*.log"]).expect_quiet().stdout;
+    assert!(String::from_utf8(said).unwrap().contains("old.log: followed from byte 0"));
 }

@@ -362,7 +362,8 @@ impl Builder {
             forbidden.extend(self.fs.stat(path).map(|stat| stat.id));
         }
         let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
-        let mut explained = explain(&*self.fs, &specs, &excludes, self.start, &forbidden, self.watch);
+        let mut explained =
+            explain(&*self.fs, &specs, &excludes, self.start, self.ignore_older, &forbidden, self.watch);
         if self.stdin {
             explained.push(Explained { path: "-".into(), verdict: Verdict::Stream });
         }

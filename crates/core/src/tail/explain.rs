@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::discover::{Spec, find};
 use super::trouble::Trouble;
@@ -41,6 +42,11 @@ pub enum Verdict {
     Stream,
     /// It would be waited for.
     Missing,
+    /// It would be left alone until it changes, and then give its new lines only.
+    SetAside {
+        /// It has not changed for longer than this.
+        older: Duration,
+    },
     /// A pattern that no file matches: one would be waited for.
     NoMatch,
     /// It is wanted and cannot be read now.
@@ -65,6 +71,9 @@ impl fmt::Display for Explained {
             }
             Verdict::Stream => f.write_str("read as a stream, by polling"),
             Verdict::Missing => f.write_str("not there, waited for"),
+            Verdict::SetAside { older } => {
+                write!(f, "not changed for longer than {}: set aside until it does", told(*older))
+            }
             Verdict::NoMatch => f.write_str("no file matches now, waited for"),
             Verdict::Unreadable { reason } => write!(f, "not followed now: {reason}"),
             Verdict::Not { reason } => write!(f, "not followed: {reason}"),
@@ -81,17 +90,18 @@ pub(crate) fn explain(
     specs: &[Spec],
     excludes: &Excludes,
     start: StartAt,
+    ignore_older: Option<Duration>,
     forbidden: &[FileId],
     mode: WatchMode,
 ) -> Vec<Explained> {
     let notifies = can_notify(mode, fs);
-    let mut seen = HashMap::new();
+    let mut judge = Judge { fs, start, ignore_older, forbidden, seen: HashMap::new() };
     let mut explained = Vec::new();
     let mut add = |path: &Path, verdict| explained.push(Explained { path: path.to_owned(), verdict });
     for spec in specs {
         let pattern = match spec {
             Spec::Path(path) => {
-                add(path, judge_named(fs, path, start, forbidden, &mut seen));
+                add(path, judge.named(path));
                 continue;
             }
             Spec::Pattern(pattern) => pattern,
@@ -100,7 +110,7 @@ pub(crate) fn explain(
         for path in &found {
             match excludes.excluding(path) {
                 Some(by) => add(path, Verdict::Not { reason: format!("excluded by {by}") }),
-                None => add(path, judge(fs, path, start, forbidden, &mut seen)),
+                None => add(path, judge.found(path)),
             }
         }
         if found.iter().all(|path| excludes.excluding(path).is_some()) {
@@ -190,50 +200,62 @@ fn trouble(fs: &dyn Fs, path: &Path, named: bool, forbidden: &[FileId]) -> Optio
     }
 }
 
-/// A path that the user named may be a FIFO, and is wanted whatever it is.
-fn judge_named(
-    fs: &dyn Fs,
-    path: &Path,
+/// Judges one path after the other.
+struct Judge<'a> {
+    fs: &'a dyn Fs,
     start: StartAt,
-    forbidden: &[FileId],
-    seen: &mut HashMap<FileId, PathBuf>,
-) -> Verdict {
-    match fs.stat(path).ok().filter(|stat| !forbidden.contains(&stat.id)).map(|stat| stat.kind) {
-        Some(Kind::Fifo) => Verdict::Stream,
-        Some(kind) => match Trouble::of(kind) {
-            Some(trouble) => Verdict::Unreadable { reason: trouble.to_string() },
-            None => judge(fs, path, start, forbidden, seen),
-        },
-        None => judge(fs, path, start, forbidden, seen),
+    ignore_older: Option<Duration>,
+    forbidden: &'a [FileId],
+    /// Under which path each file was found first.
+    seen: HashMap<FileId, PathBuf>,
+}
+
+impl Judge<'_> {
+    /// A path that the user named may be a FIFO, and is wanted whatever it is.
+    fn named(&mut self, path: &Path) -> Verdict {
+        let stat = self.fs.stat(path).ok().filter(|stat| !self.forbidden.contains(&stat.id));
+        match stat.map(|stat| (stat.kind, Trouble::of(stat.kind))) {
+            Some((Kind::Fifo, _)) => Verdict::Stream,
+            Some((_, Some(trouble))) => Verdict::Unreadable { reason: trouble.to_string() },
+            _ => self.found(path),
+        }
+    }
+
+    /// A path that a pattern finds.
+    fn found(&mut self, path: &Path) -> Verdict {
+        let not = |reason: String| Verdict::Not { reason };
+        let stat = match self.fs.stat(path) {
+            Ok(stat) => stat,
+            Err(error) if is_missing(&error) => return Verdict::Missing,
+            Err(error) => return Verdict::Unreadable { reason: format!("cannot be looked at: {error}") },
+        };
+        if self.forbidden.contains(&stat.id) {
+            return not("the output itself".into());
+        }
+        if let Some(first) = self.seen.get(&stat.id) {
+            return not(format!("the same file as {}", first.display()));
+        }
+        if let Some(trouble) = Trouble::of(stat.kind) {
+            return not(trouble.to_string());
+        }
+        let age = stat.modified.and_then(|modified| modified.elapsed().ok());
+        if let Some(older) = self.ignore_older.filter(|older| age.is_some_and(|age| age > *older)) {
+            return Verdict::SetAside { older };
+        }
+        if let Err(error) = self.fs.open(path) {
+            return Verdict::Unreadable { reason: format!("cannot be opened: {error}") };
+        }
+        self.seen.insert(stat.id, path.to_owned());
+        let offset = if self.start == StartAt::End { stat.size } else { 0 };
+        Verdict::Follow { offset, size: stat.size, id: stat.id, notified: false }
     }
 }
 
-fn judge(
-    fs: &dyn Fs,
-    path: &Path,
-    start: StartAt,
-    forbidden: &[FileId],
-    seen: &mut HashMap<FileId, PathBuf>,
-) -> Verdict {
-    let not = |reason: String| Verdict::Not { reason };
-    let stat = match fs.stat(path) {
-        Ok(stat) => stat,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Verdict::Missing,
-        Err(error) => return Verdict::Unreadable { reason: format!("cannot be looked at: {error}") },
-    };
-    if forbidden.contains(&stat.id) {
-        return not("the output itself".into());
+/// A duration in the largest unit that fits.
+fn told(duration: Duration) -> String {
+    match (duration.as_secs(), duration.subsec_nanos()) {
+        (seconds @ 1.., 0) if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        (seconds @ 1.., 0) if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        _ => format!("{duration:?}"),
     }
-    if let Some(first) = seen.get(&stat.id) {
-        return not(format!("the same file as {}", first.display()));
-    }
-    if let Some(trouble) = Trouble::of(stat.kind) {
-        return not(trouble.to_string());
-    }
-    if let Err(error) = fs.open(path) {
-        return Verdict::Unreadable { reason: format!("cannot be opened: {error}") };
-    }
-    seen.insert(stat.id, path.to_owned());
-    let offset = if start == StartAt::End { stat.size } else { 0 };
-    Verdict::Follow { offset, size: stat.size, id: stat.id, notified: false }
 }
