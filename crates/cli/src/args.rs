@@ -219,6 +219,10 @@ impl Args {
             "--verify needs --output FILE: the file to check against the inputs"
         } else if self.verify && self.from == StartAt::End {
             "--verify checks whole inputs: it cannot tell what a merge with --from end began with"
+        } else if self.verify && self.ignore_older.is_some() {
+            "--verify checks whole inputs: it cannot tell which ones a merge with --ignore-older set aside"
+        } else if self.verify && self.append {
+            "--verify checks a whole output: it cannot tell what that held before a merge with --append"
         } else if self.append && self.output_file().is_none() {
             "--append needs --output FILE: standard output is never cut, '>>' in the shell appends"
         } else {

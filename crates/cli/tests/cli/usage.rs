@@ -43,6 +43,8 @@ fn what_does_not_go_together_is_refused() {
     refused(&["--verify", "a.log"], "--verify needs --output FILE");
     refused(&["--verify", "-o", "-", "a.log"], "--verify needs --output FILE");
     refused(&["--verify", "--from", "end", "-o", "x", "a.log"], "--from end");
+    refused(&["--verify", "--ignore-older", "1h", "-o", "x", "a.log"], "a merge with --ignore-older set aside");
+    refused(&["--verify", "--append", "-o", "x", "a.log"], "before a merge with --append");
     refused(&["--append", "a.log"], "--append needs --output FILE");
 }
 
