@@ -77,7 +77,7 @@ pub(crate) struct Args {
     pub(crate) deleted_max_bytes: Option<usize>,
 
     /// Longest line that is passed on whole
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = quantity::size)]
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = quantity::line_limit)]
     pub(crate) max_line_bytes: usize,
 
     /// What to do with longer ones; what truncate and skip drop is a gap

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tailmerge::Builder;
+
 /// In nanoseconds.
 const DURATION_UNITS: [(&str, u64); 6] = [
     ("us", 1_000),
@@ -71,6 +73,14 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
         Some(0) => Err("must be at least 1 byte".to_owned()),
         Some(bytes) => Ok(bytes),
         None => Err("too large".to_owned()),
+    }
+}
+
+/// Reads a size that a line may have.
+pub(crate) fn line_limit(text: &str) -> Result<usize, String> {
+    match size(text)? {
+        bytes @ ..=Builder::LINE_BYTES_MAX => Ok(bytes),
+        _ => Err("too large: 1GiB is the most".to_owned()),
     }
 }
 

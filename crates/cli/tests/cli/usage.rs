@@ -32,6 +32,8 @@ fn wrong_values_are_refused_with_what_would_be_right() {
     refused(&["--poll-interval", "0", "a.log"], "must be longer than 0");
     refused(&["--max-line-bytes", "1M", "a.log"], "unknown unit 'M'");
     refused(&["--max-line-bytes", "0", "a.log"], "must be at least 1 byte");
+    refused(&["--max-line-bytes", "100GiB", "a.log"], "'--max-line-bytes <SIZE>': too large: 1GiB is the most");
+    refused(&["--max-line-bytes", "1073741825", "--verify", "-o", "x", "a.log"], "1GiB is the most");
     refused(&["--memory", "lots", "a.log"], "give a whole number of bytes");
 }
 

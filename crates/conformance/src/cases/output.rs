@@ -162,6 +162,8 @@ pub fn settings_that_cannot_be_are_refused<B: Backend>(backend: B) {
     scene.write("all", "old\n");
     let cases = [
         scene.builder().max_line_bytes(0),
+        scene.builder().max_line_bytes(Builder::LINE_BYTES_MAX + 1),
+        scene.builder().max_line_bytes(usize::MAX),
         scene.builder().memory(1024),
         scene.builder().input(scene.pattern("[a")),
         scene.builder().exclude("{a"),

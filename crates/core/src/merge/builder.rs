@@ -93,6 +93,9 @@ enum Output {
 }
 
 impl Builder {
+    /// The greatest line limit, 1 GiB: each buffer has room for a line.
+    pub const LINE_BYTES_MAX: usize = 1 << 30;
+
     /// A merge of nothing into standard output, with all settings at their defaults.
     pub fn new() -> Self {
         Self {
@@ -224,7 +227,7 @@ impl Builder {
         self
     }
 
-    /// Most bytes of a line, its newline not counted. Default: 1 MiB.
+    /// Most bytes of a line, its newline not counted: [`LINE_BYTES_MAX`](Self::LINE_BYTES_MAX) at most. Default: 1 MiB.
     pub fn max_line_bytes(mut self, bytes: usize) -> Self {
         self.limit.max = bytes;
         self
@@ -402,6 +405,9 @@ impl Builder {
         let max = self.limit.max;
         if max == 0 {
             return Err(StartError::setting("the line limit must be at least 1 byte"));
+        }
+        if max > Self::LINE_BYTES_MAX {
+            return Err(StartError::setting(format!("the line limit is {max} bytes: 1 GiB is the most")));
         }
         let line = max.saturating_add(1);
         let memory = self.memory.unwrap_or(MEMORY.max(line.saturating_mul(6)));
