@@ -63,7 +63,10 @@ const LONG: &[u8] = b"short\n0123456789abcdefXYZ\n01234567\n0123456789abcdef\n01
 fn long_lines_are_split_and_nothing_is_lost() {
     let dir = Dir::new();
     dir.write("a.log", LONG);
-    let finished = dir.run(["--once", "--max-line-bytes", "8", "a.log"]).expect(0).says("a.log");
+    let finished = dir
+        .run(["--once", "--max-line-bytes", "8", "a.log"])
+        .expect(0)
+        .says("a.log: the line at byte 6 is longer than 8 bytes: such lines are split");
     assert_eq!(finished.stdout, b"short\n01234567\n89abcdef\nXYZ\n01234567\n01234567\n89abcdef\n01234567\n8\nlast\n");
 }
 
@@ -72,7 +75,7 @@ fn long_lines_are_truncated_and_the_rest_is_a_gap() {
     let dir = Dir::new();
     dir.write("a.log", LONG);
     let args = ["--once", "--max-line-bytes", "8", "--long-lines", "truncate", "--report", "r.json", "a.log"];
-    let finished = dir.run(args).expect(3).says("gaps");
+    let finished = dir.run(args).expect(3).says("gaps").says("longer than 8 bytes: such lines are truncated");
     assert_eq!(finished.stdout, b"short\n01234567\n01234567\n01234567\n01234567\nlast\n");
     let report: Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
     assert_eq!(report["status"], 3);
@@ -89,7 +92,7 @@ fn long_lines_are_skipped_and_are_gaps() {
     let dir = Dir::new();
     dir.write("a.log", LONG);
     let args = ["--once", "--max-line-bytes", "8", "--long-lines", "skip", "a.log"];
-    let finished = dir.run(args).expect(3).says("gaps");
+    let finished = dir.run(args).expect(3).says("gaps").says("longer than 8 bytes: such lines are skipped");
     assert_eq!(finished.stdout, b"short\n01234567\nlast\n");
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::Level;
 
 use super::Gap;
+use crate::line::LongLines;
 
 /// Something that happened to a merge.
 ///
@@ -75,6 +76,8 @@ pub enum Event<'a> {
         offset: u64,
         /// The limit in bytes.
         limit: usize,
+        /// What is done about it, and about those that follow.
+        policy: LongLines,
     },
     /// A hole of a file was skipped: its writer went on at its old place after the file was truncated.
     Hole {
@@ -156,8 +159,14 @@ impl fmt::Display for Event<'_> {
             Self::ReadFailed { input, error } => {
                 write!(f, "{}: cannot be read ({error}), trying again", input.display())
             }
-            Self::LongLine { input, offset, limit } => {
-                write!(f, "{}: the line at byte {offset} is longer than {limit} bytes", input.display())
+            Self::LongLine { input, offset, limit, policy } => {
+                let done = match policy {
+                    LongLines::Split => "split",
+                    LongLines::Truncate => "truncated",
+                    LongLines::Skip => "skipped",
+                };
+                let input = input.display();
+                write!(f, "{input}: the line at byte {offset} is longer than {limit} bytes: such lines are {done}")
             }
             Self::Hole { input, start, end } => {
                 write!(f, "{}: skipped a hole from byte {start} to {end}, left by a truncation", input.display())

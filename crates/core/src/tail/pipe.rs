@@ -145,7 +145,12 @@ impl PipeTailer {
                     let max = self.limit.max;
                     if within == Within::Start && self.ledger.long_line(&self.source) {
                         let input = self.source.path();
-                        self.ledger.tell(&Event::LongLine { input, offset: start, limit: max });
+                        self.ledger.tell(&Event::LongLine {
+                            input,
+                            offset: start,
+                            limit: max,
+                            policy: self.limit.policy,
+                        });
                     }
                     if self.limit.policy == LongLines::Skip {
                         self.within = Within::Dropped { from: start };

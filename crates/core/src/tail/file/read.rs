@@ -230,7 +230,12 @@ impl Generation {
             }
         }
         if self.within == Within::Start && cx.ledger.long_line(source) {
-            cx.ledger.tell(&Event::LongLine { input: source.path(), offset: self.offset, limit: head.len() });
+            cx.ledger.tell(&Event::LongLine {
+                input: source.path(),
+                offset: self.offset,
+                limit: head.len(),
+                policy: cx.limit.policy,
+            });
         }
         self.within = match piece {
             Piece::Line => Within::Long,
