@@ -101,13 +101,37 @@ fn a_fragment_is_left_out_at_a_stop() {
 #[test]
 fn inputs_may_come_later_and_their_directory_too() {
     let dir = Dir::new();
-    let args = ["-v", "-o", "all", "--poll-interval", "5ms", "later/a.log", "later/*.txt"];
-    let running = dir.tailmerge(args).start();
-    running.until_said("later/a.log");
+    let running = dir.tailmerge(["-o", "all", "--poll-interval", "5ms", "later/a.log", "later/*.txt"]).start();
+    running.until_said("later/a.log: not there, waiting for it\n");
+    running.until_said("later/*.txt: no file matches, waiting for one\n");
     dir.write("later/a.log", "a\n");
     dir.write("later/b.txt", "b\n");
     wait_until("both are merged", || dir.text("all").len() == 4);
     running.stop().expect(0);
+}
+
+#[test]
+fn a_file_that_was_there_is_waited_for_quietly() {
+    for (verbose, told) in [(&[][..], 0), (&["-v"], 1)] {
+        let dir = Dir::new();
+        dir.write("a.log", "a\n");
+        let args = ["-o", "all", "--poll-interval", "5ms", "--rotated-grace", "0", "a.log", "b.log"];
+        let mut running = dir.tailmerge(args.iter().chain(verbose)).start();
+        let open = format!("/proc/{}/fd", running.child().id());
+        let is_open = |name: &str| {
+            let mut links =
+                std::fs::read_dir(&open).unwrap().flatten().flat_map(|open| std::fs::read_link(open.path()));
+            links.any(|link| link.to_string_lossy().contains(name))
+        };
+        running.until_said("b.log: not there, waiting for it\n");
+        wait_until("the first line is merged", || dir.text("all") == "a\n");
+        std::fs::remove_file(dir.path("a.log")).unwrap();
+        wait_until("it is let go", || !is_open("a.log"));
+        dir.write("a.log", "b\n");
+        wait_until("the second line is merged", || dir.text("all") == "a\nb\n");
+        let said = running.stop().expect(0).stderr;
+        assert_eq!(said.matches("a.log: not there, waiting for it\n").count(), told, "{said}");
+    }
 }
 
 #[test]

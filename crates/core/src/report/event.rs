@@ -24,9 +24,16 @@ pub enum Event<'a> {
         /// Where reading begins, in bytes.
         offset: u64,
     },
-    /// A named input is not there (any more); it is waited for.
+    /// A named input is not there; it is waited for.
     Missing {
         /// The input.
+        input: &'a Path,
+        /// Whether it was there before.
+        seen: bool,
+    },
+    /// No file matches a pattern; one is waited for.
+    NoMatch {
+        /// The pattern.
         input: &'a Path,
     },
     /// Another name of a file that is followed already.
@@ -127,9 +134,11 @@ impl Event<'_> {
     pub fn level(&self) -> Level {
         match self {
             Self::Joined { .. } | Self::Rotated { .. } | Self::SameFile { .. } | Self::OutputClosed => Level::Info,
-            Self::Missing { .. } | Self::SetAside { .. } | Self::OutputResumed => Level::Info,
+            Self::Missing { seen: true, .. } | Self::SetAside { .. } | Self::OutputResumed => Level::Info,
             Self::Failed { .. } => Level::Error,
-            Self::Truncated { .. }
+            Self::Missing { seen: false, .. }
+            | Self::NoMatch { .. }
+            | Self::Truncated { .. }
             | Self::Refused { .. }
             | Self::ReadFailed { .. }
             | Self::LongLine { .. }
@@ -147,7 +156,8 @@ impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Joined { input, offset } => write!(f, "{}: followed from byte {offset}", input.display()),
-            Self::Missing { input } => write!(f, "{}: not there, waiting for it", input.display()),
+            Self::Missing { input, .. } => write!(f, "{}: not there, waiting for it", input.display()),
+            Self::NoMatch { input } => write!(f, "{}: no file matches, waiting for one", input.display()),
             Self::SameFile { input } => write!(f, "{}: another name of a file that is followed", input.display()),
             Self::SetAside { input } => {
                 write!(f, "{}: not changed for long, set aside until it grows", input.display())

@@ -374,7 +374,7 @@ impl Input {
         if self.trouble == Some(trouble) {
             return;
         }
-        self.trouble = Some(trouble);
+        let seen = self.trouble.replace(trouble).is_some() || self.source.is_some();
         match trouble {
             _ if self.gone => {}
             Trouble::Old => cx.ledger.tell(&Event::SetAside { input: &self.path }),
@@ -385,7 +385,7 @@ impl Input {
             _ if cx.once && (self.named || matches!(trouble, Trouble::Unreadable(_))) && self.source.is_none() => {
                 cx.ledger.input_failed(&self.path, &trouble);
             }
-            Trouble::Missing => cx.ledger.tell(&Event::Missing { input: &self.path }),
+            Trouble::Missing => cx.ledger.tell(&Event::Missing { input: &self.path, seen }),
             Trouble::Unreadable(_) => {
                 let reason = format!("{trouble}; trying again");
                 cx.ledger.tell(&Event::Refused { input: &self.path, reason: &reason });

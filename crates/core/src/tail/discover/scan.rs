@@ -203,7 +203,7 @@ impl<'a> Scan<'a> {
             let input = Path::new(self.pattern.text());
             match cx.once {
                 true => cx.ledger.input_failed(input, &"no file matches"),
-                false => cx.ledger.tell(&Event::Missing { input }),
+                false => cx.ledger.tell(&Event::NoMatch { input }),
             }
         }
     }
