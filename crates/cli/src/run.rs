@@ -14,6 +14,9 @@ use tailmerge::{Backend, Builder, MergeError, Report, StartError};
 use crate::status::Failure;
 use crate::voice::Voice;
 
+/// How long a stop may take without a word.
+const TELL_AFTER: Duration = Duration::from_secs(1);
+
 /// Why there is no report, or one of a merge that failed.
 #[derive(Debug)]
 pub(crate) enum RunError {
@@ -54,15 +57,17 @@ pub(crate) fn run<B: Backend>(
         };
         let merge = started.map_err(RunError::Start)?;
 
-        if !asked && stops.or(merge.finished()).await.is_none() {
-            asked = true;
+        if !asked {
+            stops.or(merge.finished()).await;
         }
-        if asked {
-            voice.info(format_args!(
+        let tell = async {
+            backend.sleep(TELL_AFTER).await;
+            voice.note(format_args!(
                 "stopping: what is there is written first, for {stop_timeout:?} at most; a second signal stops at once"
             ));
-        }
-        match stops.or(merge.stop(stop_timeout)).await {
+            pending().await
+        };
+        match stops.or(future::or(merge.stop(stop_timeout), tell)).await {
             Some(stopped) => stopped,
             None => merge.stop_now().await,
         }

@@ -1,5 +1,7 @@
 //! From arguments to the merge's builder.
 
+use std::path::Path;
+
 use tailmerge::{Builder, Event, WatchMode};
 
 use crate::args::{Args, Format, LongLines, Prefix, StartAt, Watch};
@@ -7,7 +9,7 @@ use crate::voice::Voice;
 
 /// The merge that the arguments describe.
 pub(crate) fn builder(args: &Args, voice: &Voice) -> Builder {
-    let voice = voice.clone();
+    let (voice, output) = (voice.clone(), args.output_file().map(Path::to_owned));
     let mut builder = Builder::new()
         .from(args.from.into())
         .once(args.once)
@@ -23,7 +25,7 @@ pub(crate) fn builder(args: &Args, voice: &Voice) -> Builder {
         .prefix(args.prefix.into())
         .format(args.format.into())
         .append(args.append)
-        .observer(move |event: &Event<'_>| voice.event(event));
+        .observer(move |event: &Event<'_>| voice.event(event, output.as_deref()));
     for input in &args.inputs {
         builder = if input == "-" { builder.stdin() } else { builder.input(input) };
     }

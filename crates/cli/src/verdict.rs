@@ -38,7 +38,7 @@ fn unwritten(report: &Report) -> Failure {
     let bytes = unread.max(report.unwritten_bytes);
     Failure::run_time(format!(
         "stopped before all was written: {bytes} bytes of the inputs are not in the output; \
-         check what reads the output, or allow more time with --stop-timeout"
+         check that the output has room or is read, or allow more time with --stop-timeout"
     ))
 }
 

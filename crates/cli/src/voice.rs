@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,8 +81,8 @@ impl Voice {
         self.say(Level::Info, what);
     }
 
-    /// Says what a merge tells its observer.
-    pub(crate) fn event(&self, event: &Event<'_>) {
+    /// Says what a merge into `output` tells its observer.
+    pub(crate) fn event(&self, event: &Event<'_>, output: Option<&Path>) {
         let level = match event {
             // Matters to who shares an executor with the merge; here it has one of its own.
             Event::Stalled { .. } => Level::Info,
@@ -93,7 +94,12 @@ impl Voice {
             },
             _ => event.level(),
         };
-        self.say(level, event);
+        match (event, output) {
+            (Event::OutputWaiting { .. } | Event::OutputResumed | Event::OutputClosed, Some(output)) => {
+                self.say(level, format_args!("{}: {event}", output.display()));
+            }
+            _ => self.say(level, event),
+        }
     }
 
     /// How many gaps there were before in the period under way.

@@ -118,7 +118,20 @@ fn a_full_device_is_waited_for() {
     let mut running = dir.tailmerge(["--once", "--stop-timeout", "100ms", "a.log"]).stdout(full).start();
     running.until_said("waiting");
     assert!(running.is_running());
-    running.stop().expect(1).says("2 bytes");
+    running.stop().expect(1).says("2 bytes").says("check that the output has room or is read");
+}
+
+#[test]
+fn an_output_that_is_waited_for_is_named() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    let running = dir.tailmerge(["-o", "/dev/full", "--stop-timeout", "100ms", "a.log"]).start();
+    running.until_said("/dev/full: the output cannot be written: No space left on device (os error 28); waiting\n");
+    running.stop().expect(1);
+    dir.fifo("fifo");
+    let running = dir.tailmerge(["-o", "fifo", "--stop-timeout", "100ms", "a.log"]).start();
+    running.until_said("fifo: the output cannot be written: nobody has opened it for reading yet; waiting\n");
+    running.stop().expect(1);
 }
 
 /// A small file system of its own, as long as it is wanted.
@@ -164,6 +177,6 @@ fn a_full_file_system_is_waited_for_and_nothing_is_lost() {
     });
     assert!(before.len() < content.len());
     fs::remove_file(dir.path("full/ballast")).unwrap();
-    running.finish().expect(0);
+    running.finish().expect(0).says("full/all.log: the output can be written again\n");
     assert!(dir.text("full/all.log") == content, "lines are lost, doubled or torn");
 }

@@ -134,7 +134,7 @@ impl Event<'_> {
     pub fn level(&self) -> Level {
         match self {
             Self::Joined { .. } | Self::Rotated { .. } | Self::SameFile { .. } | Self::OutputClosed => Level::Info,
-            Self::Missing { seen: true, .. } | Self::SetAside { .. } | Self::OutputResumed => Level::Info,
+            Self::Missing { seen: true, .. } | Self::SetAside { .. } => Level::Info,
             Self::Failed { .. } => Level::Error,
             Self::Missing { seen: false, .. }
             | Self::NoMatch { .. }
@@ -147,6 +147,7 @@ impl Event<'_> {
             | Self::Polled { .. }
             | Self::Gap(_)
             | Self::OutputWaiting { .. }
+            | Self::OutputResumed
             | Self::Stalled { .. } => Level::Warn,
         }
     }

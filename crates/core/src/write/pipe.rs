@@ -46,7 +46,7 @@ impl PipeWriter {
     pub(super) fn open(path: &Path, id: FileId, cx: WriterContext) -> io::Result<Self> {
         let mut this = Self::new(None, path.to_owned(), id, cx)?;
         if !this.try_open()? {
-            this.cx.waiting(&format!("nobody has opened {} for reading yet", path.display()));
+            this.cx.waiting("nobody has opened it for reading yet");
         }
         Ok(this)
     }
