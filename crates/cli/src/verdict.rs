@@ -36,6 +36,12 @@ pub(crate) fn of(report: &Report) -> Result<(), Failure> {
 fn unwritten(report: &Report) -> Failure {
     let unread: u64 = report.inputs.iter().map(|input| rest(&input.name, input.offset)).sum();
     let bytes = unread.max(report.unwritten_bytes);
+    if bytes == 0 {
+        return Failure::run_time(
+            "stopped before a last look at the inputs: nothing is known to be missing from the output; \
+             allow more time with --stop-timeout",
+        );
+    }
     Failure::run_time(format!(
         "stopped before all was written: {bytes} bytes of the inputs are not in the output; \
          check that the output has room or is read, or allow more time with --stop-timeout"
