@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tailmerge::{Gap, Report};
+use tailmerge::{Gap, InputReport, Report};
 
 use crate::status::{Failure, Status};
 use crate::voice::count;
@@ -25,7 +25,9 @@ pub(crate) fn of(report: &Report) -> Result<(), Failure> {
     if let Some((path, reason)) = report.failed_inputs.first() {
         let failed = count(report.failed_inputs.len() as u64, "input");
         let path = path.display();
-        return Err(Failure::run_time(format!("{failed} could not be read ({path}: {reason}); the others are merged")));
+        let merged = |input: &InputReport| report.failed_inputs.iter().all(|(failed, _)| *failed != input.name);
+        let others = if report.inputs.iter().any(merged) { "; the others are merged" } else { "" };
+        return Err(Failure::run_time(format!("{failed} could not be read ({path}: {reason}){others}")));
     }
     if !report.gaps.is_empty() {
         return Err(gaps(report));

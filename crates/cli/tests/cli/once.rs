@@ -81,9 +81,21 @@ fn a_missing_input_is_told_and_the_others_are_merged() {
     for quiet in [&[][..], &["-q"]] {
         let args = [&["--once", "a.log", "b.log", "c.log"], quiet].concat();
         let finished = dir.run(args).expect(1).says("b.log").says_not("a.log").says_not("c.log");
+        assert!(finished.stderr.ends_with("could not be read (b.log: no such file); the others are merged\n"));
         let mut lines: Vec<_> = finished.stdout.split_inclusive(|&byte| byte == b'\n').collect();
         lines.sort();
         assert_eq!(lines, [b"a\n", b"c\n"]);
+    }
+}
+
+#[test]
+fn of_other_inputs_nothing_is_said_where_there_are_none() {
+    let dir = Dir::new();
+    for (inputs, failed) in [(&["a.log"][..], "1 input"), (&["a.log", "b.log"], "2 inputs")] {
+        let finished = dir.run(["--once"].iter().chain(inputs)).expect(1).says("tailmerge: a.log: no such file\n");
+        let last = finished.stderr.lines().next_back().unwrap();
+        let told = last.starts_with(&format!("tailmerge: {failed} could not be read (")) && last.ends_with(')');
+        assert!(told, "{}", finished.stderr);
     }
 }
 
