@@ -12,15 +12,16 @@ use crate::quantity;
 use crate::status::Failure;
 
 const AFTER_HELP: &str = "\
-An INPUT is a path, or a pattern in quotes: * ? [..] {a,b} **; '-' is standard input. Files that match
-later join in. After '--' everything is an INPUT.
+An INPUT is a path, or a pattern in quotes: * ? [..] {a,b} **; '-' is standard
+input. Files that match later join in. After '--' everything is an INPUT.
 
-Exit status: 0 all was delivered up to the stop; 1 a failure, told on standard error;
-2 wrong usage; 3 finished, but parts of the inputs could not be delivered (gaps).
+Exit status: 0 all was delivered up to the stop; 1 a failure, told on standard
+error; 2 wrong usage; 3 finished, but parts of the inputs could not be delivered
+(gaps).
 
 Examples:
-  tailmerge -o all.log 'logs/*.log'            follow the logs until SIGINT or SIGTERM
-  tailmerge --once --prefix name a.log b.log   merge what is there to standard output
+  tailmerge -o all.log 'logs/*.log'            follow the logs until stopped
+  tailmerge --once --prefix name a.log b.log   merge what is there and print it
   tailmerge --verify -o all.log 'logs/*.log'   check what was merged
 ";
 

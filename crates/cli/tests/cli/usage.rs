@@ -144,6 +144,8 @@ fn help_and_version_go_to_standard_output() {
     for option in options {
         assert!(help.contains(option), "{option} is missing in: {help}");
     }
+    let footer = help.split_once("An INPUT is").map(|(_, footer)| footer).unwrap_or_else(|| panic!("{help}"));
+    assert!(footer.contains("Files that match later join in. After"), "wrapped in the middle: {help}");
     let version = dir.run(["-V"]).expect_quiet();
     assert_eq!(version.stdout, concat!("tailmerge ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
 }
