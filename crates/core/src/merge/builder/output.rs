@@ -7,7 +7,8 @@ use crate::merge::StartError;
 use crate::tail::{Excludes, find_file, nothing_to_read};
 
 impl Builder {
-    /// Refuses to empty an output by mistake. Blocks: it looks at the output, and at the inputs if that holds something.
+    /// Refuses to empty an output by mistake. Blocks: it looks at the output, and if that holds
+    /// something at the inputs.
     pub(in crate::merge) fn check_output(&self) -> Result<(), StartError> {
         let Output::File(output) = &self.output else { return Ok(()) };
         let held = self.fs.stat(output).ok().filter(|stat| stat.kind == Kind::File && stat.size > 0);
@@ -15,8 +16,8 @@ impl Builder {
         let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
         if let Some((path, pattern)) = find_file(&*self.fs, &specs, &excludes, held.id) {
             return Err(StartError::setting(format!(
-                "{} is the output and matches {pattern}: what it holds would be lost; exclude it, choose another output, \
-                 or append",
+                "{} is the output and matches {pattern}: what it holds would be lost; exclude it, choose another \
+                 output, or append",
                 path.display()
             )));
         }
