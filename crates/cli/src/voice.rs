@@ -84,6 +84,8 @@ impl Voice {
     /// Says what a merge into `output` tells its observer.
     pub(crate) fn event(&self, event: &Event<'_>, output: Option<&Path>) {
         let level = match event {
+            // What the program ends with says so.
+            Event::OutputFailed { .. } => return,
             // Matters to who shares an executor with the merge; here it has one of its own.
             Event::Stalled { .. } => Level::Info,
             // A line limit that does not fit the input can make one of each line.

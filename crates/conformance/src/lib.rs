@@ -201,6 +201,13 @@ macro_rules! conformance {
                     a_full_disk_is_waited_for
                     a_disk_that_stays_full_is_reported
                 }
+                writer {
+                    a_flush_that_is_cut_off_is_not_done
+                    a_flush_that_many_wait_for_is_done_for_each
+                    the_end_of_an_output_is_told
+                    a_writer_says_what_is_tried_again
+                    a_wait_is_told_once_and_so_is_its_end
+                }
                 own {
                     tailer_and_writer_may_be_the_hosts
                     tailers_are_labelled_and_take_turns
@@ -268,6 +275,7 @@ macro_rules! conformance {
                     the_threads_of_a_merge_end_with_it
                     many_files_take_few_threads
                     a_line_of_40_megabytes_takes_little_memory
+                    flushes_given_up_take_no_memory
                 }
             }
         }

@@ -111,27 +111,41 @@ fn help_and_explain_end_quietly_when_nobody_reads_them() {
 }
 
 #[test]
-fn a_full_device_is_waited_for() {
+fn a_full_device_gets_no_room_and_ends_the_merge() {
     let dir = Dir::new();
     dir.write("a.log", "a\n");
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let mut running = dir.tailmerge(["--once", "--stop-timeout", "100ms", "a.log"]).stdout(full).start();
-    running.until_said("waiting");
-    assert!(running.is_running());
-    running.stop().expect(1).says("2 bytes").says("check that the output has room or is read");
+    let finished = dir.tailmerge(["a.log"]).stdout(full).start().finish().expect(1);
+    assert_eq!(finished.stderr, "tailmerge: the output cannot be written: No space left on device (os error 28)\n");
+    let finished = dir.run(["-o", "/dev/full", "--report", "r.json", "a.log"]).expect(1);
+    assert_eq!(
+        finished.stderr,
+        "tailmerge: /dev/full: the output cannot be written: No space left on device (os error 28)\n"
+    );
+    let report: serde_json::Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
+    assert_eq!((&report["status"], &report["unwritten_bytes"]), (&1.into(), &2.into()), "{report}");
 }
 
 #[test]
 fn an_output_that_is_waited_for_is_named() {
     let dir = Dir::new();
     dir.write("a.log", "a\n");
-    let running = dir.tailmerge(["-o", "/dev/full", "--stop-timeout", "100ms", "a.log"]).start();
-    running.until_said("/dev/full: the output cannot be written: No space left on device (os error 28); waiting\n");
-    running.stop().expect(1);
     dir.fifo("fifo");
     let running = dir.tailmerge(["-o", "fifo", "--stop-timeout", "100ms", "a.log"]).start();
     running.until_said("fifo: the output cannot be written: nobody has opened it for reading yet; waiting\n");
     running.stop().expect(1);
+}
+
+#[test]
+fn a_fifo_that_is_read_at_last_is_told() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    let fifo = dir.fifo("fifo");
+    let running = dir.tailmerge(["--once", "-o", "fifo", "a.log"]).start();
+    running.until_said("waiting");
+    assert_eq!(fs::read(fifo).unwrap(), b"a\n");
+    let finished = running.finish().expect(0).says("fifo: the output can be written again\n");
+    assert_eq!(finished.stderr.lines().count(), 2, "{}", finished.stderr);
 }
 
 /// A small file system of its own, as long as it is wanted.

@@ -168,6 +168,7 @@ pub fn a_flush_reaches_the_writer<B: Backend>(backend: B) {
         assert!(poll_once(&mut given_up).is_pending());
     }
     sink.release();
+    until("it is flushed", || sink.flushes() > 0);
     block_on("flush", merge.flush()).expect("the merge runs");
     assert!(sink.flushes() >= 2, "{} flushes", sink.flushes());
     stop(&merge);

@@ -24,3 +24,4 @@ pub mod send;
 pub mod soak;
 pub mod stall;
 pub mod stop;
+pub mod writer;

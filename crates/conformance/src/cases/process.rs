@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::Write;
+use std::pin::pin;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tailmerge_core::{Backend, LongLines};
 
 use crate::check::Check;
-use crate::kit::{Host, Scene, block_on, numbered, start, start_blocking, stop, threads, until};
+use crate::kit::{Host, Scene, Sink, block_on, numbered, poll_once, start, start_blocking, stop, threads, until};
 
 /// How many jobs a merge may have on the blocking pool at a time, however many files it follows.
 const JOBS_MAX: usize = 4;
@@ -141,6 +142,25 @@ pub fn a_line_of_40_megabytes_takes_little_memory<B: Backend>(backend: B) {
         let check = Check::new(scene.path("all")).input(scene.path("a.log")).line_limit(1024 * 1024, policy);
         check.run().unwrap_or_else(|error| panic!("{policy:?}: {error}"));
     }
+}
+
+/// Flushes that are asked for and given up while the output stands still take no memory.
+pub fn flushes_given_up_take_no_memory<B: Backend>(backend: B) {
+    const FLUSHES: usize = 100_000;
+    let scene = Scene::new();
+    let sink = Sink::held();
+    let merge = start(scene.builder().writer(sink.make()), backend);
+    merge.sender("host").send_blocking("line").expect("the merge runs");
+    sink.until_written_to();
+    let before = memory_kib("VmRSS:");
+    for _ in 0..FLUSHES {
+        assert!(poll_once(&mut pin!(merge.flush())).is_pending());
+    }
+    let taken = memory_kib("VmRSS:").saturating_sub(before);
+    assert!(taken <= 4 * 1024, "{taken} KiB");
+    sink.release();
+    block_on("flush", merge.flush()).expect("the merge runs");
+    stop(&merge);
 }
 
 /// The end of the output, without reading all of it.

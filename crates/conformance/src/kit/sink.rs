@@ -166,7 +166,7 @@ impl Writer for SinkWriter {
             Some(Act::Fail { after, kind }) => {
                 let written = after.min(bytes.len());
                 self.0.push(&bytes[..written]);
-                return Err(PartialWrite { written, error: kind.into() });
+                return Err(PartialWrite::new(written, kind.into()));
             }
         }
         self.0.push(bytes);

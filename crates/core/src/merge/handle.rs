@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_channel::Receiver;
 use futures_lite::future::or;
 
 use super::readers::Readers;
@@ -16,7 +15,7 @@ use crate::line::LineFormat;
 use crate::report::{Ledger, Report};
 use crate::stop::Stage;
 use crate::tail::PatternError;
-use crate::write::{Cause, HostLines, Inbox, LineSender, Message, Outcome, Sleep, WriterThread};
+use crate::write::{Cause, Flushed, HostLines, Inbox, LineSender, Message, Outcome, Sleep, WriterThread};
 
 /// How long what was submitted may still take to be written, when a merge ends at once.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
@@ -139,7 +138,10 @@ impl Merge {
     ///
     /// Dropped before it completes, the flush happens all the same.
     pub async fn flush(&self) -> Result<(), Closed> {
-        self.ask_flush()?.recv().await.map_err(|_| Closed)
+        match self.ask_flush()?.wait().await {
+            true => Ok(()),
+            false => Err(Closed),
+        }
     }
 
     /// Waits until all that was submitted before is written and flushed.
@@ -152,13 +154,14 @@ impl Merge {
     ///
     /// Waits on this thread for as long as the output is behind.
     pub fn flush_blocking(&self) -> Result<(), Closed> {
-        self.ask_flush()?.recv_blocking().map_err(|_| Closed)
+        match self.ask_flush()?.wait_blocking() {
+            true => Ok(()),
+            false => Err(Closed),
+        }
     }
 
-    fn ask_flush(&self) -> Result<Receiver<()>, Closed> {
-        let (reply, flushed) = async_channel::bounded(1);
-        self.parts.queue.put(Message::Flush(reply)).map_err(|_| Closed)?;
-        Ok(flushed)
+    fn ask_flush(&self) -> Result<Flushed, Closed> {
+        self.parts.queue.ask_flush().ok_or(Closed)
     }
 
     /// Hints that an input has news: readers look now rather than after the poll interval.

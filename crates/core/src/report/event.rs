@@ -111,8 +111,13 @@ pub enum Event<'a> {
     },
     /// The output can be written again.
     OutputResumed,
-    /// The reader of the output went away.
+    /// The reader of the output went away. The merge ends.
     OutputClosed,
+    /// The output failed for good, or its writer panicked. The merge ends.
+    OutputFailed {
+        /// What happened.
+        reason: &'a str,
+    },
     /// One step of a task, or one write, took longer than the limit that was set.
     Stalled {
         /// Which task.
@@ -135,7 +140,7 @@ impl Event<'_> {
         match self {
             Self::Joined { .. } | Self::Rotated { .. } | Self::SameFile { .. } | Self::OutputClosed => Level::Info,
             Self::Missing { seen: true, .. } | Self::SetAside { .. } => Level::Info,
-            Self::Failed { .. } => Level::Error,
+            Self::Failed { .. } | Self::OutputFailed { .. } => Level::Error,
             Self::Missing { seen: false, .. }
             | Self::NoMatch { .. }
             | Self::Truncated { .. }
@@ -188,6 +193,7 @@ impl fmt::Display for Event<'_> {
             Self::OutputWaiting { reason } => write!(f, "the output cannot be written: {reason}; waiting"),
             Self::OutputResumed => f.write_str("the output can be written again"),
             Self::OutputClosed => f.write_str("the reader of the output went away"),
+            Self::OutputFailed { reason } => f.write_str(reason),
             Self::Stalled { name, took } => write!(f, "{name}: one step took {} ms", took.as_millis()),
             Self::Failed { name, reason } => write!(f, "{name}: {reason}"),
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -22,6 +22,8 @@ pub(crate) struct Ledger {
     hole_bytes: AtomicU64,
     /// Lines that got a newline added because their input was over.
     unterminated: AtomicU64,
+    /// Whether the output has to be waited for.
+    waiting: AtomicBool,
     /// Bytes handed to the writer.
     pub(crate) submitted: AtomicU64,
     /// Bytes written to the output.
@@ -48,6 +50,7 @@ impl Ledger {
             long_lines: AtomicU64::new(0),
             hole_bytes: AtomicU64::new(0),
             unterminated: AtomicU64::new(0),
+            waiting: AtomicBool::new(false),
             submitted: AtomicU64::new(0),
             written: AtomicU64::new(0),
         })
@@ -101,6 +104,20 @@ impl Ledger {
 
     pub(crate) fn unterminated_line(&self) {
         self.unterminated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The output has to be waited for: told once, until [`Ledger::output_works`].
+    pub(crate) fn output_waits(&self, reason: &str) {
+        if !self.waiting.swap(true, Ordering::Relaxed) {
+            self.tell(&Event::OutputWaiting { reason });
+        }
+    }
+
+    /// The output takes what it is given.
+    pub(crate) fn output_works(&self) {
+        if self.waiting.load(Ordering::Relaxed) && self.waiting.swap(false, Ordering::Relaxed) {
+            self.tell(&Event::OutputResumed);
+        }
     }
 
     /// What can be said by now; the caller adds how the merge ended.

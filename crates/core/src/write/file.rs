@@ -212,6 +212,6 @@ impl FileWriter {
             }
             *len += kept as u64;
         }
-        PartialWrite { written: kept, error }
+        PartialWrite::new(kept, error)
     }
 }

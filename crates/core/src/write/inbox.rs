@@ -52,6 +52,24 @@ impl<T> Inbox<T> {
         Ok(())
     }
 
+    /// Has the last message serve one more who asks, where `serve` can, or else a new one. None if it is closed.
+    pub(crate) fn put_or_join<R>(&self, make: impl FnOnce() -> T, serve: impl Fn(&mut T) -> Option<R>) -> Option<R> {
+        let mut state = lock(&self.0);
+        if state.closed {
+            return None;
+        }
+        if let Some(joined) = state.messages.back_mut().and_then(&serve) {
+            return Some(joined);
+        }
+        let mut message = make();
+        let served = serve(&mut message);
+        state.messages.push_back(message);
+        let waker = state.waker.take();
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        served
+    }
+
     /// Takes no more messages; those that are in it can still be had.
     pub(crate) fn close(&self) {
         let mut state = lock(&self.0);

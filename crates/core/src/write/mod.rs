@@ -2,12 +2,13 @@
 
 mod file;
 mod inbox;
+mod partial;
 mod pipe;
 mod queue;
+mod request;
 mod sender;
 mod thread;
 
-use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -20,14 +21,16 @@ use async_executor::LocalExecutor;
 
 pub(crate) use file::FileOutput;
 pub(crate) use inbox::Inbox;
+pub use partial::PartialWrite;
 pub(crate) use queue::{Message, Queue};
+pub(crate) use request::{FlushRequest, Flushed};
 pub(crate) use sender::HostLines;
 pub use sender::{LineSender, SendError};
 pub(crate) use thread::{Cause, Outcome, Serve, Session, WriterThread, serve};
 
 use crate::batch::Batch;
 use crate::fs::FileId;
-use crate::report::{Event, Ledger};
+use crate::report::Ledger;
 use crate::stop::{Stage, Stop};
 
 /// The one output.
@@ -63,8 +66,8 @@ pub trait Writer: 'static {
     /// Writes what [`Batch::bytes`] holds.
     ///
     /// On an error that may pass (the disk is full, say) the merge waits, with growing pauses, and calls
-    /// again with the same batch, its bytes reduced by those that [`PartialWrite::written`] counts. `BrokenPipe`
-    /// ends the merge quietly; any other error is final.
+    /// again with the same batch, its bytes reduced by those that [`PartialWrite::written`] counts. Any other error
+    /// is final, but for `BrokenPipe`, which ends the merge quietly. [`PartialWrite`] tells which is which.
     ///
     /// The future is dropped when the merge has to end at once.
     ///
@@ -78,7 +81,7 @@ pub trait Writer: 'static {
     ///
     /// # Errors
     ///
-    /// An error is final.
+    /// An error is final, but for `BrokenPipe`, which ends the merge quietly.
     fn flush(&mut self) -> impl Future<Output = io::Result<()>>;
 
     /// Completes when nobody reads the output any more. Polled while there is nothing to write; never
@@ -90,34 +93,6 @@ pub trait Writer: 'static {
     /// The files that it writes, which must not be inputs. None by default.
     fn files(&self) -> Vec<FileId> {
         Vec::new()
-    }
-}
-
-/// A write that failed, perhaps half-way.
-#[derive(Debug)]
-pub struct PartialWrite {
-    /// Bytes of [`Batch::bytes`] that are in the output all the same.
-    pub written: usize,
-    /// What went wrong.
-    pub error: io::Error,
-}
-
-impl PartialWrite {
-    /// A write that failed before its first byte.
-    pub fn none(error: io::Error) -> Self {
-        Self { written: 0, error }
-    }
-}
-
-impl fmt::Display for PartialWrite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} after {} bytes", self.error, self.written)
-    }
-}
-
-impl Error for PartialWrite {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.error)
     }
 }
 
@@ -150,9 +125,11 @@ impl WriterContext {
         async move { stop.reached(Stage::Aborted).await }
     }
 
-    /// Tells the host that the output has to be waited for.
+    /// Tells the host that the output has to be waited for: [`Event::OutputWaiting`](crate::Event::OutputWaiting),
+    /// once, until the next write that succeeds, which is told as
+    /// [`Event::OutputResumed`](crate::Event::OutputResumed).
     pub fn waiting(&self, reason: &str) {
-        self.ledger.tell(&Event::OutputWaiting { reason });
+        self.ledger.output_waits(reason);
     }
 }
 

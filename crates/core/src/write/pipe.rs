@@ -100,7 +100,11 @@ impl PipeWriter {
             match wait(fd.as_fd(), self.aborted.as_fd()).and_then(|()| Ok(rustix::io::write(fd, piece)?)) {
                 Ok(more) => written += more,
                 Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
-                Err(error) => return Err(PartialWrite { written, error }),
+                // A device does not get room.
+                Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                    return Err(PartialWrite::fatal(written, error));
+                }
+                Err(error) => return Err(PartialWrite::new(written, error)),
             }
         }
         Ok(())

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_channel::Sender;
 use futures_lite::future::or;
 
 use super::inbox::{Inbox, Nothing};
+use super::partial::Fate;
 use super::thread::{Cause, Outcome};
-use super::{HostLines, PartialWrite, Sleep, Writer};
+use super::{FlushRequest, HostLines, Sleep, Writer};
 use crate::batch::Batch;
 use crate::pool::BatchPool;
 use crate::report::{Event, Ledger};
@@ -31,8 +31,8 @@ pub(crate) enum Message {
     Batch(Batch),
     /// The host has sent lines; they wait in [`HostLines`].
     Host,
-    /// Flush what came before, then drop this.
-    Flush(Sender<()>),
+    /// Flush what came before.
+    Flush(FlushRequest),
 }
 
 /// Where messages come in, and what is needed to work them off.
@@ -69,11 +69,13 @@ impl Queue {
                     Err(outcome) => return Ok(outcome),
                 },
                 Err(Nothing::More) if flushed => return Ok(Outcome::Drained),
-                Err(_) => {
-                    self.flush(writer).await?;
-                    flushed = true;
-                    continue;
-                }
+                Err(_) => match self.flush(writer).await? {
+                    None => {
+                        flushed = true;
+                        continue;
+                    }
+                    Some(outcome) => return Ok(outcome),
+                },
             };
             match message {
                 Message::Batch(mut batch) => {
@@ -91,11 +93,12 @@ impl Queue {
                     }
                     spare.clear(self.capacity);
                 }
-                Message::Flush(reply) => {
-                    self.flush(writer).await?;
+                Message::Flush(request) => {
+                    if let Some(outcome) = self.flush(writer).await? {
+                        return Ok(outcome);
+                    }
                     flushed = true;
-                    // The receiver may have stopped waiting.
-                    reply.try_send(()).ok();
+                    request.done();
                 }
             }
         }
@@ -121,32 +124,28 @@ impl Queue {
         let ended = loop {
             let write = self.guard("tailmerge-writer: write", writer.write(batch));
             let Some(written) = self.unless_aborted(write).await else { break Some(Outcome::Aborted) };
-            let Err(PartialWrite { written, error }) = written else {
+            let Err(failed) = written else {
                 batch.advance(batch.bytes().len());
+                self.ledger.output_works();
                 break None;
             };
-            batch.advance(written);
+            batch.advance(failed.written);
             if self.stop.stage() == Stage::Aborted {
                 break Some(Outcome::Aborted);
             }
-            if error.kind() == io::ErrorKind::BrokenPipe {
-                break Some(Outcome::OutputClosed);
-            }
-            if !may_pass(error.kind()) {
-                self.account(batch);
-                return Err(Cause::Write(Arc::new(error)));
-            }
-            if pause == PAUSE_MIN {
-                self.ledger.tell(&Event::OutputWaiting { reason: &error.to_string() });
+            match failed.fate() {
+                Fate::Again => self.ledger.output_waits(&failed.error.to_string()),
+                Fate::Closed => break Some(Outcome::OutputClosed),
+                Fate::Final => {
+                    self.account(batch);
+                    return Err(Cause::Write(Arc::new(failed.error)));
+                }
             }
             if self.unless_aborted((self.sleep)(pause)).await.is_none() {
                 break Some(Outcome::Aborted);
             }
             pause = (pause * 2).min(PAUSE_MAX);
         };
-        if ended.is_none() && pause > PAUSE_MIN {
-            self.ledger.tell(&Event::OutputResumed);
-        }
         self.account(batch);
         Ok(ended)
     }
@@ -156,10 +155,15 @@ impl Queue {
         self.ledger.written.fetch_add((batch.len() - batch.bytes().len()) as u64, Ordering::Relaxed);
     }
 
-    async fn flush<W: Writer>(&self, writer: &mut W) -> Result<(), Cause> {
+    /// Flushes, however long it takes. An outcome means that the merge ends.
+    async fn flush<W: Writer>(&self, writer: &mut W) -> Result<Option<Outcome>, Cause> {
         let flush = self.guard("tailmerge-writer: flush", writer.flush());
-        // When it has to end at once, the loop learns that from what it does next.
-        self.unless_aborted(flush).await.unwrap_or(Ok(())).map_err(|error| Cause::Flush(Arc::new(error)))
+        match self.unless_aborted(flush).await {
+            Some(Ok(())) => Ok(None),
+            Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(Outcome::OutputClosed)),
+            Some(Err(error)) => Err(Cause::Flush(Arc::new(error))),
+            None => Ok(Some(Outcome::Aborted)),
+        }
     }
 
     async fn unless_aborted<T>(&self, future: impl Future<Output = T>) -> Option<T> {
@@ -189,10 +193,4 @@ impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").field("messages", &self.messages).finish_non_exhaustive()
     }
-}
-
-/// Whether a failed write is worth another try.
-fn may_pass(kind: io::ErrorKind) -> bool {
-    use io::ErrorKind::{Interrupted, OutOfMemory, QuotaExceeded, ResourceBusy, StorageFull, TimedOut, WouldBlock};
-    matches!(kind, Interrupted | OutOfMemory | QuotaExceeded | ResourceBusy | StorageFull | TimedOut | WouldBlock)
 }

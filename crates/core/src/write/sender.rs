@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use event_listener::{Event, Listener, listener};
 use memchr::memchr;
 
-use super::Message;
 use super::inbox::Inbox;
+use super::{Flushed, Message};
 use crate::batch::{Batch, Source};
 use crate::lock::lock;
 use crate::report::Ledger;
@@ -203,9 +203,7 @@ impl io::Write for LineSender {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let (reply, flushed) = async_channel::bounded(1);
-        let asked = self.host.queue.put(Message::Flush(reply));
-        match asked.is_ok() && flushed.recv_blocking().is_ok() {
+        match self.host.queue.ask_flush().is_some_and(Flushed::wait_blocking) {
             true => Ok(()),
             false => Err(SendError::Closed.into()),
         }

@@ -19,6 +19,7 @@ use super::{Queue, Writer, WriterContext};
 use crate::backend::Backend;
 use crate::fs::FileId;
 use crate::lock::lock;
+use crate::report::Event as Told;
 use crate::stop::Stage;
 use crate::tail::{TailError, WatchSlot, panic_message};
 
@@ -109,6 +110,7 @@ impl WriterThread {
         let handle = thread::Builder::new().name(NAME.into()).spawn(move || {
             let (stop, host) = (session.queue.stop.clone(), session.queue.host.clone());
             let (messages, watch) = (session.queue.messages.clone(), session.watch.clone());
+            let ledger = session.queue.ledger.clone();
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let executor = Rc::new(LocalExecutor::new());
                 let context = WriterContext {
@@ -119,13 +121,19 @@ impl WriterThread {
                 };
                 backend.block_on(executor.run(serve(context, session)))
             }));
+            let outcome = outcome.unwrap_or_else(|panic| Err(Cause::WriterPanicked(panic_message(&*panic).to_owned())));
+            match &outcome {
+                Ok(Outcome::OutputClosed) => ledger.tell(&Told::OutputClosed),
+                Ok(Outcome::Drained | Outcome::Aborted) => {}
+                Err(cause) => ledger.tell(&Told::OutputFailed { reason: &cause.to_string() }),
+            }
             // Nobody takes lines any more: readers leave, senders hear of it, and so does who waits for a flush.
             stop.advance(Stage::Leaving);
             host.close();
             watch.close();
             messages.close();
             while messages.next().is_ok() {}
-            at_end.set(outcome.unwrap_or_else(|panic| Err(Cause::WriterPanicked(panic_message(&*panic).to_owned()))));
+            at_end.set(outcome);
         })?;
         Ok(Self { handle: Mutex::new(Some(handle)), ended })
     }
