@@ -157,6 +157,7 @@ macro_rules! conformance {
                 control {
                     inputs_come_and_go
                     patterns_come_and_go
+                    a_pattern_that_is_too_much_ends_nothing
                     an_input_taken_on_is_read
                     requests_that_meet_a_stop_are_answered
                     a_request_during_the_last_look_is_answered
@@ -193,6 +194,7 @@ macro_rules! conformance {
                 }
                 fail {
                     a_tailer_that_fails_takes_no_other_with_it
+                    a_search_for_files_that_panics_takes_no_file_with_it
                     an_error_that_stays_poisons_the_merge
                     a_flush_that_fails_poisons_the_merge
                     a_writer_that_panics_is_an_error

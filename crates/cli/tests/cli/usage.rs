@@ -62,6 +62,9 @@ fn names_that_cannot_be_meant_are_refused() {
     refused(&["--report", "x", "-o", "x", "a.log"], "x: the report cannot be the output");
     refused(&["--exclude", "[", "a.log"], "[");
     refused(&["logs/["], "[");
+    let nested = format!("{}a{}", "{".repeat(30_000), "}".repeat(30_000));
+    refused(&[&nested], "not a valid pattern: it has 60001 bytes, 4096 are the most");
+    refused(&["--exclude", &nested[29_700..30_301], "a.log"], "braces are nested more than 10 deep");
 }
 
 #[test]

@@ -96,11 +96,11 @@ fn what_is_written_late_to_many_rotated_files_is_not_waited_for() {
 }
 
 /// Starts the program where the system gives out so many watches and instances of inotify.
-fn limited(dir: &Dir, watches: u32, instances: u32) -> Running {
+fn limited(dir: &Dir, watches: u32, instances: u32, args: &str) -> Running {
     let limits = format!(
         "echo {watches} >/proc/sys/user/max_inotify_watches; echo {instances} >/proc/sys/user/max_inotify_instances"
     );
-    let script = format!("{limits}; exec \"$0\" -o all --poll-interval 5ms 'logs/*/*.log'");
+    let script = format!("{limits}; exec \"$0\" -o all --poll-interval 5ms {args}");
     let args = ["-Ur", "sh", "-c", &script, env!("CARGO_BIN_EXE_tailmerge")];
     Tool::new("unshare".as_ref(), &dir.path("")).args(args).start()
 }
@@ -112,7 +112,7 @@ fn where_watches_are_used_up_files_are_polled_which_is_told_once() {
     {
         let dir = Dir::new();
         (0..5).for_each(|number| dir.write(format!("logs/{number}/a.log"), format!("{number} 0\n")));
-        let running = limited(&dir, watches, instances);
+        let running = limited(&dir, watches, instances, "'logs/*/*.log'");
         for line in 1..4 {
             wait_until("all lines are merged", || dir.text("all").lines().count() == 5 * line);
             (0..5).for_each(|number| dir.append(format!("logs/{number}/a.log"), format!("{number} {line}\n")));
@@ -121,6 +121,22 @@ fn where_watches_are_used_up_files_are_polled_which_is_told_once() {
         let finished = running.stop().expect(0).says(why);
         assert_eq!(finished.stderr.matches("polled").count(), 1, "{}", finished.stderr);
     }
+}
+
+#[test]
+fn where_there_is_no_notification_it_cannot_be_insisted_on() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    limited(&dir, 10, 0, "--watch notify a.log").finish().expect(1).says("there is no notification");
+}
+
+#[test]
+fn the_working_directory_has_a_name_in_messages() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    let running = limited(&dir, 0, 10, "a.log");
+    wait_until("the line is merged", || dir.text("all") == "a\n");
+    running.stop().expect(0).says("tailmerge: .: polled");
 }
 
 #[test]

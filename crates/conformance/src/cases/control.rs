@@ -71,6 +71,22 @@ pub fn patterns_come_and_go<B: Backend>(backend: B) {
     assert!(matches!(block_on("unfollow", merge.unfollow(&pattern)), Err(FollowError::Closed)));
 }
 
+/// A pattern that no machine could compile is refused, and the merge goes on.
+pub fn a_pattern_that_is_too_much_ends_nothing<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    scene.write("a.log", "a1\n");
+    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    scene.expect("a1\n");
+    for depth in [300, 30_000] {
+        let pattern = format!("{}a{}", "{".repeat(depth), "}".repeat(depth));
+        let error = merge.follow_blocking(scene.pattern(&pattern)).expect_err("it is refused");
+        assert!(matches!(error, FollowError::Pattern(_)), "{error}");
+    }
+    scene.append("a.log", "a2\n");
+    scene.expect("a1\na2\n");
+    stop(&merge);
+}
+
 /// What is there when an input is taken on is read, though a stop is asked for at once.
 pub fn an_input_taken_on_is_read<B: Backend>(backend: B) {
     let scene = Scene::new();

@@ -5,13 +5,14 @@ use std::io::{self, ErrorKind};
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tailmerge_core::{Backend, Closed, FollowError, Merge, SendError, WriterContext};
 
 use crate::kit::{
-    Act, DEADLINE, Feed, Scene, Sink, SinkWriter, Step, assert_same, block_on, failed, lines, numbered, on_thread,
-    sorted, start, start_blocking, stop, until,
+    Act, DEADLINE, Feed, Op, Scene, Sink, SinkWriter, Step, TestFs, assert_same, block_on, failed, lines, numbered,
+    on_thread, sorted, start, start_blocking, stop, until,
 };
 
 /// A tailer that panics, or fails, is an error at the stop. The lines it had delivered are there, and so are those of
@@ -41,6 +42,30 @@ pub fn a_tailer_that_fails_takes_no_other_with_it<B: Backend>(backend: B) {
         assert_eq!(error.report().lines, 6);
         assert_eq!(failed(&merge).to_string(), error.to_string());
     }
+}
+
+/// A file system that panics where files are searched for costs that search only: files that are known are followed
+/// on, other files are found, and it comes back as an error.
+pub fn a_search_for_files_that_panics_takes_no_file_with_it<B: Backend>(backend: B) {
+    let panics = Arc::new(AtomicBool::new(true));
+    let fs = {
+        let panics = panics.clone();
+        TestFs::with_hook(move |op, path: &Path| {
+            if op == Op::Listed && path.ends_with("bad") && panics.swap(false, Ordering::SeqCst) {
+                resume_unwind(Box::new("the case wants it so"));
+            }
+        })
+    };
+    let scene = Scene::on(fs);
+    scene.write("a.log", "a1\n");
+    scene.write("bad/b.log", "b1\n");
+    let merge = start(scene.polled().path(scene.path("a.log")).input(scene.pattern("bad/*.log")), backend);
+    scene.events.until("the case wants it so");
+    scene.append("a.log", "a2\n");
+    scene.expect_lines(3);
+    let error = failed(&merge);
+    assert!(error.is_panic() && error.to_string().contains("the case wants it so"), "{error}");
+    assert_same("the output", &sorted(&scene.output()), b"a1\na2\nb1\n");
 }
 
 /// Every later call says that the merge has failed, and each stop says why.

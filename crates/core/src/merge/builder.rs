@@ -445,7 +445,7 @@ impl Builder {
         };
         let watch = if self.once { WatchMode::Poll } else { self.watch };
         let notifier = Notifier::new(watch, &*self.fs, &ledger);
-        let notifier = notifier.map_err(|error| StartError::setting(format!("there is no notification: {error}")))?;
+        let notifier = notifier.map_err(|error| StartError::world(format!("there is no notification: {error}")))?;
         let add = |name: &Path| {
             let source = Source::new(name.into(), self.format.labelled(name));
             ledger.add_source(&source);
@@ -463,7 +463,7 @@ impl Builder {
         if self.stdin {
             let source = add(Path::new("-"));
             let pipe = PipeTailer::stdin(source.clone(), self.limit, ledger.clone());
-            let pipe = pipe.map_err(|error| StartError::setting(format!("standard input cannot be read: {error}")))?;
+            let pipe = pipe.map_err(|error| StartError::world(format!("standard input cannot be read: {error}")))?;
             tailers.push((source, Box::new(pipe)));
         }
         let (fs, append) = (self.fs, self.append);

@@ -19,7 +19,7 @@ pub struct StartError {
 enum StartErrorKind {
     Setting(String),
     Pattern(PatternError),
-    Nothing(String),
+    World(String),
     Output(io::Error),
     Thread(io::Error),
     Ended,
@@ -35,8 +35,9 @@ impl StartError {
         Self { usage: true, kind: StartErrorKind::Setting(message.into()) }
     }
 
-    pub(crate) fn nothing(message: String) -> Self {
-        Self { usage: false, kind: StartErrorKind::Nothing(message) }
+    /// The settings are right, and the world is not as they need it.
+    pub(crate) fn world(message: String) -> Self {
+        Self { usage: false, kind: StartErrorKind::World(message) }
     }
 
     pub(crate) fn output(error: io::Error) -> Self {
@@ -61,7 +62,7 @@ impl From<PatternError> for StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            StartErrorKind::Setting(message) | StartErrorKind::Nothing(message) => f.write_str(message),
+            StartErrorKind::Setting(message) | StartErrorKind::World(message) => f.write_str(message),
             StartErrorKind::Pattern(error) => error.fmt(f),
             StartErrorKind::Output(error) => error.fmt(f),
             StartErrorKind::Thread(error) => write!(f, "the writer's thread cannot be started: {error}"),
@@ -75,7 +76,7 @@ impl Error for StartError {
         match &self.kind {
             StartErrorKind::Pattern(error) => error.source(),
             StartErrorKind::Output(error) | StartErrorKind::Thread(error) => error.source(),
-            StartErrorKind::Setting(_) | StartErrorKind::Nothing(_) | StartErrorKind::Ended => None,
+            StartErrorKind::Setting(_) | StartErrorKind::World(_) | StartErrorKind::Ended => None,
         }
     }
 }

@@ -23,6 +23,7 @@ use super::twins::Twins;
 use super::{Command, Excludes, Kin, PatternError, StartAt, TailContext, TailError};
 use crate::backend::Backend;
 use crate::fs::{Fs, here, is_missing};
+use crate::report::Event;
 use crate::stop::{Stage, Stop};
 use crate::wake::Wake;
 
@@ -357,7 +358,7 @@ impl Drop for Requests {
 ///
 /// # Errors
 ///
-/// A panic, which can only be an observer's.
+/// The first panic, at the end: files that are found are followed all the same.
 pub(crate) async fn discover<B: Backend>(
     backend: B,
     mut discovery: Discovery,
@@ -368,7 +369,7 @@ pub(crate) async fn discover<B: Backend>(
     wake: impl Fn(),
 ) -> Result<(), TailError> {
     let requests = Requests(requests);
-    let mut request = None;
+    let (mut request, mut failed) = (None, None);
     loop {
         let last = request.is_none() && (discovery.cx.once || stop.stage() > Stage::Running);
         let job = move || {
@@ -379,15 +380,19 @@ pub(crate) async fn discover<B: Backend>(
                 }
                 None => discovery.scan(last),
             }));
-            worked.map(|news| (discovery, news)).map_err(|panic| TailError::panicked(&*panic))
+            (discovery, worked.map_err(|panic| TailError::panicked(&*panic)))
         };
         let news;
-        (discovery, news) = backend.unblock(job).await?;
-        if news {
+        (discovery, news) = backend.unblock(job).await;
+        if news.as_ref().map_or(true, |news| *news) {
             wake();
         }
+        if let Err(error) = news {
+            discovery.cx.ledger.tell(&Event::Failed { name: "tailmerge: discovery", reason: &error.to_string() });
+            failed.get_or_insert(error);
+        }
         if last {
-            return Ok(());
+            return failed.map_or(Ok(()), Err);
         }
         let (least, most) = discovery.rest(every);
         let sleep = async {

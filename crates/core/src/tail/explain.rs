@@ -118,7 +118,7 @@ pub(crate) fn explain(
         }
         for (dir, error) in dirs {
             if let Some(error) = error {
-                add(&dir, Verdict::Unreadable { reason: format!("the directory cannot be listed: {error}") });
+                add(here(&dir), Verdict::Unreadable { reason: format!("the directory cannot be listed: {error}") });
                 continue;
             }
             let mut misses = Vec::new();
@@ -174,7 +174,7 @@ pub(crate) fn nothing_to_read(
                 let mut reason = format!("{}: no file matches", pattern.text());
                 for (dir, error) in dirs {
                     if let Some(error) = error {
-                        reason = format!("{}: the directory cannot be listed: {error}", dir.display());
+                        reason = format!("{}: the directory cannot be listed: {error}", here(&dir).display());
                     }
                 }
                 for path in found.iter().filter(|path| excludes.excluding(path).is_none()) {

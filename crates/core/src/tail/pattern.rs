@@ -8,10 +8,19 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
-use globset::{GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// Most components of a pattern after its first wildcard.
 const PARTS_MAX: usize = 63;
+
+/// Most bytes of a pattern: no path is longer.
+const BYTES_MAX: usize = 4096;
+
+/// How deep braces may be nested. Each level is one of recursion in the crate that compiles them.
+const NESTING_MAX: usize = 10;
+
+/// Most bytes of a pattern that a message shows.
+const SHOWN_MAX: usize = 200;
 
 /// A pattern: `*`, `?`, `[a-z]`, `{a,b}` within a component, `**` for any number of directories.
 ///
@@ -27,7 +36,7 @@ pub(crate) struct Pattern {
 #[derive(Debug)]
 enum Part {
     Name(OsString),
-    Wild { glob: GlobMatcher, hidden: bool },
+    Wild { glob: GlobSet, hidden: bool },
     AnyDirs,
 }
 
@@ -46,7 +55,10 @@ pub struct PatternError {
 
 impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: not a valid pattern: {}", self.pattern.display(), self.reason)
+        let pattern = self.pattern.to_string_lossy();
+        let shown = pattern.floor_char_boundary(SHOWN_MAX);
+        let rest = if shown < pattern.len() { "..." } else { "" };
+        write!(f, "{}{rest}: not a valid pattern: {}", &pattern[..shown], self.reason)
     }
 }
 
@@ -58,6 +70,40 @@ impl PatternError {
     }
 }
 
+/// Compiles one pattern.
+///
+/// What would panic, or overflow the stack, is refused before it comes to that.
+fn glob(text: &str) -> Result<Glob, String> {
+    check_length(text)?;
+    let mut depth = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > NESTING_MAX {
+            return Err(format!("braces are nested more than {NESTING_MAX} deep"));
+        }
+    }
+    let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
+    glob.map_err(|error| error.kind().to_string())
+}
+
+fn check_length(text: &str) -> Result<(), String> {
+    let bytes = text.len();
+    if bytes > BYTES_MAX { Err(format!("it has {bytes} bytes, {BYTES_MAX} are the most")) } else { Ok(()) }
+}
+
+/// Compiles patterns together: unlike [`Glob::compile_matcher`] that says what is too large, and does not panic.
+fn glob_set(globs: impl IntoIterator<Item = Glob>) -> Result<GlobSet, String> {
+    let mut set = GlobSetBuilder::new();
+    for glob in globs {
+        set.add(glob);
+    }
+    set.build().map_err(|error| error.kind().to_string())
+}
+
 /// Whether a name has anything in it that makes it a pattern.
 pub(super) fn is_pattern(name: &OsStr) -> bool {
     name.as_encoded_bytes().iter().any(|byte| b"*?[{".contains(byte))
@@ -67,6 +113,8 @@ impl Pattern {
     pub(super) fn new(text: &OsStr) -> Result<Self, PatternError> {
         let fail = |reason: &dyn fmt::Display| PatternError::new(text, reason);
         let utf8 = text.to_str().ok_or_else(|| fail(&"a pattern must be UTF-8"))?;
+        check_length(utf8).map_err(|reason| fail(&reason))?;
+        let compiled = |name| glob(name).and_then(|glob| glob_set([glob])).map_err(|reason| fail(&reason));
         let mut base = PathBuf::new();
         let mut parts = Vec::new();
         let mut depth = 0_usize;
@@ -86,16 +134,13 @@ impl Pattern {
                 Component::Normal(_) if bytes == b"**" => Part::AnyDirs,
                 Component::Normal(name) if is_pattern(name) => {
                     let text = name.to_str().ok_or_else(|| fail(&"a pattern must be UTF-8"))?;
-                    let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
-                    let glob = glob.map_err(|error| fail(error.kind()))?.compile_matcher();
-                    Part::Wild { glob, hidden: text.starts_with('.') }
+                    Part::Wild { glob: compiled(text)?, hidden: text.starts_with('.') }
                 }
                 _ => Part::Name(name.to_owned()),
             });
         }
         if let Some(Part::AnyDirs) = parts.last() {
-            let glob = GlobBuilder::new("*").build().map_err(|error| fail(error.kind()))?;
-            parts.push(Part::Wild { glob: glob.compile_matcher(), hidden: false });
+            parts.push(Part::Wild { glob: compiled("*")?, hidden: false });
         }
         if parts.len() > PARTS_MAX {
             return Err(fail(&"too many components"));
@@ -162,12 +207,9 @@ pub(crate) struct Excludes {
 
 impl Excludes {
     pub(crate) fn new(texts: Vec<String>) -> Result<Self, PatternError> {
-        let mut globs = GlobSetBuilder::new();
-        for text in &texts {
-            let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
-            globs.add(glob.map_err(|error| PatternError::new(text, error.kind()))?);
-        }
-        let globs = globs.build().map_err(|error| PatternError::new(texts.join(" "), error.kind()))?;
+        let globs = texts.iter().map(|text| glob(text).map_err(|reason| PatternError::new(text, reason)));
+        let globs = globs.collect::<Result<Vec<_>, _>>()?;
+        let globs = glob_set(globs).map_err(|reason| PatternError::new(texts.join(" "), reason))?;
         Ok(Self { globs, texts })
     }
 
@@ -221,6 +263,32 @@ mod tests {
     fn a_pattern_that_cannot_work_is_refused() {
         for bad in ["logs/[a", "{a/b,c}.log", "{a"] {
             assert!(Pattern::new(OsStr::new(bad)).is_err(), "{bad}");
+        }
+    }
+
+    /// Whatever a pattern is, it is compiled or refused, in time and within the stack.
+    #[test]
+    fn a_pattern_that_is_too_much_is_refused() {
+        let nested = |depth: usize| format!("{}a{}", "{".repeat(depth), "}".repeat(depth));
+        let deep = "braces are nested more than 10 deep";
+        let refused = [
+            (nested(11), deep),
+            (nested(300), deep),
+            (nested(30_000), "it has 60001 bytes"),
+            ("*".repeat(5000), "it has 5000 bytes"),
+            (format!("{}[", "?".repeat(300)), "unclosed character class"),
+        ];
+        for (text, because) in refused {
+            let errors = [Pattern::new(text.as_ref()).err(), Excludes::new(vec!["*.gz".into(), text]).err()];
+            for told in errors.map(|error| error.expect("it is refused").to_string()) {
+                assert!(told.contains(because), "{told}");
+                assert!(told.len() < 400, "{} bytes", told.len());
+            }
+        }
+        let most = BYTES_MAX - 2;
+        for text in [nested(10), "?".repeat(most), "*a".repeat(most / 2), "{?,*}".repeat(most / 5)] {
+            Pattern::new(text.as_ref()).unwrap_or_else(|error| panic!("{error}"));
+            Excludes::new(vec![text]).unwrap_or_else(|error| panic!("{error}"));
         }
     }
 

@@ -28,7 +28,7 @@ impl Builder {
             && let Some(reasons) = nothing_to_read(&*self.fs, &specs, &excludes, &self.never_ids())
         {
             let (output, reasons) = (output.display(), reasons.join("; "));
-            return Err(StartError::nothing(format!("{output} is left as it is, nothing can be read: {reasons}")));
+            return Err(StartError::world(format!("{output} is left as it is, nothing can be read: {reasons}")));
         }
         Ok(())
     }

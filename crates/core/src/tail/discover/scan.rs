@@ -194,9 +194,9 @@ impl<'a> Scan<'a> {
         for (dir, error) in &self.failed {
             let reason = format!("the directory cannot be listed: {error}");
             if cx.once {
-                cx.ledger.input_failed(dir, &reason);
+                cx.ledger.input_failed(here(dir), &reason);
             } else if failed.insert(dir.clone()) {
-                cx.ledger.tell(&Event::Refused { input: dir, reason: &format!("{reason}; trying again") });
+                cx.ledger.tell(&Event::Refused { input: here(dir), reason: &format!("{reason}; trying again") });
             }
         }
         if first && self.found.is_empty() && self.failed.is_empty() {

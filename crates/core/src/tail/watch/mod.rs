@@ -365,7 +365,7 @@ impl Watcher {
 
     fn tell(&self, path: &Path, reason: &str) {
         if !self.told.swap(true, Ordering::Relaxed) {
-            self.ledger.tell(&Event::Polled { path: Some(path), reason });
+            self.ledger.tell(&Event::Polled { path: Some(here(path)), reason });
         }
     }
 }
