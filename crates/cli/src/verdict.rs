@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tailmerge::{Gap, InputReport, Report};
+use tailmerge::{InputReport, Report};
 
 use crate::status::{Failure, Status};
 use crate::voice::count;
@@ -29,7 +29,7 @@ pub(crate) fn of(report: &Report) -> Result<(), Failure> {
         let others = if report.inputs.iter().any(merged) { "; the others are merged" } else { "" };
         return Err(Failure::run_time(format!("{failed} could not be read ({path}: {reason}){others}")));
     }
-    if !report.gaps.is_empty() {
+    if report.gap_count > 0 {
         return Err(gaps(report));
     }
     Ok(())
@@ -56,10 +56,9 @@ fn rest(path: &Path, offset: u64) -> u64 {
 }
 
 fn gaps(report: &Report) -> Failure {
-    let bytes: u64 = report.gaps.iter().map(Gap::bytes).sum();
+    let (gaps, bytes) = (count(report.gap_count, "gap"), report.gap_bytes);
     let message = format!(
-        "finished with {}: at least {bytes} bytes of the inputs could not be delivered; --report tells which",
-        count(report.gaps.len() as u64, "gap")
+        "finished with {gaps}: at least {bytes} bytes of the inputs could not be delivered; --report tells which"
     );
     Failure { status: Status::Gaps, message }
 }

@@ -222,6 +222,17 @@ macro_rules! conformance {
                     a_tail_tells_that_its_executor_is_lost
                     a_dropped_tail_ends
                 }
+                tailers {
+                    the_line_limit_holds_for_tailers
+                    the_line_limit_holds_for_changed_lines
+                    a_tailer_that_gives_nothing_is_made_to_pause
+                    a_tailer_that_panics_anywhere_ends_alone
+                    a_tailer_is_left_alone_as_long_as_it_says
+                }
+                observer {
+                    an_observer_that_panics_changes_nothing
+                    what_fails_is_an_error_whatever_the_observer_does
+                }
                 errors {
                     a_file_that_cannot_be_read_is_read_on_later
                     a_file_whose_descriptor_is_stale_is_opened_again

@@ -234,30 +234,12 @@ impl Batch {
         }
     }
 
-    /// Renders all of its lines into `target`, which grows as need be, and empties itself.
-    pub(crate) fn render_into(&mut self, target: &mut Batch) {
-        let mut line = Vec::new();
-        let mut from = 0;
-        for extent in &self.extents {
-            target.set_source(&extent.source, extent.generation);
-            let bytes = &self.buf[from..from + extent.len_out as usize];
-            from += bytes.len();
-            line.clear();
-            for content in bytes.split_inclusive(|&byte| byte == b'\n') {
-                extent.source.renderer().push(&content[..content.len() - 1], &mut line);
-            }
-            target.reserve(line.len());
-            target.push(extent.start, extent.len_in, &line);
-        }
-        self.clear(usize::MAX);
-    }
-
-    /// Makes it as good as new, no larger than `capacity`.
+    /// Makes it as good as new, of this capacity.
     pub(crate) fn clear(&mut self, capacity: usize) {
         self.filled = 0;
         self.done = 0;
         self.extents.clear();
-        if self.buf.len() > capacity {
+        if self.buf.len() != capacity {
             self.buf = vec![0; capacity];
         }
     }

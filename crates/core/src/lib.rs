@@ -25,6 +25,7 @@ mod fs;
 mod line;
 mod lock;
 mod merge;
+mod panic;
 mod pool;
 mod report;
 pub mod stall;

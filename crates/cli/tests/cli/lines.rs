@@ -150,3 +150,15 @@ fn so_many_gaps_are_not_told_one_by_one() {
     let told = finished.stderr.lines().count();
     assert!((20..30).contains(&told), "{told} lines");
 }
+
+#[test]
+fn gaps_beyond_those_that_are_listed_are_counted() {
+    let dir = Dir::new();
+    dir.write("a.log", "too long\n".repeat(12_000));
+    let args = ["--once", "--max-line-bytes", "4", "--long-lines", "truncate", "--report", "r.json", "a.log"];
+    dir.run(args).expect(3).says("finished with 12000 gaps: at least 48000 bytes");
+    let report: Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
+    let totals = ["gap_count", "gap_bytes", "hole_bytes"].map(|key| report[key].as_u64());
+    assert_eq!(totals, [Some(12_000), Some(48_000), Some(0)]);
+    assert_eq!(report["gaps"].as_array().map(Vec::len), Some(10_000));
+}

@@ -14,14 +14,15 @@ use futures_lite::FutureExt;
 use super::FollowError;
 use crate::backend::Backend;
 use crate::batch::{Batch, Source};
+use crate::line::LineLimit;
 use crate::lock::lock;
 use crate::pool::BatchPool;
 use crate::report::{Event, Ledger};
 use crate::stall::guard_with;
 use crate::stop::{Stage, Stop};
 use crate::tail::{
-    Discovery, Excludes, Failures, Feed, FileShard, Mailbox, Many, Notifier, Pace, PatternError, Request, Spec,
-    StartAt, TailContext, TailError, Tailer, Vouch, WatchSlot, Watcher, Watching, discover, read,
+    Discovery, Excludes, Failures, Feed, FileShard, Mailbox, Many, ManyContext, Notifier, Pace, PatternError, Request,
+    Spec, StartAt, TailContext, TailError, Tailer, Vouch, WatchSlot, Watcher, Watching, discover, read, record_failure,
 };
 use crate::wake::Wake;
 
@@ -113,16 +114,16 @@ impl Readers {
             poll_interval,
             watch: watch.clone(),
         };
-        let has_files = !specs.is_empty();
+        let (has_files, limit) = (!specs.is_empty(), tail.limit);
         let at_begin = hub.clone();
         Self {
             state,
             watch,
             begin: Mutex::new(Some(Box::new(move |readers: &Self| {
                 if !tailers.is_empty() {
-                    let many = Many::new(tailers, capacity, at_begin.state.failures.clone());
-                    let mailbox = readers.tailers.get_or_init(Arc::default);
-                    at_begin.spawn("tailmerge: tailers", many, mailbox.clone(), None);
+                    let mailbox = readers.tailers.get_or_init(Arc::default).clone();
+                    let many = Many::new(tailers, at_begin.many(limit, capacity, mailbox.clone()));
+                    at_begin.spawn("tailmerge: tailers", many, mailbox, None);
                 }
                 if has_files {
                     readers.start_files();
@@ -250,6 +251,19 @@ struct Hub<B> {
 }
 
 impl<B: Backend> Hub<B> {
+    /// What the host's tailers need.
+    fn many(&self, limit: LineLimit, capacity: usize, mailbox: Arc<Mailbox>) -> ManyContext {
+        ManyContext {
+            ledger: self.ledger.clone(),
+            failures: self.state.failures.clone(),
+            mailbox,
+            stop: self.state.stop.clone(),
+            limit,
+            poll_interval: self.poll_interval,
+            capacity,
+        }
+    }
+
     /// Starts a reader, woken by its mailbox.
     fn spawn(&self, name: &'static str, tailer: impl Tailer, mailbox: Arc<Mailbox>, watcher: Option<Arc<Watcher>>) {
         let feed = Feed {
@@ -361,8 +375,7 @@ impl Reader {
     fn end(&mut self, name: &str, ended: Result<(), TailError>, ledger: &Ledger) {
         self.ended = true;
         if let Err(error) = ended {
-            ledger.tell(&Event::Failed { name, reason: &error.to_string() });
-            lock(&self.state.failures).push((name.to_owned(), Arc::new(error)));
+            record_failure(&self.state.failures, name, error, ledger);
         }
     }
 }

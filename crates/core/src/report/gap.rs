@@ -25,6 +25,11 @@ impl Gap {
     pub fn bytes(&self) -> u64 {
         self.end - self.start
     }
+
+    /// Whether another one goes on where this one ends, for the same reason.
+    pub(super) fn is_followed_by(&self, next: &Self) -> bool {
+        self.end == next.start && self.reason == next.reason && self.input == next.input
+    }
 }
 
 impl fmt::Display for Gap {

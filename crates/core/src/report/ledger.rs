@@ -9,10 +9,13 @@ use std::time::SystemTime;
 use super::{Event, Gap, GapReason, InputReport, Observer, Report};
 use crate::batch::Source;
 use crate::lock::lock;
+use crate::panic::caught;
 
 /// Counts, gaps and sources of one merge; shared by all its parts. No lock is held while the observer runs.
 pub(crate) struct Ledger {
     observer: Box<dyn Observer>,
+    observer_panicked: AtomicBool,
+    logger_panicked: AtomicBool,
     gaps: Mutex<Gaps>,
     sources: Mutex<Vec<Arc<Source>>>,
     failed_inputs: Mutex<Vec<(PathBuf, String)>>,
@@ -38,12 +41,37 @@ struct Gaps {
     list: Vec<Gap>,
     count: u64,
     bytes: u64,
+    /// The last one, which the next may follow upon.
+    last: Option<Gap>,
+}
+
+impl Gaps {
+    fn add(&mut self, gap: &Gap) {
+        self.bytes += gap.bytes();
+        if let Some(last) = self.last.as_mut().filter(|last| last.is_followed_by(gap)) {
+            last.end = gap.end;
+            // The last one that is remembered is another one where there was no room for more.
+            if self.count == self.list.len() as u64
+                && let Some(remembered) = self.list.last_mut()
+            {
+                remembered.end = gap.end;
+            }
+            return;
+        }
+        self.count += 1;
+        self.last = Some(gap.clone());
+        if self.list.len() < GAPS_MAX {
+            self.list.push(gap.clone());
+        }
+    }
 }
 
 impl Ledger {
     pub(crate) fn new(observer: Box<dyn Observer>) -> Arc<Self> {
         Arc::new(Self {
             observer,
+            observer_panicked: AtomicBool::new(false),
+            logger_panicked: AtomicBool::new(false),
             gaps: Mutex::default(),
             sources: Mutex::default(),
             failed_inputs: Mutex::default(),
@@ -56,9 +84,24 @@ impl Ledger {
         })
     }
 
+    /// Tells of an event. What it says must be recorded before: the host's logger and observer may panic, and
+    /// nothing else changes by that.
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        log::log!(target: "tailmerge", event.level(), "{event}");
-        self.observer.event(event);
+        let logged = caught(|| log::log!(target: "tailmerge", event.level(), "{event}"));
+        let told = caught(|| self.observer.event(event));
+        if let Err(message) = told
+            && !self.observer_panicked.swap(true, Ordering::Relaxed)
+        {
+            let log = || log::error!(target: "tailmerge", "the observer panicked, told once: {message}");
+            // Then nobody is left to hear of it.
+            drop(caught(log));
+        }
+        if let Err(message) = logged
+            && !self.logger_panicked.swap(true, Ordering::Relaxed)
+        {
+            let reason = format!("panicked, told once: {message}");
+            drop(caught(|| self.observer.event(&Event::Failed { name: "logger", reason: &reason })));
+        }
     }
 
     /// Counts bytes that will not be delivered; with the last gap if they follow upon it.
@@ -67,22 +110,14 @@ impl Ledger {
             return;
         }
         let gap = Gap { input: input.to_owned(), start, end, reason, time: SystemTime::now() };
+        lock(&self.gaps).add(&gap);
         self.tell(&Event::Gap(&gap));
-        let mut gaps = lock(&self.gaps);
-        gaps.bytes += gap.bytes();
-        gaps.count += 1;
-        let room = gaps.list.len() < GAPS_MAX;
-        match gaps.list.last_mut() {
-            Some(last) if last.end == start && last.reason == reason && last.input == input => last.end = end,
-            _ if room => gaps.list.push(gap),
-            _ => {}
-        }
     }
 
     /// Counts a hole, of which nothing is missing: its bytes were never written.
     pub(crate) fn hole(&self, input: &Path, start: u64, end: u64) {
-        self.tell(&Event::Hole { input, start, end });
         self.hole_bytes.fetch_add(end - start, Ordering::Relaxed);
+        self.tell(&Event::Hole { input, start, end });
     }
 
     pub(crate) fn add_source(&self, source: &Arc<Source>) {
@@ -92,8 +127,8 @@ impl Ledger {
     /// An input that was to be delivered by the end and could not be.
     pub(crate) fn input_failed(&self, input: &Path, reason: &dyn fmt::Display) {
         let reason = reason.to_string();
+        lock(&self.failed_inputs).push((input.to_owned(), reason.clone()));
         self.tell(&Event::Refused { input, reason: &reason });
-        lock(&self.failed_inputs).push((input.to_owned(), reason));
     }
 
     /// Counts a line over the limit; true for the first of its source.

@@ -12,7 +12,7 @@ pub struct Report {
     pub inputs: Vec<InputReport>,
     /// What was not delivered and never will be: the first 10,000 gaps, those that follow upon each other as one.
     pub gaps: Vec<Gap>,
-    /// How often a gap was told.
+    /// How many gaps there are, those that follow upon each other as one.
     pub gap_count: u64,
     /// Bytes in all gaps.
     pub gap_bytes: u64,
@@ -37,6 +37,33 @@ pub struct Report {
     /// Inputs that could not be read to their end when they were to be, and why. Under `once` also named inputs that
     /// were missing or unreadable, and patterns without a match.
     pub failed_inputs: Vec<(PathBuf, String)>,
+}
+
+impl Report {
+    /// Whether all that was there at the end is in the output: everything was read and written, there is no gap, and no
+    /// input or reader failed.
+    ///
+    /// A merge that failed has an error in place of this, which is not to be asked: it is never complete.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(merge: tailmerge_core::Merge) -> Result<(), Box<dyn std::error::Error>> {
+    /// let report = merge.stop(std::time::Duration::from_secs(10)).await?;
+    /// if !report.is_complete() {
+    ///     return Err(format!("not all was merged: {report:?}").into());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use = "a report that is not complete tells of a loss"]
+    pub fn is_complete(&self) -> bool {
+        self.drained
+            && self.gap_count == 0
+            && self.failed_inputs.is_empty()
+            && self.unwritten_bytes == 0
+            && !self.readers_lost
+    }
 }
 
 /// What became of one input.

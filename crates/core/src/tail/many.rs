@@ -1,60 +1,133 @@
 //! The host's own tailers, all in one job.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod cut;
+
+use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use super::{Progress, TailError, Tailer};
+use super::shard::after;
+use super::{Mailbox, Progress, TailError, Tailer};
 use crate::batch::{Batch, Source};
+use crate::line::LineLimit;
 use crate::lock::lock;
+use crate::panic::caught;
+use crate::report::{Event, Ledger};
+use crate::stop::{Stage, Stop};
 
-/// Tailers that take turns. One that fails leaves; the others stay.
-pub(crate) struct Many {
-    tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>,
-    /// Whose turn it is.
-    next: usize,
-    /// Where lines go first that get a label or another format.
-    raw: Batch,
-    failures: Arc<Failures>,
-}
+/// How often in a row a tailer may say that there is more, and give nothing, before it is made to pause.
+const FRUITLESS_MAX: u32 = 1000;
+
+/// Its first pause; each is twice as long as the one before, up to a poll interval.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
 
 /// What failed, first cause first.
 pub(crate) type Failures = Mutex<Vec<(String, Arc<TailError>)>>;
 
+/// Records what failed, then tells of it.
+pub(crate) fn record_failure(failures: &Failures, name: &str, error: TailError, ledger: &Ledger) {
+    let reason = error.to_string();
+    lock(failures).push((name.to_owned(), Arc::new(error)));
+    ledger.tell(&Event::Failed { name, reason: &reason });
+}
+
+/// What tailers that take turns need besides themselves.
+pub(crate) struct ManyContext {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) failures: Arc<Failures>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) stop: Arc<Stop>,
+    pub(crate) limit: LineLimit,
+    pub(crate) poll_interval: Duration,
+    /// Bytes in a batch.
+    pub(crate) capacity: usize,
+}
+
+/// Tailers that take turns. One that fails, panics or ends leaves; the others stay.
+pub(crate) struct Many {
+    tailers: Vec<Member>,
+    /// Whose turn it is.
+    next: usize,
+    /// Where lines go first that get a label, another format, or a cut. Made when it is needed.
+    raw: Option<Batch>,
+    cx: ManyContext,
+}
+
+struct Member {
+    source: Arc<Source>,
+    tailer: Box<dyn Tailer>,
+    /// When it is to be asked again, unless something hints at new lines; none: now.
+    due: Option<Instant>,
+    /// How often in a row it said that there was more and gave nothing.
+    fruitless: u32,
+}
+
 impl Many {
-    pub(crate) fn new(tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>, capacity: usize, failures: Arc<Failures>) -> Self {
-        let verbatim = tailers.iter().all(|(source, _)| source.renderer().is_verbatim());
-        let raw = Batch::with_capacity(if verbatim { 0 } else { capacity });
-        Self { tailers, next: 0, raw, failures }
+    pub(crate) fn new(tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>, cx: ManyContext) -> Self {
+        let member = |(source, tailer)| Member { source, tailer, due: None, fruitless: 0 };
+        let tailers = tailers.into_iter().map(member);
+        Self { tailers: tailers.collect(), next: 0, raw: None, cx }
     }
 
-    /// Lets one tailer fill the batch.
+    /// Lets one tailer fill the batch, which is empty, and notes when it is to be asked again.
     fn fill_one(&mut self, at: usize, batch: &mut Batch) -> Result<Progress, TailError> {
-        let (source, tailer) = &mut self.tailers[at];
+        let Self { tailers, raw, cx, .. } = self;
+        let Member { source, tailer, due, fruitless } = &mut tailers[at];
         let verbatim = source.renderer().is_verbatim();
-        let target = if verbatim { &mut *batch } else { &mut self.raw };
+        let unrendered = || Batch::with_capacity(cx.capacity);
+        let target = if verbatim { &mut *batch } else { raw.get_or_insert_with(unrendered) };
         target.set_source(source, 0);
-        let filled = catch_unwind(AssertUnwindSafe(|| tailer.fill(target)));
-        if !verbatim {
-            self.raw.render_into(batch);
+        let filled = caught(|| tailer.fill(target));
+        let gave = !target.is_empty();
+        if verbatim && cut::is_needed(batch, cx.limit) {
+            std::mem::swap(batch, raw.get_or_insert_with(unrendered));
         }
-        filled.unwrap_or_else(|panic| Err(TailError::panicked(&*panic)))
+        if let Some(raw) = raw.as_mut().filter(|raw| !raw.is_empty()) {
+            cut::render(raw, batch, cx.limit, &cx.ledger);
+            raw.clear(cx.capacity);
+        }
+        let mut progress = filled.unwrap_or_else(|panic| Err(TailError::panicked(&panic)))?;
+        *fruitless = if progress == Progress::More && !gave { *fruitless + 1 } else { 0 };
+        let mut rest = None;
+        if let Some(pauses) = fruitless.checked_sub(FRUITLESS_MAX) {
+            progress = Progress::Idle;
+            rest = Some((PAUSE_MIN * 2_u32.pow(pauses.min(20))).min(cx.poll_interval));
+        } else if progress == Progress::Idle {
+            rest = caught(|| tailer.rest()).map_err(|panic| TailError::panicked(&panic))?;
+            rest = rest.or(Some(cx.poll_interval));
+        }
+        *due = rest.map(|rest| after(Instant::now(), rest));
+        Ok(progress)
+    }
+
+    /// Lets go of one that has ended, or failed.
+    fn remove(&mut self, at: usize, error: Option<TailError>) {
+        let Member { source, tailer, .. } = self.tailers.remove(at);
+        let dropped = caught(|| drop(tailer)).map_err(|panic| TailError::panicked(&panic));
+        for error in error.into_iter().chain(dropped.err()) {
+            record_failure(&self.cx.failures, &source.path().display().to_string(), error, &self.cx.ledger);
+        }
     }
 }
 
 impl Tailer for Many {
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError> {
+        let hinted = self.cx.mailbox.take(&mut Vec::new());
+        // At the stop each is asked for what it has by then.
+        let all = hinted || self.cx.stop.stage() >= Stage::Draining;
+        let now = Instant::now();
         let mut progress = Progress::Idle;
         for _ in 0..self.tailers.len() {
             let at = self.next % self.tailers.len();
+            if !all && self.tailers[at].due > Some(now) {
+                self.next = at + 1;
+                continue;
+            }
             match self.fill_one(at, batch) {
                 Ok(Progress::Idle) => self.next = at + 1,
                 Ok(Progress::More) => (self.next, progress) = (at + 1, Progress::More),
-                Ok(Progress::Ended) => drop(self.tailers.remove(at)),
-                Err(error) => {
-                    let (source, _) = self.tailers.remove(at);
-                    let name = source.path().display().to_string();
-                    lock(&self.failures).push((name, Arc::new(error)));
-                }
+                Ok(Progress::Ended) => self.remove(at, None),
+                Err(error) => self.remove(at, Some(error)),
             }
             if !batch.is_empty() {
                 // The next one gets a batch with all its room.
@@ -66,8 +139,30 @@ impl Tailer for Many {
     }
 
     fn look(&mut self) {
-        for (_, tailer) in &mut self.tailers {
-            tailer.look();
+        for at in (0..self.tailers.len()).rev() {
+            if let Err(panic) = caught(|| self.tailers[at].tailer.look()) {
+                self.remove(at, Some(TailError::panicked(&panic)));
+            }
+        }
+    }
+
+    fn rest(&self) -> Option<Duration> {
+        let due = self.tailers.iter().map(|tailer| tailer.due).min()?;
+        Some(due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now())))
+    }
+}
+
+impl fmt::Debug for Many {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Many").field("tailers", &self.tailers.len()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Many {
+    fn drop(&mut self) {
+        // One by one: two that panic at once would end the process.
+        while let Some(last) = self.tailers.len().checked_sub(1) {
+            self.remove(last, None);
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) use claims::Claims;
 pub(crate) use discover::{Discovery, Request, Spec, discover};
 pub use explain::{Explained, Verdict};
 pub(crate) use explain::{explain, find_file, nothing_to_read};
-pub(crate) use many::{Failures, Many};
+pub(crate) use many::{Failures, Many, ManyContext, record_failure};
 pub(crate) use pattern::Excludes;
 pub use pattern::PatternError;
 pub(crate) use pipe::PipeTailer;
@@ -47,6 +47,7 @@ pub(crate) use watch::{Change, Mailbox, Notifier, Vouch, Waiting, WatchSlot, Wat
 use crate::batch::Batch;
 use crate::fs::{FileId, Fs};
 use crate::line::{LineFormat, LineLimit};
+use crate::panic::panic_message;
 use crate::report::Ledger;
 
 /// One or many growing inputs.
@@ -82,22 +83,25 @@ use crate::report::Ledger;
 pub trait Tailer: Send + 'static {
     /// Puts whole lines into the batch, as far as there are any and there is room.
     ///
-    /// [`Progress::More`]: called again at once, with the next free batch. [`Progress::Idle`]: called again
-    /// after the poll interval, or sooner when something hints at new lines; once a stop is asked for, this
-    /// counts as the end. [`Progress::Ended`]: never called again.
+    /// [`Progress::More`]: called again at once, with the next free batch; one that says so a thousand times and more
+    /// and gives nothing is made to pause in between. [`Progress::Idle`]: called again after what [`rest`](Self::rest)
+    /// says, or sooner when [`Merge::wake`](crate::Merge::wake) hints at new lines; once a stop is asked for, this counts
+    /// as the end. [`Progress::Ended`]: never called again, and dropped.
+    ///
+    /// Lines over the limit of the merge are split, truncated or left out, as those of files are.
     ///
     /// # Errors
     ///
-    /// An error, or a panic, ends this tailer and comes back when the merge is stopped; other inputs go on.
-    /// Lines committed before it are delivered.
+    /// An error, or a panic of any of its methods or of its drop, ends this tailer, is told at once, and comes back when
+    /// the merge is stopped; other inputs go on. Lines committed before it are delivered.
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError>;
 
     /// Called now and then while the output is behind and no batch is free: time to notice what would be
     /// gone later, such as a file that is deleted. Nothing to do by default.
     fn look(&mut self) {}
 
-    /// How long it may be left alone after [`Progress::Idle`], unless something hints at new lines. Default: a
-    /// poll interval.
+    /// How long it may be left alone after [`Progress::Idle`], unless something hints at new lines. Asked in the same
+    /// job, right after. Default: a poll interval.
     fn rest(&self) -> Option<Duration> {
         None
     }
@@ -136,12 +140,6 @@ impl TailError {
     pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
         Self { cause: format!("panicked: {}", panic_message(panic)).into(), panicked: true }
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 impl fmt::Display for TailError {

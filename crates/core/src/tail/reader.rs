@@ -57,33 +57,32 @@ impl fmt::Debug for Feed {
 ///
 /// What the tailer said, or its panic. Lines that it committed before are submitted.
 pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed: Feed) -> Result<(), TailError> {
-    loop {
+    let ended = loop {
         let batch;
         (tailer, batch) = match feed.pool.try_take() {
-            Some(batch) => (tailer, batch),
-            None => match wait_for_batch(&backend, tailer, &feed).await? {
-                Some(both) => both,
-                None => return Ok(()),
-            },
+            Some(batch) => (tailer, Some(batch)),
+            None => wait_for_batch(&backend, tailer, &feed).await?,
         };
         // Read before the job: what is there when a stop is asked for is to be read.
         let stage = feed.stop.stage();
-        if stage >= Stage::Leaving {
-            return Ok(());
-        }
+        let Some(batch) = batch.filter(|_| stage < Stage::Leaving) else { break Ok(()) };
         let with = feed.clone();
         let progress;
         (tailer, progress) = backend.unblock(move || work(tailer, batch, &with, stage)).await;
-        match progress? {
-            Progress::More => {}
-            Progress::Ended => return Ok(()),
-            Progress::Idle if stage >= Stage::Draining => return Ok(()),
-            Progress::Idle => {
+        match progress {
+            Err(error) => break Err(error),
+            Ok(Progress::More) => {}
+            Ok(Progress::Ended) => break Ok(()),
+            Ok(Progress::Idle) if stage >= Stage::Draining => break Ok(()),
+            Ok(Progress::Idle) => {
                 let rest = backend.sleep(tailer.rest().unwrap_or(feed.poll_interval));
                 or(feed.mailbox.wake.woken(), or(feed.stop.reached(Stage::Draining), rest)).await;
             }
         }
-    }
+    };
+    // It closes files, and does what the host's tailers do at their end: not on the executor.
+    backend.unblock(move || drop(tailer)).await;
+    ended
 }
 
 /// A tailer's turn on the blocking pool: fills the batch, and more of them while there are some.
@@ -124,12 +123,12 @@ fn linger(delivered: Instant, mailbox: &Mailbox, waiting: Option<&mut Waiting<'_
     mailbox.is_hinted_at() && waiting.is_some_and(|waiting| waiting.hint_by(mailbox, delivered + LINGER))
 }
 
-/// Waits while the output is behind, and has the tailer look at its files meanwhile. None: it is to end.
+/// Waits while the output is behind, and has the tailer look at its files meanwhile. No batch: it is to end.
 async fn wait_for_batch<B: Backend, T: Tailer>(
     backend: &B,
     mut tailer: T,
     feed: &Feed,
-) -> Result<Option<(T, Batch)>, TailError> {
+) -> Result<(T, Option<Batch>), TailError> {
     loop {
         let free = async { Some(Some(feed.pool.take().await)) };
         let leave = async {
@@ -141,7 +140,7 @@ async fn wait_for_batch<B: Backend, T: Tailer>(
             None
         };
         if let Some(batch) = or(free, or(leave, look)).await {
-            return Ok(batch.map(|batch| (tailer, batch)));
+            return Ok((tailer, batch));
         }
         let looked = backend.unblock(move || match catch_unwind(AssertUnwindSafe(|| tailer.look())) {
             Ok(()) => Ok(tailer),

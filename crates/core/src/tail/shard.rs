@@ -379,7 +379,7 @@ impl FileShard {
 }
 
 /// That much later, or so late that it does not matter.
-fn after(instant: Instant, wait: Duration) -> Instant {
+pub(super) fn after(instant: Instant, wait: Duration) -> Instant {
     const LATE: Duration = Duration::from_secs(365 * 24 * 3600);
     instant + wait.min(LATE)
 }

@@ -19,9 +19,10 @@ use super::{Queue, Writer, WriterContext};
 use crate::backend::Backend;
 use crate::fs::FileId;
 use crate::lock::lock;
+use crate::panic::panic_message;
 use crate::report::Event as Told;
 use crate::stop::Stage;
-use crate::tail::{TailError, WatchSlot, panic_message};
+use crate::tail::{TailError, WatchSlot};
 
 /// The writer's thread, by its name in the process.
 const NAME: &str = "tailmerge-writer";

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::oracle::Violation;
 use super::schedule::{Schedule, Setup};
 use super::world;
-use crate::tail::panic_message;
+use crate::panic::panic_message;
 
 /// Runs a schedule; a panic is a violation like any other.
 pub(super) fn run(schedule: &Schedule) -> Result<u64, Violation> {
