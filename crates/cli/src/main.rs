@@ -25,6 +25,7 @@ use std::process::ExitCode;
 
 use args::{Args, NoRun};
 use status::{Failure, Status};
+use tailmerge::escaped;
 use voice::Voice;
 
 /// As many jobs as a merge has under way at once. The pool never gives a thread back otherwise.
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
 
 /// Ends the program while there is no voice yet.
 fn end_early(failure: Failure) -> ExitCode {
-    voice::write_line(&voice::one_line(&failure.message));
+    voice::write_line(&escaped(&failure.message).to_string());
     failure.status.into()
 }
 
@@ -70,8 +71,7 @@ fn explain(args: &Args, voice: &Voice) -> Result<(), Failure> {
     let explained = setup::builder(args, voice).explain().map_err(|error| merge::start_failure(&error))?;
     let mut text = String::new();
     for line in explained {
-        text += &voice::one_line(&line.to_string());
-        text.push('\n');
+        text += &format!("{line}\n");
     }
     print(text.as_bytes())
 }

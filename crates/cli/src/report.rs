@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
 use serde::Serialize;
-use tailmerge::{Gap, InputReport, Report};
+use tailmerge::{Gap, InputReport, Report, is_escaped};
 
 use crate::status::{Failure, Status};
 
@@ -45,13 +45,25 @@ impl ReportFile {
     }
 
     fn replace(&mut self, json: &Json<'_>) -> io::Result<()> {
-        let mut text = serde_json::to_vec_pretty(json)?;
-        text.push(b'\n');
+        let text = in_plain_sight(&serde_json::to_string_pretty(json)?) + "\n";
         if self.file.metadata()?.is_file() {
             self.file.set_len(0)?;
         }
-        self.file.write_all(&text)
+        self.file.write_all(text.as_bytes())
     }
+}
+
+/// JSON in which what could change the text around it is escaped: names may hold it. It means the same.
+fn in_plain_sight(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for char in json.chars() {
+        match char.is_ascii_control() && char != '\u{7f}' || !is_escaped(char) {
+            // Such a control character is no part of a string.
+            true => text.push(char),
+            false => text += &format!("\\u{:04x}", u32::from(char)),
+        }
+    }
+    text
 }
 
 #[derive(Serialize)]
@@ -220,6 +232,14 @@ mod tests {
         let json = |bytes| serde_json::to_string(&Name::from(Path::new(OsStr::from_bytes(bytes)))).unwrap();
         assert_eq!(json(b"a\n\"b\""), r#"{"input":"a\n\"b\""}"#);
         assert_eq!(json(b"a\xff"), "{\"input\":\"a\u{fffd}\",\"input_base64\":\"Yf8=\"}");
+    }
+
+    #[test]
+    fn a_name_does_not_change_the_text_around_it() {
+        let name = "a\u{9b}1m\u{202e}\u{7f}\n: ü";
+        let text = in_plain_sight(&serde_json::to_string_pretty(&Name::from(Path::new(name))).unwrap());
+        assert_eq!(text, "{\n  \"input\": \"a\\u009b1m\\u202e\\u007f\\n: ü\"\n}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap()["input"], name);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{Level, LevelFilter};
-use tailmerge::Event;
+use tailmerge::{Event, escaped};
 
 /// Most lines that wait to be written.
 const LINES_MAX: usize = 1000;
@@ -125,7 +125,7 @@ impl Voice {
         if level > self.level {
             return;
         }
-        let line = one_line(&what.to_string());
+        let line = escaped(&what.to_string()).to_string();
         let mut queue = self.shared.lock();
         if queue.lines.len() < LINES_MAX {
             queue.lines.push_back(line);
@@ -168,27 +168,4 @@ pub(crate) fn write_line(line: &str) {
 /// A number of things: `1 line`, `2 lines`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-/// The text with its control characters escaped: file names may hold newlines and worse.
-pub(crate) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for char in text.chars() {
-        if char.is_control() {
-            line.extend(char.escape_default());
-        } else {
-            line.push(char);
-        }
-    }
-    line
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_is_one_line() {
-        assert_eq!(one_line("a\nb\u{1b}[1m \t'ü' \u{9b}"), "a\\nb\\u{1b}[1m \\t'ü' \\u{9b}");
-    }
 }

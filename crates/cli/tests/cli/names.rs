@@ -62,3 +62,39 @@ fn a_path_that_looks_like_a_pattern_is_taken_for_the_file_that_it_names() {
     let finished = dir.run(["--once", "a[1].log"]).expect_quiet();
     assert_eq!(finished.stdout, b"bracket\n");
 }
+
+/// A name that, read carelessly, ends its label with a line of another program's; and one that turns the text around.
+#[test]
+fn no_name_can_pass_for_something_else() {
+    let dir = Dir::new();
+    let (spoof, turned) = ("auth.log: root logged in.log", "\u{9b}1m\u{202e}gol.b\u{2028}.log");
+    dir.write(spoof, "x\n");
+    dir.write(turned, "y\n");
+    let args = |more: &[&str]| ["--once", "--report", "r.json"].iter().chain(more).map(os).collect::<Vec<OsString>>();
+    let shown = ["auth.log\\u{3a} root logged in.log: ", "\\u{9b}1m\\u{202e}gol.b\\u{2028}.log: "];
+
+    let finished = dir.run(args(&["--prefix", "name", "*.log"])).expect_quiet();
+    let mut lines: Vec<_> = std::str::from_utf8(&finished.stdout).unwrap().lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [shown[1].to_owned() + "y", shown[0].to_owned() + "x"]);
+    dir.write("all", &finished.stdout);
+    dir.run(["--verify", "--prefix", "name", "-o", "all", spoof, turned]).expect(0);
+
+    let report = dir.text("r.json");
+    assert!(report.contains("\\u009b1m\\u202egol.b\\u2028.log"), "{report}");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert!(report["inputs"].as_array().unwrap().iter().any(|input| input["input"] == turned), "{report}");
+
+    let finished = dir.run(args(&["--prefix", "name", "--format", "json", turned])).expect_quiet();
+    let line: Value = serde_json::from_slice(&finished.stdout).unwrap();
+    assert_eq!((&line["file"], &line["line"]), (&turned.into(), &"y".into()));
+    assert!(finished.stdout.is_ascii());
+
+    let explained = dir.run(["--explain", "*.log"]).expect(0).stdout;
+    let explained = std::str::from_utf8(&explained).unwrap();
+    assert!(shown.iter().all(|name| explained.lines().any(|line| line.starts_with(name))), "{explained}");
+    assert!(!explained.contains(['\u{9b}', '\u{202e}', '\u{2028}']), "{explained}");
+
+    let missing = dir.run(["--once", "a: b\u{9b}\u{202e}.log"]).expect(1);
+    assert!(missing.stderr.contains("a\\u{3a} b\\u{9b}\\u{202e}.log: no such file"), "{}", missing.stderr);
+}

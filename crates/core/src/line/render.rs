@@ -1,14 +1,19 @@
 //! How a line looks in the output: as it is, with a label before it, or as JSON.
 //!
-//! Whatever a file is called, a rendered line is one line: control characters of a label are escaped.
+//! Whatever a file is called, a rendered line is one line, and its label ends where it seems to.
 
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use data_encoding::BASE64;
 
-/// What stands before each line.
+use super::escape::{Name, is_escaped};
+
+/// What stands before each line: a label, which ends at the first `: ` of the line, whatever the file is called.
+///
+/// A label is always UTF-8. Of the name, these are escaped: control characters, line separators and marks that change
+/// the direction of text, as `\n` or `\u{9b}`; backslashes, as `\\`; bytes that are not UTF-8, as `\xff`; and a colon
+/// before white space, as `\u{3a}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Prefix {
     /// Nothing.
@@ -27,7 +32,8 @@ pub enum Format {
     #[default]
     Raw,
     /// A JSON object: `{"file":"a.log","line":"…"}`. Bytes that are not UTF-8 come, in base64, as
-    /// `line_base64` (or `file_base64`) in place of `line` (or `file`).
+    /// `line_base64` (or `file_base64`) in place of `line` (or `file`). What of a name is escaped in a label is escaped
+    /// here as JSON does it, and means the same name.
     ///
     /// With [`Prefix::None`] there is no `file`.
     Json,
@@ -67,13 +73,12 @@ impl LineFormat {
         match (self.format, label) {
             (Format::Raw, None) => {}
             (Format::Raw, Some(label)) => {
-                push_label(&mut head, label);
-                head.extend_from_slice(b": ");
+                head.extend_from_slice(format!("{}: ", Name(label)).as_bytes());
             }
             (Format::Json, None) => head.push(b'{'),
             (Format::Json, Some(label)) => {
                 head.push(b'{');
-                push_json_field(&mut head, "file", label.as_bytes());
+                push_json_field(&mut head, "file", label.as_bytes(), push_json_name);
                 head.push(b',');
             }
         }
@@ -101,7 +106,7 @@ impl Renderer {
         match self.format {
             Format::Raw => out.extend_from_slice(line),
             Format::Json => {
-                push_json_field(out, "line", line);
+                push_json_field(out, "line", line, push_json_text);
                 out.push(b'}');
             }
         }
@@ -109,24 +114,13 @@ impl Renderer {
     }
 }
 
-/// A name as part of a line: control characters and backslashes escaped, all else as it is.
-fn push_label(out: &mut Vec<u8>, label: &OsStr) {
-    for &byte in label.as_bytes() {
-        if byte < 0x20 || byte == 0x7f || byte == b'\\' {
-            out.extend(byte.escape_ascii());
-        } else {
-            out.push(byte);
-        }
-    }
-}
-
-fn push_json_field(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+fn push_json_field(out: &mut Vec<u8>, key: &str, value: &[u8], push_text: fn(&mut Vec<u8>, &str)) {
     out.push(b'"');
     out.extend_from_slice(key.as_bytes());
     match std::str::from_utf8(value) {
         Ok(text) => {
             out.extend_from_slice(b"\":\"");
-            push_json_text(out, text);
+            push_text(out, text);
         }
         Err(_) => {
             out.extend_from_slice(b"_base64\":\"");
@@ -136,6 +130,17 @@ fn push_json_field(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     out.push(b'"');
 }
 
+/// As text, and besides what would be escaped in a label.
+fn push_json_name(out: &mut Vec<u8>, name: &str) {
+    for char in name.chars() {
+        match char.is_ascii() || !is_escaped(char) {
+            true => push_json_text(out, char.encode_utf8(&mut [0; 4])),
+            // All of them have four digits.
+            false => out.extend_from_slice(format!("\\u{:04x}", u32::from(char)).as_bytes()),
+        }
+    }
+}
+
 /// Bytes of text that are looked at together.
 const STEP: usize = 32;
 
@@ -143,13 +148,13 @@ const STEP: usize = 32;
 fn push_json_text(out: &mut Vec<u8>, text: &str) {
     for piece in text.as_bytes().chunks(STEP) {
         // Most have nothing to escape, which is seen of many bytes at once.
-        if !piece.iter().fold(false, |any, &byte| any | is_escaped(byte)) {
+        if !piece.iter().fold(false, |any, &byte| any | is_special(byte)) {
             out.extend_from_slice(piece);
             continue;
         }
         for &byte in piece {
             match byte {
-                _ if !is_escaped(byte) => out.push(byte),
+                _ if !is_special(byte) => out.push(byte),
                 b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
                 b'\n' => out.extend_from_slice(b"\\n"),
                 b'\r' => out.extend_from_slice(b"\\r"),
@@ -167,12 +172,14 @@ fn push_hex(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(&[hex[usize::from(byte >> 4)], hex[usize::from(byte & 15)]]);
 }
 
-fn is_escaped(byte: u8) -> bool {
+fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\' || byte == 0x7f
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     fn render(prefix: Prefix, format: Format, path: &[u8], line: &[u8]) -> Vec<u8> {
@@ -193,6 +200,20 @@ mod tests {
     fn a_newline_in_a_file_name_stays_out_of_the_output() {
         assert_eq!(render(Prefix::Name, Format::Raw, b"d/a\nb.log", b"x"), b"a\\nb.log: x\n");
         assert_eq!(render(Prefix::Path, Format::Raw, b"d/a.log", b"x"), b"d/a.log: x\n");
+    }
+
+    #[test]
+    fn a_label_ends_where_it_seems_to() {
+        let label = |name: &[u8]| render(Prefix::Name, Format::Raw, name, b"x");
+        assert_eq!(label(b"auth.log: root logged in.log"), b"auth.log\\u{3a} root logged in.log: x\n");
+        assert_eq!(label("a\u{9b}1m\u{202e}\\".as_bytes()), b"a\\u{9b}1m\\u{202e}\\\\: x\n");
+        assert_eq!(label(b"a\xffb:"), b"a\\xffb:: x\n");
+    }
+
+    #[test]
+    fn json_names_hold_nothing_that_changes_the_text_around() {
+        let line = render(Prefix::Name, Format::Json, "a\u{9b}\u{202e}\u{7f}: ü\n".as_bytes(), "\u{9b}".as_bytes());
+        assert_eq!(line, "{\"file\":\"a\\u009b\\u202e\\u007f: ü\\n\",\"line\":\"\u{9b}\"}\n".as_bytes());
     }
 
     #[test]

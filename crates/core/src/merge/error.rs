@@ -1,9 +1,10 @@
 //! What can go wrong with a merge as a whole.
 
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 
+use crate::line::Escaping;
 use crate::report::Report;
 use crate::tail::PatternError;
 use crate::write::Cause;
@@ -116,7 +117,7 @@ impl MergeError {
 
 impl fmt::Display for MergeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.cause.fmt(f)
+        write!(Escaping(f), "{}", self.cause)
     }
 }
 

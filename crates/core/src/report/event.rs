@@ -1,6 +1,6 @@
 //! What happens to a merge, told as it happens.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::Level;
 
 use super::Gap;
-use crate::line::LongLines;
+use crate::line::{Escaping, LongLines, Name};
 
 /// Something that happened to a merge.
 ///
@@ -160,20 +160,22 @@ impl Event<'_> {
 
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Reasons may hold names.
+        let f = &mut Escaping(f);
         match self {
-            Self::Joined { input, offset } => write!(f, "{}: followed from byte {offset}", input.display()),
-            Self::Missing { input, .. } => write!(f, "{}: not there, waiting for it", input.display()),
-            Self::NoMatch { input } => write!(f, "{}: no file matches, waiting for one", input.display()),
-            Self::SameFile { input } => write!(f, "{}: another name of a file that is followed", input.display()),
+            Self::Joined { input, offset } => write!(f, "{}: followed from byte {offset}", Name::from(*input)),
+            Self::Missing { input, .. } => write!(f, "{}: not there, waiting for it", Name::from(*input)),
+            Self::NoMatch { input } => write!(f, "{}: no file matches, waiting for one", Name::from(*input)),
+            Self::SameFile { input } => write!(f, "{}: another name of a file that is followed", Name::from(*input)),
             Self::SetAside { input } => {
-                write!(f, "{}: not changed for long, set aside until it grows", input.display())
+                write!(f, "{}: not changed for long, set aside until it grows", Name::from(*input))
             }
             Self::TooManyOpen { kept } => write!(f, "too many open files: at most {kept} are kept open from now on"),
-            Self::Rotated { input } => write!(f, "{}: rotated, the old file is read to its end", input.display()),
-            Self::Truncated { input } => write!(f, "{}: truncated, read from its start", input.display()),
-            Self::Refused { input, reason } => write!(f, "{}: {reason}", input.display()),
+            Self::Rotated { input } => write!(f, "{}: rotated, the old file is read to its end", Name::from(*input)),
+            Self::Truncated { input } => write!(f, "{}: truncated, read from its start", Name::from(*input)),
+            Self::Refused { input, reason } => write!(f, "{}: {reason}", Name::from(*input)),
             Self::ReadFailed { input, error } => {
-                write!(f, "{}: cannot be read ({error}), trying again", input.display())
+                write!(f, "{}: cannot be read ({error}), trying again", Name::from(*input))
             }
             Self::LongLine { input, offset, limit, policy } => {
                 let done = match policy {
@@ -181,15 +183,15 @@ impl fmt::Display for Event<'_> {
                     LongLines::Truncate => "truncated",
                     LongLines::Skip => "skipped",
                 };
-                let input = input.display();
+                let input = Name::from(*input);
                 write!(f, "{input}: the line at byte {offset} is longer than {limit} bytes: such lines are {done}")
             }
             Self::Hole { input, start, end } => {
-                write!(f, "{}: skipped a hole from byte {start} to {end}, left by a truncation", input.display())
+                write!(f, "{}: skipped a hole from byte {start} to {end}, left by a truncation", Name::from(*input))
             }
-            Self::Polled { path: Some(path), reason } => write!(f, "{}: polled, since {reason}", path.display()),
+            Self::Polled { path: Some(path), reason } => write!(f, "{}: polled, since {reason}", Name::from(*path)),
             Self::Polled { path: None, reason } => write!(f, "files are polled, since {reason}"),
-            Self::Gap(gap) => gap.fmt(f),
+            Self::Gap(gap) => write!(f, "{gap}"),
             Self::OutputWaiting { reason } => write!(f, "the output cannot be written: {reason}; waiting"),
             Self::OutputResumed => f.write_str("the output can be written again"),
             Self::OutputClosed => f.write_str("the reader of the output went away"),

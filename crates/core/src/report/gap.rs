@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use crate::line::Name;
+
 /// A range of bytes of an input that is not in the output, and never will be.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -35,7 +37,7 @@ impl Gap {
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { input, start, end, reason, .. } = self;
-        write!(f, "{}: bytes {start} to {end} are not in the output: {reason}", input.display())
+        write!(f, "{}: bytes {start} to {end} are not in the output: {reason}", Name::from(&**input))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Saying which files match, which do not and why, and where each would start.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use super::trouble::Trouble;
 use super::watch::{WatchMode, can_notify, is_remote};
 use super::{Excludes, StartAt};
 use crate::fs::{Entry, FileId, Fs, Kind, here, is_missing};
+use crate::line::{Escaping, Name};
 
 /// What would become of one path.
 #[derive(Clone, Debug)]
@@ -63,7 +64,9 @@ pub enum Verdict {
 
 impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.path.display())?;
+        // Reasons may hold names.
+        let f = &mut Escaping(f);
+        write!(f, "{}: ", Name::from(&*self.path))?;
         match &self.verdict {
             Verdict::Follow { offset, size, id, notified } => {
                 let how = if *notified { "notification" } else { "polling" };

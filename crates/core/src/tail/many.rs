@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::shard::after;
 use super::{Mailbox, Progress, TailError, Tailer};
 use crate::batch::{Batch, Source};
-use crate::line::LineLimit;
+use crate::line::{LineLimit, Name};
 use crate::lock::lock;
 use crate::panic::caught;
 use crate::report::{Event, Ledger};
@@ -105,7 +105,7 @@ impl Many {
         let Member { source, tailer, .. } = self.tailers.remove(at);
         let dropped = caught(|| drop(tailer)).map_err(|panic| TailError::panicked(&panic));
         for error in error.into_iter().chain(dropped.err()) {
-            record_failure(&self.cx.failures, &source.path().display().to_string(), error, &self.cx.ledger);
+            record_failure(&self.cx.failures, &Name::from(source.path()).to_string(), error, &self.cx.ledger);
         }
     }
 }
