@@ -1,7 +1,10 @@
 //! The command line: options, their values, and what does not go together.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -252,4 +255,14 @@ impl BackendName {
     /// The first one that the program was built with.
     const DEFAULT: Self =
         if cfg!(feature = "smol") || cfg!(not(feature = "async-std")) { Self::Smol } else { Self::AsyncStd };
+
+    /// How many threads its executor has.
+    pub(crate) fn threads(self) -> usize {
+        let set = |name| env::var(name).ok().and_then(|number| number.parse().ok());
+        match self {
+            Self::Smol => set("SMOL_THREADS").unwrap_or(1),
+            Self::AsyncStd => set("ASYNC_STD_THREAD_COUNT")
+                .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZeroUsize::get)),
+        }
+    }
 }

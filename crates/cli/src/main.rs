@@ -12,6 +12,7 @@ mod args;
 mod merge;
 mod quantity;
 mod report;
+mod room;
 mod run;
 mod setup;
 mod status;
@@ -32,6 +33,9 @@ use voice::Voice;
 const POOL_THREADS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
 
 fn main() -> ExitCode {
+    #[cfg(target_env = "gnu")]
+    room::share_one_heap();
+    room::tell_panics();
     blocking::set_max_blocking_threads(POOL_THREADS);
     let args = match Args::read(std::env::args_os()) {
         Ok(args) => args,
@@ -40,7 +44,7 @@ fn main() -> ExitCode {
     };
     let voice = match Voice::new(args.level()) {
         Ok(voice) => voice,
-        Err(error) => return end_early(Failure::run_time(format!("cannot start a thread: {error}"))),
+        Err(error) => return end_early(room::no_threads(&error)),
     };
     let done = if args.explain {
         explain(&args, &voice)

@@ -3,22 +3,38 @@
 use std::error::Error;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use tailmerge::{MergeError, Report, StartError};
+use tailmerge::{Backend, MergeError, Report, StartError};
 
 use crate::args::{Args, BackendName};
 use crate::report::ReportFile;
+use crate::room::Needs;
 use crate::run::RunError;
 use crate::status::Failure;
 use crate::voice::{Voice, count};
-use crate::{run, setup, verdict};
+use crate::{room, run, setup, verdict};
+
+/// Merges on the backend that was chosen.
+pub(crate) fn merge(args: &Args, voice: &Voice) -> Result<(), Failure> {
+    match args.backend {
+        #[cfg(feature = "smol")]
+        BackendName::Smol => merge_on(tailmerge::Smol::new(), args, voice),
+        #[cfg(feature = "async-std")]
+        BackendName::AsyncStd => merge_on(tailmerge::AsyncStd::new(), args, voice),
+        #[cfg(not(all(feature = "smol", feature = "async-std")))]
+        _ => Err(Failure::usage("this program was built without that backend: choose another one")),
+    }
+}
 
 /// Merges, and writes the report that was asked for, also that of a merge that failed.
-pub(crate) fn merge(args: &Args, voice: &Voice) -> Result<(), Failure> {
+fn merge_on<B: Backend>(backend: B, args: &Args, voice: &Voice) -> Result<(), Failure> {
+    let builder = setup::builder(args, voice);
+    let buffers = builder.buffer_bytes().map_err(|error| start_failure(&error))?;
+    room::make(&backend, Needs { executor: args.backend.threads(), streams: streams(args), buffers })?;
     let report_file = args.report.as_deref().map(|path| open_report(args, path)).transpose()?;
-    let ended = run_on_backend(args, voice);
+    let ended = run::run(builder, backend, args.stop_timeout, voice);
     let (report, done) = match &ended {
         Ok(report) => (Some(report), verdict::of(report)),
         Err(RunError::Merge(error)) => (Some(error.report()), Err(merge_failure(args, error))),
@@ -40,16 +56,10 @@ pub(crate) fn merge(args: &Args, voice: &Voice) -> Result<(), Failure> {
     }
 }
 
-fn run_on_backend(args: &Args, voice: &Voice) -> Result<Report, RunError> {
-    let builder = setup::builder(args, voice);
-    match args.backend {
-        #[cfg(feature = "smol")]
-        BackendName::Smol => run::run(builder, tailmerge::Smol::new(), args.stop_timeout, voice),
-        #[cfg(feature = "async-std")]
-        BackendName::AsyncStd => run::run(builder, tailmerge::AsyncStd::new(), args.stop_timeout, voice),
-        #[cfg(not(all(feature = "smol", feature = "async-std")))]
-        _ => Err(RunError::Other(Failure::usage("this program was built without that backend: choose another one"))),
-    }
+/// Inputs that stay open.
+fn streams(args: &Args) -> usize {
+    let is_fifo = |input: &Path| fs::metadata(input).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    args.inputs.iter().filter(|input| *input == "-" || is_fifo(Path::new(input))).count()
 }
 
 /// Opens the report, unless it is the output or a named input. A pattern does not find it.

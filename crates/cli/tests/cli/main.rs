@@ -2,6 +2,7 @@
 //! exit status.
 
 mod follow;
+mod limits;
 mod lines;
 mod names;
 mod once;

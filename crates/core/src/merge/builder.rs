@@ -1,5 +1,6 @@
 //! The settings of a merge.
 
+mod buffers;
 mod output;
 
 use std::ffi::{OsStr, OsString};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::buffers::Buffers;
 use super::launch::{Prepared, start_on, start_on_blocking};
 use super::readers::Inputs;
 use super::{Merge, StartError};
@@ -25,15 +27,6 @@ use crate::tail::{
 };
 use crate::write::{FileOutput, Serve, Writer, WriterContext, serve};
 
-/// Bytes read at a time; a batch takes up to twice as many.
-const CHUNK: usize = 512 * 1024;
-/// Most batches that circulate: enough for each reader to have one under way and one waiting, and few enough to stay
-/// in a processor's cache.
-const BATCHES_MAX: usize = 4;
-/// Fewest: one being read, one being written, one of the host's lines and one to swap for it.
-const BATCHES_MIN: usize = 4;
-/// Bytes for the buffers, unless set otherwise.
-const MEMORY: usize = 8 * 1024 * 1024;
 /// Most bytes of a line, unless set otherwise.
 const LINE_MAX: usize = 1024 * 1024;
 /// Files kept open at most, whatever the process may open.
@@ -402,24 +395,7 @@ impl Builder {
 
     /// Checks the settings and works out what follows from them. Blocks: it looks at the inputs.
     pub(super) fn prepare(self) -> Result<Prepared, StartError> {
-        let max = self.limit.max;
-        if max == 0 {
-            return Err(StartError::setting("the line limit must be at least 1 byte"));
-        }
-        if max > Self::LINE_BYTES_MAX {
-            return Err(StartError::setting(format!("the line limit is {max} bytes: 1 GiB is the most")));
-        }
-        let line = max.saturating_add(1);
-        let memory = self.memory.unwrap_or(MEMORY.max(line.saturating_mul(6)));
-        let chunk = CHUNK.min(memory / BATCHES_MIN / 2).max(1);
-        let capacity = line.max(2 * chunk);
-        let batches = memory / capacity;
-        if batches < BATCHES_MIN {
-            return Err(StartError::setting(format!(
-                "{memory} bytes of memory are too few for lines of up to {max} bytes: give at least {} or lower the line limit",
-                line.saturating_mul(BATCHES_MIN),
-            )));
-        }
+        let Buffers { chunk, capacity, batches } = self.buffers()?;
         let (specs, fifos): (Vec<_>, Vec<_>) = self.specs()?.into_iter().partition(|spec| {
             let kind = spec.path().and_then(|path| self.fs.stat(path).ok()).map(|stat| stat.kind);
             kind != Some(Kind::Fifo)
@@ -490,7 +466,7 @@ impl Builder {
             stall_limit: self.stall_limit,
             capacity,
         };
-        Ok(Prepared { inputs, batches: (batches - 2).min(BATCHES_MAX), serve })
+        Ok(Prepared { inputs, batches, serve })
     }
 }
 

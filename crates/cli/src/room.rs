@@ -1,0 +1,199 @@
+//! Room for a merge: threads, descriptors and memory, looked for before anything is touched.
+//!
+//! An executor that gets no thread or descriptor panics, or tries again for ever, and a program that gets no memory is
+//! aborted. So all that a merge takes is taken here at once, and given back; then the executor is started.
+
+use std::env;
+use std::io;
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use futures_lite::future;
+use rustix::process::{Resource, getrlimit};
+use tailmerge::{Backend, escaped};
+
+use crate::POOL_THREADS;
+use crate::status::Failure;
+use crate::voice;
+
+/// Descriptors that a merge opens besides streams: 17 of its own and of its executor's, the rest are for files.
+const DESCRIPTORS: usize = 32;
+
+/// Threads of a merge besides those of its executor and of the pool: for timers, the writer and the watch, and the one
+/// that starts the executor.
+const THREADS: usize = 4;
+
+/// Bytes of a thread's stack, unless the user sets it, with what the system needs beside it.
+const STACK: usize = 2 * 1024 * 1024 + 64 * 1024;
+
+/// Bytes for what is not in buffers: names, positions, what a call needs for a moment.
+const MEMORY: usize = 16 * 1024 * 1024;
+
+/// An executor that has not started by then, never will.
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// Whether the executor is being started.
+static STARTING: AtomicBool = AtomicBool::new(false);
+
+/// What a merge takes that depends on what is asked of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Needs {
+    /// Threads of the executor.
+    pub(crate) executor: usize,
+    /// Inputs that are open all the time.
+    pub(crate) streams: usize,
+    /// Bytes of buffers.
+    pub(crate) buffers: usize,
+}
+
+/// Makes sure that there is room for a merge, and starts the executor.
+pub(crate) fn make<B: Backend>(backend: &B, needs: Needs) -> Result<(), Failure> {
+    try_descriptors(DESCRIPTORS + needs.streams)?;
+    let threads = THREADS + POOL_THREADS.get() + needs.executor;
+    try_memory(MEMORY.saturating_add(needs.buffers).saturating_add(threads * STACK))?;
+    try_threads(threads)?;
+    start(backend)
+}
+
+fn try_descriptors(number: usize) -> Result<(), Failure> {
+    let all: io::Result<Vec<_>> =
+        (0..number).map(|_| Ok(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 0)?)).collect();
+    all.map(drop).map_err(|error| {
+        let limit = getrlimit(Resource::Nofile).current.map_or("unlimited".to_owned(), |limit| limit.to_string());
+        Failure::run_time(format!(
+            "a merge opens {number} files and more, which the system does not allow ({error}): \
+             raise the limit of open files ('ulimit -n', now {limit})"
+        ))
+    })
+}
+
+fn try_memory(bytes: usize) -> Result<(), Failure> {
+    Vec::<u8>::new().try_reserve_exact(bytes).map_err(|_| {
+        Failure::run_time(format!(
+            "the merge needs {} MiB of memory, which the system does not give: raise the limit ('ulimit -v'), or \
+             lower --memory or --max-line-bytes",
+            bytes.div_ceil(1024 * 1024)
+        ))
+    })
+}
+
+fn try_threads(number: usize) -> Result<(), Failure> {
+    let hold = Mutex::new(());
+    let lock = || hold.lock().unwrap_or_else(PoisonError::into_inner);
+    thread::scope(|scope| {
+        let held = lock();
+        let all: io::Result<Vec<_>> =
+            (0..number).map(|_| thread::Builder::new().spawn_scoped(scope, || drop(lock()))).collect();
+        drop(held);
+        all.map(drop)
+    })
+    .map_err(|error| no_threads(&error))
+}
+
+/// What to do where a thread cannot be started.
+pub(crate) fn no_threads(error: &io::Error) -> Failure {
+    Failure::run_time(format!(
+        "not all threads can be started ({error}): raise the limit of processes ('ulimit -u', or the cgroup's \
+         pids.max) or of memory ('ulimit -v'), or end other processes"
+    ))
+}
+
+/// Starts the executor, its timers and its pool. Others may take the room that there was a moment ago: then this
+/// panics or spins, on a thread of its own.
+fn start<B: Backend>(backend: &B) -> Result<(), Failure> {
+    STARTING.store(true, Ordering::Relaxed);
+    let backend = backend.clone();
+    let (started, told) = mpsc::channel();
+    let starting = thread::Builder::new().name("tailmerge-start".into()).spawn(move || {
+        // Polled, a timer starts what drives timers.
+        future::block_on(future::poll_once(backend.sleep(START_MAX)));
+        let pool = backend.unblock(|| ());
+        backend.spawn(async move {
+            pool.await;
+            // Whoever asked has given up.
+            started.send(()).ok();
+        });
+    });
+    let starting = starting.map_err(|error| no_threads(&error))?;
+    told.recv_timeout(START_MAX).map_err(|_| no_threads(&io::ErrorKind::WouldBlock.into()))?;
+    // It ends now that it is done.
+    drop(starting.join());
+    STARTING.store(false, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Tells of a panic in one line. None while the executor is started: that says itself what is missing.
+pub(crate) fn tell_panics() {
+    panic::set_hook(Box::new(|panicked| {
+        if !STARTING.load(Ordering::Relaxed) {
+            let place = panicked.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+            let why = panicked.payload_as_str().unwrap_or("a panic");
+            let message = format!("{why}, at {place}: a bug in the program, please report it");
+            voice::write_line(&escaped(&message).to_string());
+        }
+    }));
+}
+
+/// Starts the program anew where its address space is limited, with one heap for all threads.
+///
+/// The GNU C library gives a thread a heap of its own, for which it takes 64 MiB of address space at once, however
+/// little is used: nothing can be said then about what is left for buffers and stacks.
+#[cfg(target_env = "gnu")]
+pub(crate) fn share_one_heap() {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    const HEAPS: &str = "MALLOC_ARENA_MAX";
+    // Where there is next to nothing, not even the program's libraries can be loaded again.
+    let is_limited = getrlimit(Resource::As).current.is_some_and(|bytes| bytes > MEMORY as u64);
+    if !is_limited || env::var_os(HEAPS).is_some() {
+        return;
+    }
+    let mut args = env::args_os();
+    if let (Some(name), Ok(program)) = (args.next(), env::current_exe()) {
+        // If it fails, this process goes on.
+        drop(Command::new(program).arg0(name).args(args).env(HEAPS, "1").exec());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future, ready};
+
+    use super::*;
+
+    /// An executor that gets no thread.
+    #[derive(Clone, Debug)]
+    struct Broken;
+
+    impl Backend for Broken {
+        fn block_on<F: Future>(&self, future: F) -> F::Output {
+            future::block_on(future)
+        }
+
+        fn spawn(&self, _task: impl Future<Output = ()> + Send + 'static) {
+            panic!("cannot spawn executor thread");
+        }
+
+        fn unblock<T: Send + 'static>(
+            &self,
+            job: impl FnOnce() -> T + Send + 'static,
+        ) -> impl Future<Output = T> + Send + 'static {
+            ready(job())
+        }
+
+        fn sleep(&self, _duration: Duration) -> impl Future<Output = ()> + Send + 'static {
+            ready(())
+        }
+    }
+
+    #[test]
+    fn an_executor_that_cannot_start_is_told() {
+        let needs = Needs { executor: 1, streams: 0, buffers: 0 };
+        let failure = make(&Broken, needs).unwrap_err();
+        assert!(failure.message.contains("not all threads can be started"), "{failure:?}");
+    }
+}
