@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde_json::Value;
 
-use crate::tool::{Dir, os};
+use crate::tool::{Dir, os, wait_until};
 
 const NAMES: [&[u8]; 6] =
     [b"with space.log", b"new\nline.log", b"invalid\xff\xfe.log", b"-dash.log", b"--once", b"a\tb\x1b[1m.log"];
@@ -55,12 +55,63 @@ fn a_message_about_any_name_is_one_line() {
 }
 
 #[test]
-fn a_path_that_looks_like_a_pattern_is_taken_for_the_file_that_it_names() {
+fn an_input_with_wildcards_is_the_file_of_that_name_and_a_pattern() {
+    let dir = Dir::new();
+    for name in ["a[1].log", "a1.log", "*.txt", "b.txt", "[.log"] {
+        dir.write(name, format!("{name}\n"));
+    }
+    for (input, names) in [
+        ("a[1].log", &["a1.log", "a[1].log"][..]),
+        ("*.txt", &["*.txt", "b.txt"]),
+        ("./*.txt", &["*.txt", "b.txt"]),
+        // No pattern at all.
+        ("[.log", &["[.log"]),
+    ] {
+        let finished = dir.run(["--once", input]).expect_quiet();
+        let output = String::from_utf8(finished.stdout).unwrap();
+        let mut lines: Vec<_> = output.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines, names, "{input}");
+    }
+    // Nor is either of them missed.
+    assert_eq!(dir.run(["--once", "a[1]*"]).expect_quiet().stdout, b"a1.log\n");
+    dir.write("c[1].log", "bracket\n");
+    assert_eq!(dir.run(["--once", "c[1].log"]).expect_quiet().stdout, b"bracket\n");
+    // An exclude is for both.
+    assert_eq!(dir.run(["--once", "--exclude", "[*]*", "*.txt"]).expect_quiet().stdout, b"b.txt\n");
+    dir.run(["--once", "d[1].log"]).expect(1).says("d[1].log: no file matches");
+}
+
+#[test]
+fn a_file_that_has_wildcards_in_its_name_may_come_later() {
+    let dir = Dir::new();
+    dir.write("logs/a.log", "a\n");
+    let inputs = ["app[1].log", "{guid-1}/a.log", "logs/*.log"];
+    let running = dir.tailmerge(["-o", "all"].iter().chain(&inputs)).start();
+    wait_until("the first line is merged", || dir.text("all") == "a\n");
+    let mut all = dir.text("all");
+    for name in ["app[1].log", "{guid-1}/a.log", "logs/*.log", "app1.log", "logs/b.log"] {
+        dir.write(name, format!("{name}\n"));
+        all += &format!("{name}\n");
+        wait_until(name, || dir.text("all") == all);
+    }
+    running.stop().expect(0).says_not("not there");
+}
+
+#[test]
+fn it_is_explained_what_an_input_with_wildcards_comes_to() {
     let dir = Dir::new();
     dir.write("a[1].log", "bracket\n");
-    dir.write("a1.log", "one\n");
-    let finished = dir.run(["--once", "a[1].log"]).expect_quiet();
-    assert_eq!(finished.stdout, b"bracket\n");
+    for (inputs, verdicts) in [
+        (["a[1].log", "b[1].log"], ["a[1].log: followed", "b[1].log: no file matches now"]),
+        (["*.log", "a[1].log"], ["a[1].log: followed", "a[1].log: not followed: the same file as a[1].log"]),
+    ] {
+        let explained = dir.run(["--explain"].iter().chain(&inputs)).expect(0);
+        let explained = String::from_utf8(explained.stdout).unwrap();
+        let lines: Vec<_> = explained.lines().filter(|line| !line.contains("does not match")).collect();
+        assert_eq!(lines.len(), verdicts.len(), "{explained}");
+        assert!(lines.iter().zip(verdicts).all(|(line, verdict)| line.starts_with(verdict)), "{explained}");
+    }
 }
 
 /// A name that, read carelessly, ends its label with a line of another program's; and one that turns the text around.

@@ -116,10 +116,11 @@ impl Builder {
         }
     }
 
-    /// Adds an input: a path if there is a file of that name or it has no wildcard, else a pattern.
+    /// Adds an input: a path, and if it has wildcards a pattern as well.
     ///
-    /// A pattern has `*`, `?`, `[a-z]` and `{a,b}` within a name, and `**` for any number of directories.
-    /// Files that match later join then. A path need not be there yet, nor its directory.
+    /// A pattern has `*`, `?`, `[a-z]` and `{a,b}` within a name, and `**` for any number of directories; it has at most
+    /// 4096 bytes, and braces are nested at most 10 deep. Files that match later join then, and so does one that has
+    /// the wildcards in its name, as `app[1].log` has. A path need not be there yet, nor its directory.
     pub fn input(mut self, input: impl AsRef<OsStr>) -> Self {
         self.inputs.push(Wanted::Any(input.as_ref().to_owned()));
         self
@@ -133,7 +134,7 @@ impl Builder {
 
     /// Leaves out files that match: their name, or their whole path if the pattern has a `/`.
     ///
-    /// For files found by a pattern only; a path that is named is not left out.
+    /// For what is found by an input with wildcards; a path that is named without one is not left out.
     pub fn exclude(mut self, glob: impl Into<String>) -> Self {
         self.excludes.push(glob.into());
         self
@@ -357,7 +358,7 @@ impl Builder {
         if let Output::File(path) = &self.output {
             forbidden.extend(self.fs.stat(path).map(|stat| stat.id));
         }
-        let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
+        let (specs, excludes) = self.specs()?;
         let mut explained =
             explain(&*self.fs, &specs, &excludes, self.start, self.ignore_older, &forbidden, self.watch);
         if self.stdin {
@@ -385,22 +386,26 @@ impl Builder {
         self.never.iter().filter_map(|path| self.fs.stat(path).ok()).map(|stat| stat.id).collect()
     }
 
-    fn specs(&self) -> Result<Vec<Spec>, StartError> {
+    /// The inputs, and what is left out of them.
+    fn specs(&self) -> Result<(Vec<Spec>, Excludes), StartError> {
+        let excludes = Excludes::new(self.excludes.clone())?;
         let specs = self.inputs.iter().map(|wanted| match wanted {
-            Wanted::Any(input) => Spec::new(input, &*self.fs),
-            Wanted::Path(path) => Ok(Spec::Path(path.as_path().into())),
+            Wanted::Any(input) => Spec::of(input, &excludes, &*self.fs),
+            Wanted::Path(path) => Ok(vec![Spec::named(path)]),
         });
-        Ok(specs.collect::<Result<_, _>>()?)
+        let specs = specs.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        Ok((specs, excludes))
     }
 
     /// Checks the settings and works out what follows from them. Blocks: it looks at the inputs.
     pub(super) fn prepare(self) -> Result<Prepared, StartError> {
         let Buffers { chunk, capacity, batches } = self.buffers()?;
-        let (specs, fifos): (Vec<_>, Vec<_>) = self.specs()?.into_iter().partition(|spec| {
+        let (specs, excludes) = self.specs()?;
+        let (specs, fifos): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| {
             let kind = spec.path().and_then(|path| self.fs.stat(path).ok()).map(|stat| stat.kind);
             kind != Some(Kind::Fifo)
         });
-        let named = specs.iter().chain(&fifos).filter_map(Spec::path).map(Path::to_owned).collect();
+        let named = specs.iter().chain(&fifos).filter_map(Spec::path).map(|path| path.to_path_buf()).collect();
         let claims = Claims::new(open_files());
         self.never_ids().into_iter().for_each(|id| claims.forbid(id));
         let ledger = Ledger::new(self.observer);
@@ -457,7 +462,7 @@ impl Builder {
         };
         let inputs = Inputs {
             specs,
-            excludes: Excludes::new(self.excludes)?,
+            excludes,
             start: self.start,
             tailers,
             tail,

@@ -42,23 +42,43 @@ const HOMES_MAX: usize = 16 * 1024;
 /// What a user asks to follow.
 #[derive(Debug)]
 pub(crate) enum Spec {
-    Path(Arc<Path>),
+    /// A path. Not `sure`: it may be meant as a pattern only, and nobody misses it as long as it has not been there.
+    Path {
+        path: Arc<Path>,
+        sure: bool,
+    },
     Pattern(Pattern),
 }
 
 impl Spec {
-    /// A path if there is something of that name, or if it has no wildcard; else a pattern.
-    pub(crate) fn new(input: &OsStr, fs: &dyn Fs) -> Result<Self, PatternError> {
-        if !is_pattern(input) || fs.stat(Path::new(input)).is_ok() {
-            return Ok(Self::Path(Path::new(input).into()));
+    /// What an input comes to: a path, or if it has wildcards a path, unless that is excluded, and a pattern.
+    ///
+    /// # Errors
+    ///
+    /// It can be no pattern, and there is nothing of just that name.
+    pub(crate) fn of(input: &OsStr, excludes: &Excludes, fs: &dyn Fs) -> Result<Vec<Self>, PatternError> {
+        let path = Path::new(input);
+        if !is_pattern(input) {
+            return Ok(vec![Self::named(path)]);
         }
-        Pattern::new(input).map(Self::Pattern)
+        let sure = fs.stat(path).is_ok();
+        match Pattern::new(input).map(Self::Pattern) {
+            Ok(pattern) if excludes.excluding(path).is_some() => Ok(vec![pattern]),
+            Ok(pattern) => Ok(vec![Self::Path { path: path.into(), sure }, pattern]),
+            Err(_) if sure => Ok(vec![Self::named(path)]),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A path, whatever characters it has.
+    pub(crate) fn named(path: &Path) -> Self {
+        Self::Path { path: path.into(), sure: true }
     }
 
     /// The path, if it is one.
-    pub(crate) fn path(&self) -> Option<&Path> {
+    pub(crate) fn path(&self) -> Option<&Arc<Path>> {
         match self {
-            Self::Path(path) => Some(path),
+            Self::Path { path, .. } => Some(path),
             Self::Pattern(_) => None,
         }
     }
@@ -66,16 +86,22 @@ impl Spec {
     /// The pattern, if it is one.
     pub(super) fn pattern(&self) -> Option<&Pattern> {
         match self {
-            Self::Path(_) => None,
+            Self::Path { .. } => None,
             Self::Pattern(pattern) => Some(pattern),
         }
     }
 
-    fn is(&self, input: &OsStr) -> bool {
+    /// As the user gave it.
+    fn text(&self) -> &OsStr {
         match self {
-            Self::Path(path) => path.as_os_str() == input,
-            Self::Pattern(pattern) => pattern.text() == input,
+            Self::Path { path, .. } => path.as_os_str(),
+            Self::Pattern(pattern) => pattern.text().as_ref(),
         }
+    }
+
+    /// Whether both ask for the same.
+    fn is(&self, other: &Self) -> bool {
+        self.path().is_some() == other.path().is_some() && self.text() == other.text()
     }
 }
 
@@ -167,7 +193,7 @@ impl Discovery {
 
     fn note_parents(&mut self) {
         let paths = self.followed.iter().filter_map(|followed| followed.spec.path());
-        self.parents = paths.filter_map(Path::parent).map(Path::to_owned).collect();
+        self.parents = paths.filter_map(|path| path.parent()).map(Path::to_owned).collect();
     }
 
     /// How long to rest at least, and at most, if a poll interval is so long.
@@ -213,7 +239,7 @@ impl Discovery {
         let followed = &mut self.followed[at];
         let first = !std::mem::replace(&mut followed.scanned, true);
         let (mut found, gone, named) = match &followed.spec {
-            Spec::Path(path) => (first.then(|| path.clone()).into_iter().collect(), Vec::new(), true),
+            Spec::Path { path, sure } => (first.then(|| path.clone()).into_iter().collect(), Vec::new(), *sure),
             Spec::Pattern(pattern) => {
                 let excluded = |path: &Path| self.excludes.excluding(path).is_some();
                 let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded, last);
@@ -288,23 +314,22 @@ impl Discovery {
     }
 
     fn follow(&mut self, input: &OsStr) -> Result<(), PatternError> {
-        if !self.followed.iter().any(|followed| followed.spec.is(input)) {
-            self.followed.push(Followed::new(Spec::new(input, &*self.cx.fs)?));
-            self.note_parents();
-            self.scan_one(self.followed.len() - 1, true);
+        for spec in Spec::of(input, &self.excludes, &*self.cx.fs)? {
+            if !self.followed.iter().any(|followed| followed.spec.is(&spec)) {
+                self.followed.push(Followed::new(spec));
+                self.note_parents();
+                self.scan_one(self.followed.len() - 1, true);
+            }
         }
         Ok(())
     }
 
     fn unfollow(&mut self, input: &OsStr) {
-        let (out, kept): (Vec<_>, _) = self.followed.drain(..).partition(|followed| followed.spec.is(input));
+        let (out, kept): (Vec<_>, _) = self.followed.drain(..).partition(|followed| followed.spec.text() == input);
         self.followed = kept;
         for followed in out {
             let files = followed.dirs.into_values().flat_map(|dir| dir.files).map(|ByName(path)| path);
-            let path = match followed.spec {
-                Spec::Path(path) => Some(path),
-                Spec::Pattern(_) => None,
-            };
+            let path = followed.spec.path().cloned();
             self.lose(files.chain(path).collect(), |path| Command::Remove(path.clone()));
         }
         self.note_parents();

@@ -4,7 +4,7 @@
 use super::{Builder, Output};
 use crate::fs::Kind;
 use crate::merge::StartError;
-use crate::tail::{Excludes, find_file, nothing_to_read};
+use crate::tail::{find_file, nothing_to_read};
 
 impl Builder {
     /// Refuses to empty an output by mistake. Blocks: it looks at the output, and if that holds
@@ -13,7 +13,7 @@ impl Builder {
         let Output::File(output) = &self.output else { return Ok(()) };
         let held = self.fs.stat(output).ok().filter(|stat| stat.kind == Kind::File && stat.size > 0);
         let Some(held) = held.filter(|_| !self.append) else { return Ok(()) };
-        let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
+        let (specs, excludes) = self.specs()?;
         if let Some((path, pattern)) = find_file(&*self.fs, &specs, &excludes, held.id) {
             return Err(StartError::setting(format!(
                 "{} is the output and matches {pattern}: what it holds would be lost; exclude it, choose another \

@@ -199,8 +199,9 @@ impl<'a> Scan<'a> {
                 cx.ledger.tell(&Event::Refused { input: here(dir), reason: &format!("{reason}; trying again") });
             }
         }
-        if first && self.found.is_empty() && self.failed.is_empty() {
-            let input = Path::new(self.pattern.text());
+        let input = Path::new(self.pattern.text());
+        // What is a path as well may be there as such.
+        if first && self.found.is_empty() && self.failed.is_empty() && self.fs.stat(input).is_err() {
             match cx.once {
                 true => cx.ledger.input_failed(input, &"no file matches"),
                 false => cx.ledger.tell(&Event::NoMatch { input }),

@@ -125,9 +125,11 @@ impl World {
             let shard = FileShard::new(cx.clone(), inbox, mailbox.clone(), pace);
             shards.push(Reader { shard, batch: Batch::with_capacity(room), mailbox });
         }
-        let specs = [PATTERN, NAMED].map(|input| Spec::new(OsStr::new(input), &door).expect("a good pattern"));
+        let excludes = Excludes::default();
+        let spec = |input| Spec::of(OsStr::new(input), &excludes, &door).expect("a good pattern");
+        let specs = [PATTERN, NAMED].map(spec).into_iter().flatten().collect();
         let start = if setup.from_end { StartAt::End } else { StartAt::Start };
-        let discovery = Some(Discovery::new(cx, specs.into(), Excludes::default(), start, senders));
+        let discovery = Some(Discovery::new(cx, specs, excludes, start, senders));
         let oracle = Oracle::new(setup);
         Self { setup, door, discovery, shards, oracle, writers: [None; WRITERS], begun: 0, luck: Rng::new(1) }
     }
