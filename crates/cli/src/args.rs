@@ -22,6 +22,10 @@ Exit status: 0 all was delivered up to the stop; 1 a failure, told on standard
 error; 2 wrong usage; 3 finished, but parts of the inputs could not be delivered
 (gaps).
 
+SIGINT and SIGTERM have it write what is there and end, a second one end at once.
+SIGHUP has it open an output that was moved anew, which it else does within a
+second.
+
 Examples:
   tailmerge -o all.log 'logs/*.log'            follow the logs until stopped
   tailmerge --once --prefix name a.log b.log   merge what is there and print it

@@ -1,7 +1,7 @@
 //! Running a merge to its end: by itself, or by the signals that stop it.
 //!
-//! The first SIGINT, SIGTERM or SIGHUP asks the merge to write what is there and end; the second one
-//! stops it at once.
+//! The first SIGINT or SIGTERM asks the merge to write what is there and end; the second one stops it at once. SIGHUP
+//! has it open its output anew.
 
 use std::future::{Future, pending};
 use std::io;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_signal::{Signal, Signals};
 use futures_lite::{StreamExt, future};
-use tailmerge::{Backend, Builder, MergeError, Report, StartError};
+use tailmerge::{Backend, Builder, Merge, MergeError, Report, StartError};
 
 use crate::status::Failure;
 use crate::voice::Voice;
@@ -40,7 +40,7 @@ pub(crate) fn run<B: Backend>(
         // A signal that comes early is served when the merge has started; the wait for that has its limit too.
         let mut starting = std::pin::pin!(builder.start_on(backend.clone()));
         let mut asked = false;
-        let started = match stops.or(starting.as_mut()).await {
+        let started = match stops.or(starting.as_mut(), None).await {
             Some(started) => started,
             None => {
                 asked = true;
@@ -49,7 +49,7 @@ pub(crate) fn run<B: Backend>(
                     None
                 });
                 stops
-                    .or(late)
+                    .or(late, None)
                     .await
                     .flatten()
                     .ok_or_else(|| RunError::Other(Failure::run_time("stopped before the merge had started")))?
@@ -58,7 +58,7 @@ pub(crate) fn run<B: Backend>(
         let merge = started.map_err(RunError::Start)?;
 
         if !asked {
-            stops.or(merge.finished()).await;
+            stops.or(merge.finished(), Some(&merge)).await;
         }
         let tell = async {
             backend.sleep(TELL_AFTER).await;
@@ -67,7 +67,7 @@ pub(crate) fn run<B: Backend>(
             ));
             pending().await
         };
-        match stops.or(future::or(merge.stop(stop_timeout), tell)).await {
+        match stops.or(future::or(merge.stop(stop_timeout), tell), Some(&merge)).await {
             Some(stopped) => stopped,
             None => merge.stop_now().await,
         }
@@ -83,23 +83,34 @@ struct Stops<'a> {
 
 impl<'a> Stops<'a> {
     fn new(voice: &'a Voice) -> io::Result<Self> {
-        let mut signals = Signals::new([Signal::Int, Signal::Term])?;
+        // Received in place of dying of it: a write that would make a file too large fails then.
+        let mut signals = Signals::new([Signal::Int, Signal::Term, Signal::Xfsz])?;
         if !hangup_is_ignored() {
             signals.add_signals([Signal::Hup])?;
         }
         Ok(Self { signals, voice })
     }
 
-    /// Waits for the future, or for the next signal: then there is nothing.
-    async fn or<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+    /// Waits for the future, or for the next signal that stops: then there is nothing. Serves SIGHUP meanwhile; before
+    /// there is a merge, its output is only just being opened.
+    async fn or<T>(&mut self, future: impl Future<Output = T>, merge: Option<&Merge>) -> Option<T> {
         future::or(async { Some(future.await) }, async {
-            match self.signals.next().await {
-                Some(Ok(_)) => None,
-                Some(Err(error)) => {
-                    self.voice.note(format_args!("signals are not received any more: {error}"));
-                    pending().await
+            loop {
+                match self.signals.next().await {
+                    Some(Ok(Signal::Xfsz)) => {}
+                    Some(Ok(Signal::Hup)) => {
+                        if let Some(merge) = merge {
+                            // Asked for by the first poll; it may wait for an output that stands still.
+                            future::poll_once(merge.reopen_output()).await;
+                        }
+                    }
+                    Some(Ok(_)) => return None,
+                    Some(Err(error)) => {
+                        self.voice.note(format_args!("signals are not received any more: {error}"));
+                        return pending().await;
+                    }
+                    None => return pending().await,
                 }
-                None => pending().await,
             }
         })
         .await

@@ -117,14 +117,13 @@ pub trait Fs: Debug + Send + Sync + 'static {
     /// As the system reports them. The entries told before the error stand.
     fn list(&self, dir: &Path, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()>;
 
-    /// Opens the output, creates it if need be, and changes nothing in it.
-    ///
-    /// With `append` every write goes to the end of the file, wherever that is by then.
+    /// Opens the output, creates it if need be, and changes nothing in it. Every write goes to the end of the file,
+    /// wherever that is by then.
     ///
     /// # Errors
     ///
     /// As the system reports them.
-    fn output(&self, path: &Path, append: bool) -> io::Result<Box<dyn WriteFile>>;
+    fn output(&self, path: &Path) -> io::Result<Box<dyn WriteFile>>;
 }
 
 /// A file open for reading.
@@ -157,19 +156,19 @@ pub trait ReadFile: Debug + Send + 'static {
 
 /// The output file.
 pub trait WriteFile: ReadFile {
-    /// Writes at the file's position, or at its end if it was opened so. May write less than all.
+    /// Writes at the end of the file. May write less than all.
     ///
     /// # Errors
     ///
     /// As the system reports them, `Interrupted` included.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Cuts the file to a length in bytes and goes on writing there.
+    /// Cuts the file to a length in bytes.
     ///
     /// # Errors
     ///
     /// As the system reports them.
-    fn truncate(&mut self, len: u64) -> io::Result<()>;
+    fn truncate(&self, len: u64) -> io::Result<()>;
 
     /// Takes a lock on the file, until it is closed; tells whether it was free.
     ///
@@ -211,12 +210,9 @@ impl Fs for OsFs {
         Ok(())
     }
 
-    fn output(&self, path: &Path, append: bool) -> io::Result<Box<dyn WriteFile>> {
+    fn output(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
         let mut options = OpenOptions::new();
-        options.read(true).create(true).append(append);
-        if !append {
-            options.write(true).truncate(false);
-        }
+        options.read(true).create(true).append(true);
         match options.open(path) {
             // An output that may be written but not read.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => options.read(false).open(path),
@@ -251,9 +247,8 @@ impl WriteFile for File {
         Write::write(self, bytes)
     }
 
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.set_len(len)?;
-        io::Seek::seek(self, io::SeekFrom::Start(len)).map(drop)
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
     }
 
     fn try_lock(&self, shared: bool) -> io::Result<bool> {

@@ -7,6 +7,7 @@ mod lines;
 mod names;
 mod once;
 mod output;
+mod reopen;
 mod stop;
 mod stream;
 mod tool;

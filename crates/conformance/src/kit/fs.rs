@@ -139,9 +139,9 @@ impl Fs for TestFs {
         self.hook(Op::Listed, dir)
     }
 
-    fn output(&self, path: &Path, append: bool) -> io::Result<Box<dyn WriteFile>> {
+    fn output(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
         self.hook(Op::Output, path)?;
-        Ok(Box::new(self.file(path, OsFs.output(path, append)?)))
+        Ok(Box::new(self.file(path, OsFs.output(path)?)))
     }
 }
 
@@ -200,7 +200,7 @@ impl WriteFile for TestFile<Box<dyn WriteFile>> {
         self.inner.write(&bytes[..len])
     }
 
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
+    fn truncate(&self, len: u64) -> io::Result<()> {
         self.inner.truncate(len)
     }
 

@@ -407,7 +407,12 @@ impl Builder {
         });
         let named = specs.iter().chain(&fifos).filter_map(Spec::path).map(|path| path.to_path_buf()).collect();
         let claims = Claims::new(open_files());
-        self.never_ids().into_iter().for_each(|id| claims.forbid(id));
+        for id in self.never_ids() {
+            claims.forbid(id);
+        }
+        if let Output::File(path) = &self.output {
+            claims.forbid_path(path);
+        }
         let ledger = Ledger::new(self.observer);
         let tail = TailContext {
             fs: self.fs.clone(),

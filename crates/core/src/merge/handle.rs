@@ -164,6 +164,42 @@ impl Merge {
         self.parts.queue.ask_flush().ok_or(Closed)
     }
 
+    /// Has the writer look whether the output is still at its path, and open it anew if it was moved or removed: for
+    /// a host that has rotated it, or is told by SIGHUP that somebody has. Without it, that is noticed within a second.
+    ///
+    /// Completes when that is done, and all that was submitted before the call is written and flushed. An output that
+    /// cannot be opened just now is tried again, and told as [`Event::OutputWaiting`](crate::Event::OutputWaiting).
+    ///
+    /// # Errors
+    ///
+    /// If the merge ends before; [`Merge::stop`] tells why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the output is opened anew all the same.
+    pub async fn reopen_output(&self) -> Result<(), Closed> {
+        match self.parts.queue.ask_reopen().ok_or(Closed)?.wait().await {
+            true => Ok(()),
+            false => Err(Closed),
+        }
+    }
+
+    /// Has the writer open the output anew if it was moved or removed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::reopen_output`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread for as long as the output is behind.
+    pub fn reopen_output_blocking(&self) -> Result<(), Closed> {
+        match self.parts.queue.ask_reopen().ok_or(Closed)?.wait_blocking() {
+            true => Ok(()),
+            false => Err(Closed),
+        }
+    }
+
     /// Hints that an input has news: readers look now rather than after the poll interval.
     pub fn wake(&self) {
         self.parts.readers.wake();

@@ -81,7 +81,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
         },
         ready: ready_to,
         watch: watch.clone(),
-        forbid: Box::new(move |files| files.into_iter().for_each(|id| claims.forbid(id))),
+        claims,
     };
     let submit = {
         let (queue, ledger) = (queue.clone(), ledger.clone());

@@ -111,6 +111,23 @@ pub enum Event<'a> {
     },
     /// The output can be written again.
     OutputResumed,
+    /// Somebody else moved or removed the output, which is opened anew at its path. What went to a removed file
+    /// since it was last seen is told as a [`Gap`].
+    OutputMoved {
+        /// The output.
+        output: &'a Path,
+        /// Whether the file has no name any more.
+        removed: bool,
+    },
+    /// Somebody else cut the output. What follows goes to its end.
+    OutputCut {
+        /// The output.
+        output: &'a Path,
+        /// Its length in bytes before.
+        from: u64,
+        /// Its length after.
+        to: u64,
+    },
     /// The reader of the output went away. The merge ends.
     OutputClosed,
     /// The output failed for good, or its writer panicked. The merge ends.
@@ -153,6 +170,8 @@ impl Event<'_> {
             | Self::Gap(_)
             | Self::OutputWaiting { .. }
             | Self::OutputResumed
+            | Self::OutputMoved { .. }
+            | Self::OutputCut { .. }
             | Self::Stalled { .. } => Level::Warn,
         }
     }
@@ -194,6 +213,14 @@ impl fmt::Display for Event<'_> {
             Self::Gap(gap) => write!(f, "{gap}"),
             Self::OutputWaiting { reason } => write!(f, "the output cannot be written: {reason}; waiting"),
             Self::OutputResumed => f.write_str("the output can be written again"),
+            Self::OutputMoved { output, removed } => {
+                let how = if *removed { "removed" } else { "moved" };
+                write!(f, "{}: {how} by somebody else; opened anew for what follows", output.display())
+            }
+            Self::OutputCut { output, from, to } => {
+                let output = output.display();
+                write!(f, "{output}: cut by somebody else from {from} to {to} bytes; what follows goes to its end")
+            }
             Self::OutputClosed => f.write_str("the reader of the output went away"),
             Self::OutputFailed { reason } => f.write_str(reason),
             Self::Stalled { name, took } => write!(f, "{name}: one step took {} ms", took.as_millis()),

@@ -55,6 +55,8 @@ pub enum GapReason {
     Gone,
     /// They are beyond the limit that was set for a line.
     LineLimit,
+    /// The output was removed while they were written to it; [`Gap::input`] is the output, and so are the offsets.
+    OutputRemoved,
 }
 
 impl fmt::Display for GapReason {
@@ -65,6 +67,7 @@ impl fmt::Display for GapReason {
             Self::Expired => "the file was deleted, and not kept for longer than was allowed",
             Self::Gone => "the file went away before they were read",
             Self::LineLimit => "the line is longer than the limit",
+            Self::OutputRemoved => "the output was removed while they were written to it",
         })
     }
 }

@@ -3,12 +3,13 @@
 //! Shared by the shards; the lock is held for a look-up only, and only on threads that may block.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::check::Check;
 use super::file::Within;
-use crate::fs::FileId;
+use crate::fs::{FileId, Fs};
 use crate::lock::lock;
 use crate::report::{Event, Ledger};
 
@@ -22,6 +23,8 @@ const IDLE_OPEN_MAX: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     state: Mutex<State>,
+    /// Where the output is, if that is a file.
+    output: OnceLock<PathBuf>,
     /// Files open now.
     open: Arc<AtomicUsize>,
     /// Most files to be open.
@@ -74,7 +77,12 @@ impl Claims {
         Self { open_max: AtomicUsize::new(open_max), ..Self::default() }
     }
 
-    pub(super) fn claim(&self, id: FileId) -> Claimed {
+    pub(super) fn claim(&self, id: FileId, fs: &dyn Fs) -> Claimed {
+        // Before the writer learns of it: whoever moved the output may have put another file in its place.
+        let is_output = || self.output.get().is_some_and(|path| fs.stat(path).is_ok_and(|stat| stat.id == id));
+        if self.is_new(id) && is_output() {
+            return Claimed::Forbidden;
+        }
         let mut state = lock(&self.state);
         if state.forbidden.contains(&id) {
             return Claimed::Forbidden;
@@ -130,9 +138,25 @@ impl Claims {
         lock(&self.state).files.remove(&id);
     }
 
-    /// Says that this file is never an input.
-    pub(crate) fn forbid(&self, id: FileId) {
-        lock(&self.state).forbidden.insert(id);
+    /// Says that this file is never an input. False: it is one.
+    pub(crate) fn forbid(&self, id: FileId) -> bool {
+        let mut state = lock(&self.state);
+        let free = !state.files.contains_key(&id);
+        if free {
+            state.forbidden.insert(id);
+        }
+        free
+    }
+
+    /// Says that there is no such file any more.
+    pub(crate) fn allow(&self, id: FileId) {
+        lock(&self.state).forbidden.remove(&id);
+    }
+
+    /// Has what this path leads to be no input, whichever file that is by then.
+    pub(crate) fn forbid_path(&self, output: &Path) {
+        // Set once, as the merge starts.
+        self.output.set(output.to_owned()).ok();
     }
 
     /// Whether so many files are open that idle ones are better closed.

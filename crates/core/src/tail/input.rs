@@ -227,7 +227,7 @@ impl Input {
                 return;
             }
         }
-        match cx.claims.claim(stat.id) {
+        match cx.claims.claim(stat.id, &*cx.fs) {
             Claimed::Taken { resume } => self.open(stat, resume, start, scratch, cx),
             Claimed::Held => self.trouble(Trouble::SameFile, cx),
             Claimed::Forbidden => self.trouble(Trouble::Output, cx),

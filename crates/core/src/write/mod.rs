@@ -2,6 +2,7 @@
 
 mod file;
 mod inbox;
+mod output;
 mod partial;
 mod pipe;
 mod queue;
@@ -19,8 +20,8 @@ use std::time::Duration;
 
 use async_executor::LocalExecutor;
 
-pub(crate) use file::FileOutput;
 pub(crate) use inbox::Inbox;
+pub(crate) use output::FileOutput;
 pub use partial::PartialWrite;
 pub(crate) use queue::{Message, Queue};
 pub(crate) use request::{FlushRequest, Flushed};
@@ -32,6 +33,7 @@ use crate::batch::Batch;
 use crate::fs::FileId;
 use crate::report::Ledger;
 use crate::stop::{Stage, Stop};
+use crate::tail::Claims;
 
 /// The one output.
 ///
@@ -84,6 +86,17 @@ pub trait Writer: 'static {
     /// An error is final, but for `BrokenPipe`, which ends the merge quietly.
     fn flush(&mut self) -> impl Future<Output = io::Result<()>>;
 
+    /// Looks whether what it writes to is still the right thing, and opens it anew if not: a file that was moved, a
+    /// connection. Called when the host asks for it by [`Merge::reopen_output`](crate::Merge::reopen_output). Does
+    /// nothing by default.
+    ///
+    /// # Errors
+    ///
+    /// An error is final, but for `BrokenPipe`, which ends the merge quietly.
+    fn reopen(&mut self) -> impl Future<Output = io::Result<()>> {
+        std::future::ready(Ok(()))
+    }
+
     /// Completes when nobody reads the output any more. Polled while there is nothing to write; never
     /// completes by default.
     fn closed(&mut self) -> impl Future<Output = ()> {
@@ -104,6 +117,8 @@ pub struct WriterContext {
     pub(crate) sleep: Arc<Sleep>,
     pub(crate) stop: Arc<Stop>,
     pub(crate) ledger: Arc<Ledger>,
+    /// Which files are inputs, and which never are.
+    pub(crate) claims: Arc<Claims>,
 }
 
 impl WriterContext {

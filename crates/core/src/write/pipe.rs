@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -38,12 +39,12 @@ pub(crate) struct PipeWriter {
     nonblocking: bool,
     /// Becomes readable when the merge has to end.
     aborted: UnixStream,
-    cx: WriterContext,
+    cx: Rc<WriterContext>,
 }
 
 impl PipeWriter {
     /// Opens a path that is no regular file. A FIFO's reader may come later.
-    pub(super) fn open(path: &Path, id: FileId, cx: WriterContext) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, id: FileId, cx: Rc<WriterContext>) -> io::Result<Self> {
         let mut this = Self::new(None, path.to_owned(), id, cx)?;
         if !this.try_open()? {
             this.cx.waiting("nobody has opened it for reading yet");
@@ -53,14 +54,14 @@ impl PipeWriter {
 
     /// Standard output. Its file description is shared with other processes, so it is not made
     /// nonblocking; a description of our own is, where one can be had.
-    pub(super) fn stdout(fd: OwnedFd, id: FileId, cx: WriterContext) -> io::Result<Self> {
+    pub(super) fn stdout(fd: OwnedFd, id: FileId, cx: Rc<WriterContext>) -> io::Result<Self> {
         let mut this = Self::new(Some(fd), PathBuf::from("/proc/self/fd/1"), id, cx)?;
         // Where there is none it is written to in small pieces.
         drop(this.try_open());
         Ok(this)
     }
 
-    fn new(fd: Option<OwnedFd>, path: PathBuf, id: FileId, cx: WriterContext) -> io::Result<Self> {
+    fn new(fd: Option<OwnedFd>, path: PathBuf, id: FileId, cx: Rc<WriterContext>) -> io::Result<Self> {
         let (aborted, mut abort) = UnixStream::pair()?;
         cx.stop.on_abort(move || {
             // The one byte finds room; if the other end is gone, nobody waits.

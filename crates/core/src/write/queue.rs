@@ -94,6 +94,11 @@ impl Queue {
                     spare.clear(self.capacity);
                 }
                 Message::Flush(request) => {
+                    if request.reopen
+                        && let Some(outcome) = self.unless_ended(writer.reopen()).await?
+                    {
+                        return Ok(outcome);
+                    }
                     if let Some(outcome) = self.flush(writer).await? {
                         return Ok(outcome);
                     }
@@ -157,8 +162,12 @@ impl Queue {
 
     /// Flushes, however long it takes. An outcome means that the merge ends.
     async fn flush<W: Writer>(&self, writer: &mut W) -> Result<Option<Outcome>, Cause> {
-        let flush = self.guard("tailmerge-writer: flush", writer.flush());
-        match self.unless_aborted(flush).await {
+        self.unless_ended(self.guard("tailmerge-writer: flush", writer.flush())).await
+    }
+
+    /// Waits for the writer, however long it takes. An outcome means that the merge ends.
+    async fn unless_ended(&self, done: impl Future<Output = io::Result<()>>) -> Result<Option<Outcome>, Cause> {
+        match self.unless_aborted(done).await {
             Some(Ok(())) => Ok(None),
             Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(Outcome::OutputClosed)),
             Some(Err(error)) => Err(Cause::Flush(Arc::new(error))),

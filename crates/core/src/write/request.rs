@@ -1,4 +1,4 @@
-//! A request to flush, and who waits for it.
+//! A request to flush, or to reopen the output and flush, and who waits for it.
 //!
 //! Whoever asks while a request is the last message in the queue shares it. So there are never more of them than
 //! batches, however many are given up while the output stands still.
@@ -14,6 +14,8 @@ use super::{Inbox, Message};
 /// A request in the queue. Dropped without being done, it tells those who wait that it never will be.
 #[derive(Debug)]
 pub(crate) struct FlushRequest {
+    /// Whether the output is to be opened anew, if need be, before it is flushed.
+    pub(super) reopen: bool,
     done: Arc<AtomicBool>,
     /// Nothing is sent: it is closed once the request is over.
     over: Sender<Infallible>,
@@ -30,7 +32,7 @@ pub(crate) struct Flushed {
 impl FlushRequest {
     fn new() -> Self {
         let (over, wait) = async_channel::bounded(1);
-        Self { done: Arc::default(), over, wait }
+        Self { reopen: false, done: Arc::default(), over, wait }
     }
 
     fn join(&self) -> Flushed {
@@ -66,10 +68,22 @@ impl Flushed {
 impl Inbox<Message> {
     /// Asks for a flush of what was submitted before. None: the queue is closed.
     pub(crate) fn ask_flush(&self) -> Option<Flushed> {
+        self.ask(false)
+    }
+
+    /// Asks to open the output anew, if need be, and for a flush.
+    pub(crate) fn ask_reopen(&self) -> Option<Flushed> {
+        self.ask(true)
+    }
+
+    fn ask(&self, reopen: bool) -> Option<Flushed> {
         self.put_or_join(
             || Message::Flush(FlushRequest::new()),
             |message| match message {
-                Message::Flush(request) => Some(request.join()),
+                Message::Flush(request) => {
+                    request.reopen |= reopen;
+                    Some(request.join())
+                }
                 _ => None,
             },
         )

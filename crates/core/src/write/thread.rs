@@ -17,12 +17,11 @@ use futures_lite::future::or;
 
 use super::{Queue, Writer, WriterContext};
 use crate::backend::Backend;
-use crate::fs::FileId;
 use crate::lock::lock;
 use crate::panic::panic_message;
 use crate::report::Event as Told;
 use crate::stop::Stage;
-use crate::tail::{TailError, WatchSlot};
+use crate::tail::{Claims, TailError, WatchSlot};
 
 /// The writer's thread, by its name in the process.
 const NAME: &str = "tailmerge-writer";
@@ -119,6 +118,7 @@ impl WriterThread {
                     sleep: session.queue.sleep.clone(),
                     stop: session.queue.stop.clone(),
                     ledger: session.queue.ledger.clone(),
+                    claims: session.claims.clone(),
                 };
                 backend.block_on(executor.run(serve(context, session)))
             }));
@@ -156,8 +156,8 @@ pub(crate) struct Session {
     pub(crate) ready: Sender<io::Result<()>>,
     /// The thread that hints at changes, which ends with this one.
     pub(crate) watch: WatchSlot,
-    /// Hears which files the writer writes, before it is said to be ready.
-    pub(crate) forbid: Box<dyn FnOnce(Vec<FileId>) + Send>,
+    /// Learns which files the writer writes, before it is said to be ready.
+    pub(crate) claims: Arc<Claims>,
 }
 
 /// Makes a writer and runs its loop. Boxed, so that a builder need not name the writer's type.
@@ -185,7 +185,9 @@ where
                     return Ok(Outcome::Aborted);
                 }
             };
-            (session.forbid)(writer.files());
+            for id in writer.files() {
+                session.claims.forbid(id);
+            }
             drop(session.ready.try_send(Ok(())));
             session.queue.run(&mut writer).await
         })

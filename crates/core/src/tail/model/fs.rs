@@ -145,7 +145,7 @@ impl Fs for Door {
         Ok(())
     }
 
-    fn output(&self, _: &Path, _: bool) -> io::Result<Box<dyn WriteFile>> {
+    fn output(&self, _: &Path) -> io::Result<Box<dyn WriteFile>> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -1,0 +1,302 @@
+//! The output by its path: how it is opened, and whether the path still leads to it.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
+
+use super::file::{FileWriter, Sharing};
+use super::pipe::PipeWriter;
+use super::{PartialWrite, Writer, WriterContext};
+use crate::batch::Batch;
+use crate::fs::{FileId, Fs, Kind, Stat, WriteFile, is_missing};
+use crate::report::{Event, GapReason};
+
+/// Pauses between tries to lock an output that others append to.
+const LOCK_PAUSES: [Duration; 5] = [Duration::from_millis(20); 5];
+
+/// How often it is looked whether the path still leads to the file that is written.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What to open as the output.
+#[derive(Debug)]
+pub(crate) struct FileOutput {
+    pub(crate) fs: Arc<dyn Fs>,
+    /// None: standard output.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) append: bool,
+    /// Paths that the user named as inputs; the output must not be one of them.
+    pub(crate) inputs: Vec<PathBuf>,
+}
+
+/// An output that is a file, or something that can stall for ever.
+pub(crate) struct OutputWriter {
+    output: FileOutput,
+    cx: Rc<WriterContext>,
+    /// None: the path leads elsewhere, where it could not be opened yet.
+    target: Option<Target>,
+    looked: Instant,
+    /// Runs on from one rest to the next: to begin one for each would cost more than a line.
+    next_look: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+enum Target {
+    File { file: FileWriter, id: FileId },
+    Pipe(PipeWriter),
+}
+
+impl FileOutput {
+    /// Opens the output. Nothing is truncated before it is certain that nobody else writes there, and that
+    /// it is no input.
+    pub(crate) async fn open(self, cx: WriterContext) -> io::Result<OutputWriter> {
+        let cx = Rc::new(cx);
+        let target = match &self.path {
+            Some(path) => self.open_path(path, true, &cx).await?,
+            None => self.open_stdout(&cx)?,
+        };
+        Ok(OutputWriter { output: self, cx, target: Some(target), looked: Instant::now(), next_look: None })
+    }
+
+    fn open_stdout(&self, cx: &Rc<WriterContext>) -> io::Result<Target> {
+        let file = std::fs::File::from(rustix::io::dup(rustix::stdio::stdout())?);
+        let stat = crate::fs::ReadFile::stat(&file)?;
+        self.refuse_input(Path::new("standard output"), stat.id)?;
+        if stat.kind != Kind::File {
+            return PipeWriter::stdout(file.into(), stat.id, cx.clone()).map(Target::Pipe);
+        }
+        // Somebody may cut it, and a place that is kept would then lie behind a hole. Who writes in the midst of a file
+        // means to.
+        if rustix::fs::tell(&file)? >= stat.size {
+            let append =
+                rustix::fs::fcntl_getfl(&file).and_then(|flags| rustix::fs::fcntl_setfl(&file, flags | OFlags::APPEND));
+            if let Err(error) = append {
+                log::debug!(target: "tailmerge", "standard output cannot be set to append: {error}");
+            }
+        }
+        Ok(Target::File { file: FileWriter::new(Box::new(file), stat.size, Sharing::Foreign), id: stat.id })
+    }
+
+    /// Opens what the path leads to; `first`: a file is emptied unless it is to be appended to.
+    async fn open_path(&self, path: &Path, first: bool, cx: &Rc<WriterContext>) -> io::Result<Target> {
+        let failed = |error| cannot_open(path, error);
+        match self.fs.stat(path) {
+            Ok(stat) if stat.kind != Kind::File && stat.kind != Kind::Dir => {
+                self.refuse_input(path, stat.id)?;
+                return PipeWriter::open(path, stat.id, cx.clone()).map(Target::Pipe).map_err(failed);
+            }
+            _ => {}
+        }
+        let file = self.fs.output(path).map_err(failed)?;
+        let id = file.stat().map_err(failed)?.id;
+        self.refuse_input(path, id)?;
+        if !cx.claims.forbid(id) {
+            return Err(refused(path, io::ErrorKind::InvalidInput, "it is followed as an input; move it away"));
+        }
+        let alone = match self.lock(&*file, cx).await {
+            Ok(Some(sharing)) => sharing == Sharing::Alone,
+            Ok(None) => {
+                let reason = "another process is writing to it; stop that one or choose another output";
+                return Err(refused(path, io::ErrorKind::ResourceBusy, reason));
+            }
+            Err(error) => {
+                log::debug!(target: "tailmerge", "{}: a file system without locks: {error}", path.display());
+                true
+            }
+        };
+        let mut size = file.stat().map_err(failed)?.size;
+        if first && !self.append && size > 0 {
+            file.truncate(0).map_err(failed)?;
+            size = 0;
+            // ext4 writes a file that was truncated to the disk when it is next closed (`auto_da_alloc`), for
+            // hundreds of ms a GiB. Closed while it is empty, it is not written later.
+            drop(self.fs.output(path));
+        }
+        let sharing = if self.append { Sharing::Shared } else { Sharing::Alone };
+        let mut writer = FileWriter::new(file, size, sharing);
+        if alone {
+            writer.end_fragment();
+            writer.go_on().map_err(failed)?;
+            if self.append {
+                writer.share();
+            }
+        }
+        Ok(Target::File { file: writer, id })
+    }
+
+    /// Locks the output; none if somebody else writes there. Those who append share it, but one who finds nobody
+    /// else begins alone: what is a fragment then will never be a line.
+    async fn lock(&self, file: &dyn WriteFile, cx: &WriterContext) -> io::Result<Option<Sharing>> {
+        for pause in LOCK_PAUSES {
+            if file.try_lock(false)? {
+                return Ok(Some(Sharing::Alone));
+            }
+            if self.append && file.try_lock(true)? {
+                return Ok(Some(Sharing::Shared));
+            }
+            // Another one that appends may be beginning just now; or a child that the host is about to start still has
+            // the descriptor of a merge that has ended.
+            cx.sleep(pause).await;
+        }
+        Ok(None)
+    }
+
+    fn refuse_input(&self, output: &Path, id: FileId) -> io::Result<()> {
+        let same = |input: &&PathBuf| self.fs.stat(input).is_ok_and(|stat| stat.id == id);
+        match self.inputs.iter().find(same) {
+            None => Ok(()),
+            Some(input) => {
+                let (input, output) = (input.display(), output.display());
+                Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{input} is the output ({output}) and an input; choose another output"),
+                ))
+            }
+        }
+    }
+}
+
+fn cannot_open(path: &Path, error: io::Error) -> io::Error {
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound => match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(parent) => format!("the directory {} does not exist; create it first", parent.display()),
+            None => error.to_string(),
+        },
+        io::ErrorKind::IsADirectory => "it is a directory; give the name of a file".to_owned(),
+        _ => error.to_string(),
+    };
+    refused(path, error.kind(), &reason)
+}
+
+fn refused(path: &Path, kind: io::ErrorKind, reason: &str) -> io::Error {
+    io::Error::new(kind, format!("cannot write to {}: {reason}", path.display()))
+}
+
+impl OutputWriter {
+    /// Looks whether the path still leads to the output, and opens what it leads to now.
+    ///
+    /// Cancel safe: it is tried again by the next look.
+    async fn look(&mut self) -> io::Result<()> {
+        self.looked = Instant::now();
+        if self.is_in_place() {
+            return Ok(());
+        }
+        // Gone before its successor is made: on a full disk it may have what room there is.
+        self.target = None;
+        if let Some(path) = &self.output.path {
+            self.target = Some(self.output.open_path(path, false, &self.cx).await?);
+            self.cx.ledger.output_works();
+        }
+        Ok(())
+    }
+
+    /// Tells what somebody else did to the output. False: it has to be opened anew.
+    fn is_in_place(&mut self) -> bool {
+        let path = self.output.path.as_deref();
+        let (file, id) = match &mut self.target {
+            None => return false,
+            Some(Target::File { file, id }) => (file, *id),
+            Some(Target::Pipe(pipe)) => {
+                let leads = path.and_then(|path| self.output.fs.stat(path).ok());
+                return leads.is_none_or(|leads| leads.id == pipe.id());
+            }
+        };
+        let Ok(own) = file.stat() else { return true };
+        let output = path.unwrap_or(Path::new("standard output"));
+        let ledger = &self.cx.ledger;
+        if let Some(before) = file.measured(own.size) {
+            ledger.tell(&Event::OutputCut { output, from: before, to: own.size });
+        }
+        let in_place = path.is_none_or(|path| match self.output.fs.stat(path) {
+            Ok(leads) => is_same(&own, &leads),
+            // Where nothing can be told nothing is done.
+            Err(error) => !is_missing(&error),
+        });
+        if in_place {
+            file.seen_in_place();
+            return true;
+        }
+        let removed = own.links == 0;
+        ledger.tell(&Event::OutputMoved { output, removed });
+        if removed {
+            let (start, end) = file.unseen();
+            ledger.gap(output, start, end, GapReason::OutputRemoved);
+            // The next input may get its inode number.
+            self.cx.claims.allow(id);
+        }
+        false
+    }
+}
+
+/// Whether an open file is what its path leads to. Some file systems give an inode another number now and then; then
+/// it is known by what it holds.
+fn is_same(open: &Stat, leads: &Stat) -> bool {
+    let [open_id, leads_id] = [open, leads].map(|stat| (stat.id.dev, stat.id.ino));
+    let grown = |stat: &Stat| (stat.id.dev, stat.size, stat.modified, stat.links);
+    open_id == leads_id || open.links > 0 && open.size > 0 && grown(open) == grown(leads)
+}
+
+impl Writer for OutputWriter {
+    async fn write(&mut self, batch: &Batch) -> Result<(), PartialWrite> {
+        if matches!(self.target, Some(Target::File { .. })) && self.looked.elapsed() >= LOOK_EVERY
+            || self.target.is_none()
+        {
+            self.look().await.map_err(|error| PartialWrite::retry(0, error))?;
+        }
+        match &mut self.target {
+            Some(Target::File { file, .. }) => file.write(batch.bytes()),
+            Some(Target::Pipe(pipe)) => pipe.write(batch.bytes()).await,
+            None => Err(PartialWrite::retry(0, io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        // Nothing is held back on this side of the kernel.
+        Ok(())
+    }
+
+    async fn reopen(&mut self) -> io::Result<()> {
+        if let Err(error) = self.look().await {
+            // The next write tries again, and before it the next look.
+            self.cx.waiting(&error.to_string());
+        }
+        Ok(())
+    }
+
+    async fn closed(&mut self) {
+        loop {
+            if let Some(Target::Pipe(pipe)) = &mut self.target {
+                return pipe.closed().await;
+            }
+            let cx = &self.cx;
+            self.next_look.get_or_insert_with(|| (cx.sleep)(LOOK_EVERY)).await;
+            self.next_look = None;
+            if self.looked.elapsed() >= LOOK_EVERY
+                && let Err(error) = self.look().await
+            {
+                self.cx.waiting(&error.to_string());
+            }
+        }
+    }
+
+    fn files(&self) -> Vec<FileId> {
+        match &self.target {
+            Some(Target::File { id, .. }) => vec![*id],
+            Some(Target::Pipe(pipe)) => vec![pipe.id()],
+            None => Vec::new(),
+        }
+    }
+}
+
+impl Drop for OutputWriter {
+    fn drop(&mut self) {
+        // What was lost since the last look belongs into the report.
+        if self.target.is_some() {
+            self.is_in_place();
+        }
+    }
+}
