@@ -9,6 +9,7 @@
 )]
 
 mod args;
+mod flood;
 mod merge;
 mod quantity;
 mod report;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
     } else {
         merge::merge(&args, &voice)
     };
+    voice.left_out();
     let status = match done {
         Ok(()) => Status::Delivered,
         Err(failure) => {

@@ -2,11 +2,13 @@
 //!
 //! A line is handed to a thread of its own that writes it, because standard error may be a pipe that
 //! nobody reads: a merge must be able to stop in time all the same. What cannot be held is dropped and
-//! counted, and what cannot be written is nobody's error.
+//! counted, and what cannot be written is nobody's error. Warnings of one kind come only so often, see [`Flood`].
 
 use std::collections::VecDeque;
 use std::fmt::Display;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
+use std::mem;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -15,13 +17,10 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter};
 use tailmerge::{Event, escaped};
 
+use crate::flood::Flood;
+
 /// Most lines that wait to be written.
 const LINES_MAX: usize = 1000;
-
-/// Most gaps that are told one by one in each [`GAPS_PERIOD`].
-const GAPS_TOLD: u64 = 20;
-
-const GAPS_PERIOD: Duration = Duration::from_secs(60);
 
 /// How long the end of the program waits for the last lines to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -35,17 +34,9 @@ pub(crate) struct Voice {
 
 #[derive(Debug, Default)]
 struct Shared {
-    gaps: Mutex<Gaps>,
     queue: Mutex<Queue>,
     /// Signalled when a line comes in, and when all are written.
     changed: Condvar,
-}
-
-/// Gaps of the period under way.
-#[derive(Debug, Default)]
-struct Gaps {
-    since: Option<Instant>,
-    count: u64,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +44,7 @@ struct Queue {
     lines: VecDeque<String>,
     /// Lines that there was no room for.
     lost: u64,
+    flood: Flood,
     /// A line has been taken out and is not written yet.
     writing: bool,
 }
@@ -88,30 +80,25 @@ impl Voice {
             Event::OutputFailed { .. } => return,
             // Matters to who shares an executor with the merge; here it has one of its own.
             Event::Stalled { .. } => Level::Info,
-            // A line limit that does not fit the input can make one of each line.
-            Event::Gap(_) => match self.count_gap() {
-                ..GAPS_TOLD => event.level(),
-                GAPS_TOLD => return self.say(event.level(), "there are more gaps; for a minute they are only counted"),
-                _ => return,
-            },
             _ => event.level(),
         };
-        match (event, output) {
+        let text = || match (event, output) {
             (Event::OutputWaiting { .. } | Event::OutputResumed | Event::OutputClosed, Some(output)) => {
-                self.say(level, format_args!("{}: {event}", output.display()));
+                format!("{}: {event}", output.display())
             }
-            _ => self.say(level, event),
+            _ => event.to_string(),
+        };
+        // Who wants to hear more hears all of it.
+        let limited = level <= Level::Warn && level <= self.level;
+        if !limited || self.shared.lock().flood.admits(kind(event), event.input(), Instant::now(), text) {
+            self.say(level, text());
         }
     }
 
-    /// How many gaps there were before in the period under way.
-    fn count_gap(&self) -> u64 {
-        let mut gaps = self.shared.gaps.lock().unwrap_or_else(PoisonError::into_inner);
-        if gaps.since.is_none_or(|since| since.elapsed() >= GAPS_PERIOD) {
-            *gaps = Gaps { since: Some(Instant::now()), count: 0 };
-        }
-        gaps.count += 1;
-        gaps.count - 1
+    /// Says how many messages were left out so far.
+    pub(crate) fn left_out(&self) {
+        let left_out = self.shared.lock().flood.end();
+        left_out.into_iter().for_each(|count| self.note(count));
     }
 
     /// Waits until all is written, for a second at most.
@@ -145,19 +132,36 @@ impl Shared {
     /// The thread's work.
     fn write_all(&self) {
         loop {
-            let idle = |queue: &mut Queue| queue.lines.is_empty() && queue.lost == 0;
-            let mut queue = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
-            let line = match queue.lines.pop_front() {
-                Some(line) => line,
-                None => format!("{} messages are left out here", std::mem::take(&mut queue.lost)),
-            };
-            queue.writing = true;
-            drop(queue);
+            let line = self.next_line();
             write_line(&line);
             self.lock().writing = false;
             self.changed.notify_all();
         }
     }
+
+    /// Waits for a line to write.
+    fn next_line(&self) -> String {
+        let mut queue = self.lock();
+        loop {
+            let now = Instant::now();
+            let left_out = queue.flood.over(now);
+            queue.lines.extend(left_out.iter().map(|count| escaped(count).to_string()));
+            let lost = |lost: &mut u64| (*lost > 0).then(|| format!("{} messages are left out here", mem::take(lost)));
+            if let Some(line) = queue.lines.pop_front().or_else(|| lost(&mut queue.lost)) {
+                queue.writing = true;
+                return line;
+            }
+            let due = queue.flood.due().map_or(Duration::MAX, |due| due.saturating_duration_since(now));
+            (queue, _) = self.changed.wait_timeout(queue, due).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Which event it is, whatever it tells.
+fn kind(event: &Event<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    mem::discriminant(event).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Writes a line to standard error; nobody is left to hear it if that fails.

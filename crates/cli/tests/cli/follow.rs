@@ -298,3 +298,24 @@ fn more_files_than_may_be_open_lose_nothing() {
     seen.dedup();
     assert_eq!(seen.len(), 700, "a line twice");
 }
+
+#[test]
+fn warnings_of_one_kind_come_only_so_often() {
+    let dir = Dir::new();
+    dir.write("a.log", "0\n");
+    dir.write("b.log", "");
+    let running = dir.tailmerge(["--poll-interval", "5ms", "-o", "all", "a.log", "b.log"]).start();
+    for round in 1..=30 {
+        wait_until("the line is merged", || dir.text("all").lines().count() == round);
+        dir.write("a.log", "");
+        dir.append("a.log", format!("{round}\n"));
+    }
+    wait_until("the last line is merged", || dir.text("all").lines().count() == 31);
+    dir.append("b.log", "b\n");
+    wait_until("the other's line is merged", || dir.text("all").contains("b\n"));
+    dir.write("b.log", "");
+    running.until_said("b.log: truncated");
+    let finished = running.stop().says("more like this one within a minute: a.log: ");
+    let told = finished.stderr.lines().filter(|line| line.contains("a.log: truncated")).count();
+    assert_eq!(told, 5 + 1, "{}", finished.stderr);
+}

@@ -175,6 +175,34 @@ impl Event<'_> {
             | Self::Stalled { .. } => Level::Warn,
         }
     }
+
+    /// Which input it is about, if it is about one.
+    pub fn input(&self) -> Option<&Path> {
+        match self {
+            Self::Joined { input, .. }
+            | Self::Missing { input, .. }
+            | Self::NoMatch { input }
+            | Self::SameFile { input }
+            | Self::SetAside { input }
+            | Self::Rotated { input }
+            | Self::Truncated { input }
+            | Self::Refused { input, .. }
+            | Self::ReadFailed { input, .. }
+            | Self::LongLine { input, .. }
+            | Self::Hole { input, .. } => Some(input),
+            Self::Polled { path, .. } => *path,
+            Self::Gap(gap) => Some(&gap.input),
+            Self::TooManyOpen { .. }
+            | Self::OutputWaiting { .. }
+            | Self::OutputResumed
+            | Self::OutputClosed
+            | Self::OutputFailed { .. }
+            | Self::OutputMoved { .. }
+            | Self::OutputCut { .. }
+            | Self::Stalled { .. }
+            | Self::Failed { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for Event<'_> {

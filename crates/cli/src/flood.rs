@@ -1,0 +1,127 @@
+//! How often messages of one kind come: whoever can write to a log could fill the disk with them otherwise, or hide
+//! what is told of another log among them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Messages of one kind that come within a period: the rest are counted, and the count is told at its end.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Most messages of one kind within a period.
+const KIND_MAX: u32 = 20;
+
+/// Most of them about one input.
+const INPUT_MAX: u32 = 5;
+
+/// Counts messages by their kind.
+#[derive(Debug, Default)]
+pub(crate) struct Flood {
+    kinds: HashMap<u64, Kind>,
+}
+
+/// Messages of one kind in the period under way.
+#[derive(Debug)]
+struct Kind {
+    since: Instant,
+    told: u32,
+    /// About each input.
+    inputs: HashMap<PathBuf, u32>,
+    left_out: u64,
+    /// The first that was left out.
+    example: String,
+}
+
+impl Flood {
+    /// Whether a message may come. If not, it is counted.
+    pub(crate) fn admits(
+        &mut self,
+        kind: u64,
+        input: Option<&Path>,
+        now: Instant,
+        text: impl FnOnce() -> String,
+    ) -> bool {
+        let new = || Kind { since: now, told: 0, inputs: HashMap::new(), left_out: 0, example: String::new() };
+        let kind = self.kinds.entry(kind).or_insert_with(new);
+        if kind.told < KIND_MAX {
+            let of_input = input.map(|input| kind.inputs.entry(input.to_owned()).or_default());
+            if of_input.as_ref().is_none_or(|told| **told < INPUT_MAX) {
+                of_input.into_iter().for_each(|told| *told += 1);
+                kind.told += 1;
+                return true;
+            }
+        }
+        if kind.left_out == 0 {
+            kind.example = text();
+        }
+        kind.left_out += 1;
+        false
+    }
+
+    /// The counts of periods that are over, as messages.
+    pub(crate) fn over(&mut self, now: Instant) -> Vec<String> {
+        let over = |kind: &Kind| now.duration_since(kind.since) >= PERIOD;
+        self.kinds.extract_if(|_, kind| over(kind)).filter_map(|(_, kind)| kind.rest()).collect()
+    }
+
+    /// The counts of all periods, at the end of the program.
+    pub(crate) fn end(&mut self) -> Vec<String> {
+        self.kinds.drain().filter_map(|(_, kind)| kind.rest()).collect()
+    }
+
+    /// When the next period is over.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.kinds.values().map(|kind| kind.since + PERIOD).min()
+    }
+}
+
+impl Kind {
+    fn rest(self) -> Option<String> {
+        let Self { left_out, example, .. } = self;
+        (left_out > 0).then(|| format!("{left_out} more like this one within a minute: {example}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// How many of so many messages about an input come.
+    fn told(flood: &mut Flood, kind: u64, input: &str, number: usize, now: Instant) -> usize {
+        let text = || format!("{input}: {kind}");
+        (0..number).filter(|_| flood.admits(kind, Some(Path::new(input)), now, text)).count()
+    }
+
+    #[test]
+    fn one_input_does_not_hide_what_is_told_of_another() {
+        let (mut flood, start) = (Flood::default(), Instant::now());
+        assert_eq!(told(&mut flood, 1, "a", 1000, start), 5);
+        assert_eq!(told(&mut flood, 1, "b", 2, start), 2);
+        assert_eq!(told(&mut flood, 2, "a", 3, start), 3);
+        assert_eq!(flood.due(), Some(start + PERIOD));
+        assert!(flood.over(start + PERIOD - SECOND).is_empty());
+        assert_eq!(flood.over(start + PERIOD), ["995 more like this one within a minute: a: 1"]);
+        assert_eq!(flood.due(), None);
+        assert_eq!(told(&mut flood, 1, "a", 1000, start + PERIOD), 5);
+    }
+
+    #[test]
+    fn many_inputs_together_have_a_limit_and_take_no_memory() {
+        let (mut flood, start) = (Flood::default(), Instant::now());
+        let told: usize = (0..1000).map(|input| told(&mut flood, 1, &input.to_string(), 1, start)).sum();
+        assert_eq!(told, 20);
+        assert!(flood.kinds[&1].inputs.len() <= 20);
+        assert_eq!(flood.end(), ["980 more like this one within a minute: 20: 1"]);
+        assert!(flood.end().is_empty());
+    }
+
+    #[test]
+    fn what_has_no_input_is_limited_too() {
+        let (mut flood, start) = (Flood::default(), Instant::now());
+        let admitted = (0..50).filter(|_| flood.admits(1, None, start, || "waiting".into())).count();
+        assert_eq!(admitted, 20);
+        assert_eq!(flood.end(), ["30 more like this one within a minute: waiting"]);
+    }
+}
