@@ -85,7 +85,8 @@ fn id(path: &Path) -> io::Result<(u64, u64)> {
 
 fn tell_figures(report: &Report, voice: &Voice) {
     let [lines, bytes] = [(report.lines, "line"), (report.bytes, "byte")].map(|(number, noun)| count(number, noun));
-    voice.info(format_args!("{lines}, {bytes} written, of {}", count(report.inputs.len() as u64, "input")));
+    let inputs = report.inputs.len() as u64 + report.folded_inputs.saturating_sub(1);
+    voice.info(format_args!("{lines}, {bytes} written, of {}", count(inputs, "input")));
 }
 
 /// What to end with when a merge did not start.

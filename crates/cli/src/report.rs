@@ -88,6 +88,8 @@ struct Merge<'a> {
     hole_bytes: u64,
     long_lines: u64,
     unterminated_lines: u64,
+    folded_inputs: u64,
+    failed_input_count: u64,
     inputs: Vec<Input<'a>>,
     gaps: Vec<JsonGap<'a>>,
     failed_inputs: Vec<Failed<'a>>,
@@ -151,6 +153,8 @@ impl<'a> From<&'a Report> for Merge<'a> {
             hole_bytes: report.hole_bytes,
             long_lines: report.long_lines,
             unterminated_lines: report.unterminated_lines,
+            folded_inputs: report.folded_inputs,
+            failed_input_count: report.failed_input_count,
             inputs: report.inputs.iter().map(Input::from).collect(),
             gaps: report.gaps.iter().map(JsonGap::from).collect(),
             failed_inputs: report

@@ -23,7 +23,7 @@ pub(crate) fn of(report: &Report) -> Result<(), Failure> {
         return Err(unwritten(report));
     }
     if let Some((path, reason)) = report.failed_inputs.first() {
-        let failed = count(report.failed_inputs.len() as u64, "input");
+        let failed = count(report.failed_input_count, "input");
         let path = path.display();
         let merged = |input: &InputReport| report.failed_inputs.iter().all(|(failed, _)| *failed != input.name);
         let others = if report.inputs.iter().any(merged) { "; the others are merged" } else { "" };

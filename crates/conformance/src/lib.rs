@@ -153,6 +153,11 @@ macro_rules! conformance {
                     sending_waits_for_room
                     sending_after_the_stop_is_refused
                     a_sender_that_waits_hears_of_the_end
+                    a_stop_ends_the_lines_that_were_begun
+                    lines_begun_at_a_failure_are_told
+                    senders_of_one_name_are_one_input
+                    lines_of_dropped_senders_take_a_bounded_room
+                    senders_at_an_output_that_stands_still_hear_of_the_end
                 }
                 control {
                     inputs_come_and_go
@@ -232,6 +237,9 @@ macro_rules! conformance {
                 observer {
                     an_observer_that_panics_changes_nothing
                     what_fails_is_an_error_whatever_the_observer_does
+                    an_observer_may_call_the_merge
+                    an_observer_may_stop_the_merge
+                    a_tailer_and_a_writer_may_send
                 }
                 errors {
                     a_file_that_cannot_be_read_is_read_on_later
@@ -283,6 +291,10 @@ macro_rules! conformance {
                 soak {
                     amid_change_and_errors_each_line_comes_soon
                     amid_change_and_errors_a_stop_is_quick
+                }
+                logger {
+                    a_logger_may_write_into_the_merge
+                    a_logger_that_panics_changes_nothing
                 }
                 process {
                     the_threads_of_a_merge_end_with_it

@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use memchr::{memchr_iter, memrchr};
 
@@ -30,7 +30,9 @@ pub(crate) struct Written {
     pub(crate) bytes: AtomicU64,
     /// Lines of output.
     pub(crate) lines: AtomicU64,
-    /// Where in the input the last written extent ended.
+    /// Of which of its files the last written extent was that counts: see [`Extent::generation`].
+    generation: AtomicU32,
+    /// Where in that file it ended.
     pub(crate) offset: AtomicU64,
 }
 
@@ -222,7 +224,11 @@ impl Batch {
             let written = &extent.source.written;
             written.bytes.fetch_add(len_in, Ordering::Relaxed);
             written.lines.fetch_add(lines, Ordering::Relaxed);
-            written.offset.store(extent.start + len_in, Ordering::Relaxed);
+            // An older file, which is written to late, says nothing of where the newest one is read.
+            if extent.generation >= written.generation.load(Ordering::Relaxed) {
+                written.generation.store(extent.generation, Ordering::Relaxed);
+                written.offset.store(extent.start + len_in, Ordering::Relaxed);
+            }
             from = end;
         }
     }

@@ -25,6 +25,7 @@ mod fs;
 mod line;
 mod lock;
 mod merge;
+mod own_thread;
 mod panic;
 mod pool;
 mod report;

@@ -13,6 +13,7 @@ pub mod follow;
 pub mod host;
 pub mod identity;
 pub mod large;
+pub mod logger;
 pub mod observer;
 pub mod once;
 pub mod output;

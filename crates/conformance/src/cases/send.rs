@@ -7,8 +7,8 @@ use std::time::Duration;
 use tailmerge_core::{Backend, LineSender, SendError};
 
 use crate::kit::{
-    Act, Scene, Sink, assert_same, block_on, numbered, on_thread, poll_once, sorted, start, start_blocking, stop,
-    stop_blocking, text,
+    Act, DEADLINE, Scene, Sink, assert_same, block_on, numbered, on_thread, poll_once, sorted, start, start_blocking,
+    stop, stop_blocking, text,
 };
 
 /// Lines of one sender keep their order, whichever way they are sent.
@@ -220,4 +220,116 @@ pub fn a_sender_that_waits_hears_of_the_end<B: Backend>(backend: B) {
         assert_eq!(block_on("send", task), Err(SendError::Closed));
         assert_eq!(waits.wait(), Err(SendError::Closed));
     }
+}
+
+/// A line that a sender has begun comes out at the stop, with a newline; after it nothing is taken.
+pub fn a_stop_ends_the_lines_that_were_begun<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let merge = start_blocking(scene.builder(), backend);
+    let mut sender = merge.sender("host");
+    sender.write_all(b"whole\nbegun").expect("the merge runs");
+    let mut clone = sender.clone();
+    clone.write_all(b"begun too").expect("the merge runs");
+    let report = stop_blocking(&merge);
+    let want = "whole\nbegun\nbegun too\n";
+    assert_same("the output", &sorted(&scene.output()), &sorted(want.as_bytes()));
+    assert!(report.is_complete() && report.lines == 3, "{report:?}");
+    let input = &report.inputs[0];
+    assert_eq!((report.inputs.len(), input.bytes, input.offset), (1, want.len() as u64, want.len() as u64));
+    for bytes in [&b"no newline"[..], b"newline\n", b"both\nof them"] {
+        assert_eq!(sender.write(bytes).map_err(|error| error.kind()), Err(ErrorKind::BrokenPipe));
+    }
+    sender.flush().expect_err("the merge has ended");
+    drop((sender, clone));
+    assert_same("the output", &sorted(&scene.output()), &sorted(want.as_bytes()));
+}
+
+/// What was begun when the output has failed is counted as not written.
+pub fn lines_begun_at_a_failure_are_told<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let sink = Sink::held().acts([Act::Fail { after: 0, kind: ErrorKind::PermissionDenied }]);
+    let merge = start(scene.builder().writer(sink.make()), backend);
+    let mut sender = merge.sender("host");
+    sender.write_all(b"line\nbegun").expect("the merge runs");
+    sink.release();
+    block_on("the merge ends by itself", merge.finished());
+    let error = block_on("stop", merge.stop(DEADLINE)).expect_err("the output failed");
+    assert_eq!(error.report().unwritten_bytes, 11, "{error}");
+    sender.write_all(b" no more").expect_err("the merge has ended");
+}
+
+/// A sender that is made anew for each line is one input of the report, and leaves nothing behind.
+pub fn senders_of_one_name_are_one_input<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let merge = start_blocking(scene.builder(), backend);
+    for number in 0..1000 {
+        writeln!(merge.sender("app"), "line {number}").expect("the merge runs");
+    }
+    let held = merge.sender("other 0");
+    (0..3000).for_each(|number| drop(merge.sender(format!("other {number}"))));
+    held.send_blocking("held").expect("the merge runs");
+    merge.sender("other 0").send_blocking("asked for again").expect("the merge runs");
+    let report = stop_blocking(&merge);
+    let want = numbered("line", 0..1000);
+    scene.assert_output(want.clone() + "held\nasked for again\n");
+    let of = |name: &str| -> Vec<_> {
+        let rows = report.inputs.iter().filter(|input| input.name.as_os_str() == name);
+        rows.map(|input| (input.lines, input.bytes, input.offset)).collect()
+    };
+    let len = want.len() as u64;
+    assert_eq!((of("app"), of("other 0")), (vec![(1000, len, len)], vec![(2, 21, 21)]));
+}
+
+/// Lines that dropped senders had begun while the output stands still take a bounded room; the rest of them are gaps.
+pub fn lines_of_dropped_senders_take_a_bounded_room<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let sink = Sink::held();
+    let builder = scene.builder().max_line_bytes(1024).memory(64 * 1024).writer(sink.make());
+    let merge = start_blocking(builder, backend);
+    let begun = [b'x'; 1000];
+    for _ in 0..500 {
+        merge.sender("host").write_all(&begun).expect("it is kept");
+    }
+    sink.release();
+    let report = stop_blocking(&merge);
+    assert!(sink.longest() <= 64 * 1024, "{} bytes in one batch", sink.longest());
+    assert!(report.gap_count > 0 && !report.is_complete() && report.lines > 10, "{report:?}");
+    let input = &report.inputs[0];
+    assert_eq!(input.bytes + report.gap_bytes, 500 * 1001, "each is delivered or a gap");
+    assert_eq!(sink.bytes().len() as u64, input.bytes);
+    assert!(scene.events.count("its sender was dropped") > 0);
+}
+
+/// Eight threads that send while the output stands still all hear of the end, and of nothing else after it.
+pub fn senders_at_an_output_that_stands_still_hear_of_the_end<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let sink = Sink::held();
+    let merge = start(scene.builder().max_line_bytes(1024).memory(64 * 1024).writer(sink.make()), backend);
+    let threads: Vec<_> = (0..8)
+        .map(|number| {
+            let mut sender = merge.sender(format!("thread {number}"));
+            on_thread("a sender", move || {
+                let mut sent = 0_u64;
+                let text = "x".repeat(99) + "\n";
+                while if number % 2 == 0 {
+                    sender.send_blocking(&text).is_ok()
+                } else {
+                    write!(sender, "{text}").is_ok()
+                } {
+                    sent += 100;
+                }
+                for _ in 0..10 {
+                    assert_eq!(sender.send_blocking(&text), Err(SendError::Closed));
+                    sender.write_all(b"x").expect_err("the merge has ended");
+                    sender.flush().expect_err("the merge has ended");
+                }
+                sent
+            })
+        })
+        .collect();
+    sink.until_written_to();
+    let report = block_on("stop", merge.stop(Duration::from_millis(50))).expect("it is no failure");
+    let sent: u64 = threads.into_iter().map(|thread| thread.wait()).sum();
+    assert_eq!((report.unwritten_bytes, report.bytes), (sent, 0));
+    assert!(!report.is_complete());
 }

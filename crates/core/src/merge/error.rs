@@ -126,7 +126,7 @@ impl Error for MergeError {
         match &self.cause {
             Cause::Write(error) | Cause::Flush(error) => Some(&**error),
             Cause::Tailer(_, error) => Some(&**error),
-            Cause::WriterPanicked(_) | Cause::WriterStuck => None,
+            Cause::WriterPanicked(_) | Cause::WriterStuck | Cause::OwnThread => None,
         }
     }
 }

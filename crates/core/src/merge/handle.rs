@@ -2,16 +2,15 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::or;
 
 use super::readers::Readers;
 use super::{Closed, FollowError, MergeError};
-use crate::batch::Source;
 use crate::line::LineFormat;
+use crate::own_thread::is_own_thread;
 use crate::report::{Ledger, Report};
 use crate::stop::Stage;
 use crate::tail::PatternError;
@@ -29,10 +28,21 @@ const ABORT_WITHIN: Duration = Duration::from_secs(1);
 /// output goes away, or when the output fails.
 ///
 /// Dropping the handle stops as [`Merge::stop_now`] does, and waits on this thread for as long as that takes: a
-/// moment as a rule, two seconds at most. It needs no other thread of the host's, so it does not deadlock even
-/// on the only one.
+/// moment as a rule, two seconds at most, and no second time after a stop that had to give up the writer. It needs no
+/// other thread of the host's, so it does not deadlock even on the only one.
+///
+/// Where the merge itself calls the host (an observer, a logger, a tailer, a writer), the calls that block would wait for
+/// themselves: there they do what they are asked for and do not wait, or are refused.
 pub struct Merge {
     parts: Parts,
+    asked: Asked,
+}
+
+/// When it was asked to end at once, and then to end whatever it is doing. Neither is waited for twice.
+#[derive(Default)]
+struct Asked {
+    leave: OnceLock<Instant>,
+    abort: OnceLock<Instant>,
 }
 
 pub(super) struct Parts {
@@ -48,7 +58,7 @@ pub(super) struct Parts {
 
 impl Merge {
     pub(super) fn new(parts: Parts) -> Self {
-        Self { parts }
+        Self { parts, asked: Asked::default() }
     }
 
     /// Lets the readers go.
@@ -61,11 +71,10 @@ impl Merge {
         &self.parts.backend
     }
 
-    /// A sender of the host's own lines into the output.
+    /// A sender of the host's own lines into the output. Those of one name are one input of the report: to ask for it
+    /// anew for each line costs little.
     pub fn sender(&self, name: impl Into<OsString>) -> LineSender {
-        let name: Arc<Path> = Path::new(&name.into()).into();
-        let source = Source::new(name.clone(), self.parts.format.labelled(&name));
-        self.parts.ledger.add_source(&source);
+        let source = self.parts.host.source(&name.into(), self.parts.format);
         LineSender::new(self.parts.host.clone(), source)
     }
 
@@ -148,12 +157,15 @@ impl Merge {
     ///
     /// # Errors
     ///
-    /// As [`Merge::flush`].
+    /// As [`Merge::flush`], and where the merge itself calls the host.
     ///
     /// # Blocking
     ///
     /// Waits on this thread for as long as the output is behind.
     pub fn flush_blocking(&self) -> Result<(), Closed> {
+        if is_own_thread() {
+            return Err(Closed);
+        }
         match self.ask_flush()?.wait_blocking() {
             true => Ok(()),
             false => Err(Closed),
@@ -194,6 +206,9 @@ impl Merge {
     ///
     /// Waits on this thread for as long as the output is behind.
     pub fn reopen_output_blocking(&self) -> Result<(), Closed> {
+        if is_own_thread() {
+            return Err(Closed);
+        }
         match self.parts.queue.ask_reopen().ok_or(Closed)?.wait_blocking() {
             true => Ok(()),
             false => Err(Closed),
@@ -220,7 +235,9 @@ impl Merge {
     ///
     /// Waits on this thread, for ever if the merge is never stopped.
     pub fn finished_blocking(&self) {
-        self.parts.thread.ended.wait_blocking(None);
+        if !is_own_thread() {
+            self.parts.thread.ended.wait_blocking(None);
+        }
     }
 
     /// Reads what is in the inputs now, writes it, flushes, and ends the writer's thread.
@@ -238,7 +255,7 @@ impl Merge {
     /// or the handle is dropped.
     pub async fn stop(&self, within: Duration) -> Result<Report, MergeError> {
         self.begin_stop();
-        if !self.ended_within(within).await {
+        if !self.ended_within(self.patience(within)).await {
             self.abort().await;
         }
         self.result()
@@ -253,13 +270,11 @@ impl Merge {
     /// # Blocking
     ///
     /// Waits on this thread for `within` and a moment at most. Not for a task on the host's only thread: the
-    /// readers could not run, and it would wait for nothing.
+    /// readers could not run, and it would wait for nothing. Where the merge itself calls the host, it asks for the stop,
+    /// does not wait, and says so by an error.
     pub fn stop_blocking(&self, within: Duration) -> Result<Report, MergeError> {
         self.begin_stop();
-        if !self.parts.thread.ended.wait_blocking(Instant::now().checked_add(within)) {
-            self.abort_blocking();
-        }
-        self.result()
+        self.end_blocking(self.patience(within))
     }
 
     /// Ends without reading any more. What was submitted is written, if the output takes it within a second.
@@ -272,8 +287,7 @@ impl Merge {
     ///
     /// As [`Merge::stop`].
     pub async fn stop_now(&self) -> Result<Report, MergeError> {
-        self.parts.readers.leave(Stage::Leaving);
-        if !self.ended_within(LEAVE_WITHIN).await {
+        if !self.ended_within(self.leave()).await {
             self.abort().await;
         }
         self.result()
@@ -289,17 +303,39 @@ impl Merge {
     ///
     /// Waits on this thread, two seconds at most.
     pub fn stop_now_blocking(&self) -> Result<Report, MergeError> {
-        self.parts.readers.leave(Stage::Leaving);
-        if !self.parts.thread.ended.wait_blocking(Some(Instant::now() + LEAVE_WITHIN)) {
-            self.abort_blocking();
-        }
-        self.result()
+        self.end_blocking(self.leave())
     }
 
     /// Asks everybody to come to an end.
     fn begin_stop(&self) {
         self.parts.host.close();
         self.parts.readers.stop();
+    }
+
+    /// Asks everybody to end at once; says how long they still have for that.
+    fn leave(&self) -> Duration {
+        self.parts.readers.leave(Stage::Leaving);
+        self.patience(left(&self.asked.leave, LEAVE_WITHIN))
+    }
+
+    /// Has everybody end whatever they are doing; says how long they still have for that.
+    fn begin_abort(&self) -> Duration {
+        self.parts.readers.leave(Stage::Aborted);
+        left(&self.asked.abort, ABORT_WITHIN)
+    }
+
+    /// So long, or not at all once it was asked to end whatever it is doing.
+    fn patience(&self, within: Duration) -> Duration {
+        if self.asked.abort.get().is_some() { Duration::ZERO } else { within }
+    }
+
+    /// Waits on this thread for the end that was asked for. One of the merge's own threads is part of what must end.
+    fn end_blocking(&self, within: Duration) -> Result<Report, MergeError> {
+        let ended = &self.parts.thread.ended;
+        if !is_own_thread() && !ended.wait_blocking(Instant::now().checked_add(within)) {
+            ended.wait_blocking(Instant::now().checked_add(self.begin_abort()));
+        }
+        self.result()
     }
 
     async fn ended_within(&self, within: Duration) -> bool {
@@ -315,25 +351,24 @@ impl Merge {
     }
 
     async fn abort(&self) {
-        self.parts.readers.leave(Stage::Aborted);
-        self.ended_within(ABORT_WITHIN).await;
-    }
-
-    fn abort_blocking(&self) {
-        self.parts.readers.leave(Stage::Aborted);
-        self.parts.thread.ended.wait_blocking(Some(Instant::now() + ABORT_WITHIN));
+        self.ended_within(self.begin_abort()).await;
     }
 
     /// How it ended.
     fn result(&self) -> Result<Report, MergeError> {
         let Parts { thread, ledger, readers, .. } = &self.parts;
         let ended = thread.ended.get();
-        if ended.is_some() {
+        if ended.is_some() && !is_own_thread() {
             thread.join();
+        }
+        if !is_own_thread() {
+            // If nobody has done it: the host's executor may be lost.
+            ledger.log_rest();
         }
         let mut report = ledger.report();
         report.readers_lost = readers.were_lost();
-        let outcome = ended.unwrap_or(Err(Cause::WriterStuck)).and_then(|outcome| match readers.failure() {
+        let waits = if is_own_thread() { Cause::OwnThread } else { Cause::WriterStuck };
+        let outcome = ended.unwrap_or(Err(waits)).and_then(|outcome| match readers.failure() {
             Some((name, error)) => Err(Cause::Tailer(name, error)),
             None => Ok(outcome),
         });
@@ -359,6 +394,11 @@ impl fmt::Debug for Merge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Merge").field("backend", &self.parts.backend).finish_non_exhaustive()
     }
+}
+
+/// How much is left of a time that begins when this is first asked.
+fn left(since: &OnceLock<Instant>, within: Duration) -> Duration {
+    within.saturating_sub(since.get_or_init(Instant::now).elapsed())
 }
 
 fn replied(reply: Result<Result<(), PatternError>, async_channel::RecvError>) -> Result<(), FollowError> {

@@ -13,6 +13,7 @@ use super::{Builder, Merge, StartError};
 use crate::backend::Backend;
 use crate::batch::Batch;
 use crate::lock::lock;
+use crate::own_thread::Marked;
 use crate::pool::BatchPool;
 use crate::stop::Stop;
 use crate::tail::{Failures, TailError, WatchSlot};
@@ -98,6 +99,11 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
             queue.close();
         })
     };
+    let (executor, logging) = (Marked(backend.clone()), Arc::downgrade(&ledger));
+    ledger.on_unlogged(move || {
+        let ledger = logging.clone();
+        executor.spawn(executor.unblock(move || ledger.upgrade().iter().for_each(|ledger| ledger.log_rest())));
+    });
     let name = format!("{backend:?}");
     let thread = WriterThread::start(backend.clone(), serve, session).map_err(StartError::thread)?;
     let readers = Readers::new(backend, inputs, Sink { pool, submit, stop, watch, end });

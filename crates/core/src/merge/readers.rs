@@ -16,6 +16,7 @@ use crate::backend::Backend;
 use crate::batch::{Batch, Source};
 use crate::line::LineLimit;
 use crate::lock::lock;
+use crate::own_thread::Marked;
 use crate::pool::BatchPool;
 use crate::report::{Event, Ledger};
 use crate::stall::guard_with;
@@ -105,7 +106,7 @@ impl Readers {
             end,
         });
         let hub = Hub {
-            backend,
+            backend: Marked(backend),
             pool,
             submit,
             state: state.clone(),

@@ -243,10 +243,10 @@ impl fmt::Display for Event<'_> {
             Self::OutputResumed => f.write_str("the output can be written again"),
             Self::OutputMoved { output, removed } => {
                 let how = if *removed { "removed" } else { "moved" };
-                write!(f, "{}: {how} by somebody else; opened anew for what follows", output.display())
+                write!(f, "{}: {how} by somebody else; opened anew for what follows", Name::from(*output))
             }
             Self::OutputCut { output, from, to } => {
-                let output = output.display();
+                let output = Name::from(*output);
                 write!(f, "{output}: cut by somebody else from {from} to {to} bytes; what follows goes to its end")
             }
             Self::OutputClosed => f.write_str("the reader of the output went away"),
@@ -260,7 +260,8 @@ impl fmt::Display for Event<'_> {
 /// Is told of each [`Event`], at once, on the thread where it happens.
 ///
 /// That is a thread of the blocking pool, the writer's thread, or one of the host's executor: an observer
-/// must not block. Closures are observers.
+/// must not block, nor wait for a lock that is held by who waits for the merge. If it panics, that is told by the log,
+/// once, and changes nothing else. Closures are observers.
 ///
 /// # Examples
 ///

@@ -57,6 +57,8 @@ pub enum GapReason {
     LineLimit,
     /// The output was removed while they were written to it; [`Gap::input`] is the output, and so are the offsets.
     OutputRemoved,
+    /// A sender of the host's was dropped with a line that it had begun, while there was no room for it.
+    SenderDropped,
 }
 
 impl fmt::Display for GapReason {
@@ -68,6 +70,7 @@ impl fmt::Display for GapReason {
             Self::Gone => "the file went away before they were read",
             Self::LineLimit => "the line is longer than the limit",
             Self::OutputRemoved => "the output was removed while they were written to it",
+            Self::SenderDropped => "its sender was dropped while there was no room for it",
         })
     }
 }

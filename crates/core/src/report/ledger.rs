@@ -1,14 +1,19 @@
 //! Where everything that a merge has to tell comes together.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
-use super::{Event, Gap, GapReason, InputReport, Observer, Report};
+use log::Level;
+
+use super::rows::Rows;
+use super::{Event, Gap, GapReason, Observer, Report};
 use crate::batch::Source;
 use crate::lock::lock;
+use crate::own_thread::is_writer_thread;
 use crate::panic::caught;
 
 /// Counts, gaps and sources of one merge; shared by all its parts. No lock is held while the observer runs.
@@ -16,9 +21,11 @@ pub(crate) struct Ledger {
     observer: Box<dyn Observer>,
     observer_panicked: AtomicBool,
     logger_panicked: AtomicBool,
+    unlogged: Mutex<Unlogged>,
+    log_later: OnceLock<Box<dyn Fn() + Send + Sync>>,
     gaps: Mutex<Gaps>,
-    sources: Mutex<Vec<Arc<Source>>>,
-    failed_inputs: Mutex<Vec<(PathBuf, String)>>,
+    rows: Mutex<Rows>,
+    failed: Mutex<Failed>,
     /// Lines longer than the limit.
     long_lines: AtomicU64,
     /// Bytes in holes that were skipped.
@@ -35,6 +42,35 @@ pub(crate) struct Ledger {
 
 /// Most gaps that are remembered one by one; the rest are only counted.
 const GAPS_MAX: usize = 10_000;
+
+/// Most inputs that are remembered to have failed; the rest are only counted.
+const FAILED_MAX: usize = 10_000;
+
+/// Most lines for the log that wait for a logger that does not come back.
+const UNLOGGED_MAX: usize = 1000;
+
+/// What the writer's thread has for the log.
+#[derive(Debug, Default)]
+struct Unlogged {
+    lines: VecDeque<(Level, String)>,
+    /// Whether somebody has been asked to log them.
+    is_asked: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Failed {
+    list: Vec<(PathBuf, String)>,
+    count: u64,
+}
+
+impl Failed {
+    fn add(&mut self, input: &Path, reason: &str) {
+        self.count += 1;
+        if self.list.len() < FAILED_MAX {
+            self.list.push((input.to_owned(), reason.to_owned()));
+        }
+    }
+}
 
 #[derive(Clone, Debug, Default)]
 struct Gaps {
@@ -72,9 +108,11 @@ impl Ledger {
             observer,
             observer_panicked: AtomicBool::new(false),
             logger_panicked: AtomicBool::new(false),
+            unlogged: Mutex::default(),
+            log_later: OnceLock::new(),
             gaps: Mutex::default(),
-            sources: Mutex::default(),
-            failed_inputs: Mutex::default(),
+            rows: Mutex::default(),
+            failed: Mutex::default(),
             long_lines: AtomicU64::new(0),
             hole_bytes: AtomicU64::new(0),
             unterminated: AtomicU64::new(0),
@@ -87,7 +125,7 @@ impl Ledger {
     /// Tells of an event. What it says must be recorded before: the host's logger and observer may panic, and
     /// nothing else changes by that.
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        let logged = caught(|| log::log!(target: "tailmerge", event.level(), "{event}"));
+        let logged = self.log(event);
         let told = caught(|| self.observer.event(event));
         if let Err(message) = told
             && !self.observer_panicked.swap(true, Ordering::Relaxed)
@@ -102,6 +140,50 @@ impl Ledger {
             let reason = format!("panicked, told once: {message}");
             drop(caught(|| self.observer.event(&Event::Failed { name: "logger", reason: &reason })));
         }
+    }
+
+    /// Logs an event. On the writer's thread that is left to another one: the host's logger may have a lock, which
+    /// somebody holds who waits for the writer.
+    fn log(&self, event: &Event<'_>) -> Result<(), String> {
+        let level = event.level();
+        if level > log::max_level() {
+            return Ok(());
+        }
+        if !is_writer_thread() {
+            self.log_rest();
+            return caught(|| log::log!(target: "tailmerge", level, "{event}"));
+        }
+        let mut unlogged = lock(&self.unlogged);
+        if unlogged.lines.len() < UNLOGGED_MAX {
+            unlogged.lines.push_back((level, event.to_string()));
+        }
+        let is_asked = std::mem::replace(&mut unlogged.is_asked, true);
+        drop(unlogged);
+        match self.log_later.get() {
+            Some(log_later) if !is_asked => log_later(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Logs what the writer's thread left to do.
+    pub(crate) fn log_rest(&self) {
+        loop {
+            let mut unlogged = lock(&self.unlogged);
+            let Some((level, line)) = unlogged.lines.pop_front() else {
+                unlogged.is_asked = false;
+                return;
+            };
+            drop(unlogged);
+            // Told by the next event if the logger always panics.
+            drop(caught(|| log::log!(target: "tailmerge", level, "{line}")));
+        }
+    }
+
+    /// Has [`log_rest`](Self::log_rest) called by this, on a thread that may block.
+    pub(crate) fn on_unlogged(&self, log_later: impl Fn() + Send + Sync + 'static) {
+        // Set once, at the start.
+        drop(self.log_later.set(Box::new(log_later)));
     }
 
     /// Counts bytes that will not be delivered; with the last gap if they follow upon it.
@@ -121,13 +203,13 @@ impl Ledger {
     }
 
     pub(crate) fn add_source(&self, source: &Arc<Source>) {
-        lock(&self.sources).push(source.clone());
+        lock(&self.rows).add(source.clone());
     }
 
     /// An input that was to be delivered by the end and could not be.
     pub(crate) fn input_failed(&self, input: &Path, reason: &dyn fmt::Display) {
         let reason = reason.to_string();
-        lock(&self.failed_inputs).push((input.to_owned(), reason.clone()));
+        lock(&self.failed).add(input, &reason);
         self.tell(&Event::Refused { input, reason: &reason });
     }
 
@@ -157,17 +239,12 @@ impl Ledger {
 
     /// What can be said by now; the caller adds how the merge ended.
     pub(crate) fn report(&self) -> Report {
-        let inputs: Vec<_> = lock(&self.sources)
-            .iter()
-            .map(|source| InputReport {
-                name: source.path().to_owned(),
-                bytes: source.written.bytes.load(Ordering::Relaxed),
-                lines: source.written.lines.load(Ordering::Relaxed),
-                offset: source.written.offset.load(Ordering::Relaxed),
-            })
-            .collect();
+        let (inputs, folded_inputs) = {
+            let rows = lock(&self.rows);
+            (rows.report(), rows.folded())
+        };
         let written = self.written.load(Ordering::Relaxed);
-        let gaps = lock(&self.gaps).clone();
+        let (gaps, failed) = (lock(&self.gaps).clone(), lock(&self.failed).clone());
         Report {
             gaps: gaps.list,
             gap_count: gaps.count,
@@ -181,7 +258,9 @@ impl Ledger {
             long_lines: self.long_lines.load(Ordering::Relaxed),
             hole_bytes: self.hole_bytes.load(Ordering::Relaxed),
             unterminated_lines: self.unterminated.load(Ordering::Relaxed),
-            failed_inputs: lock(&self.failed_inputs).clone(),
+            failed_inputs: failed.list,
+            failed_input_count: failed.count,
+            folded_inputs,
             inputs,
         }
     }

@@ -3,6 +3,7 @@
 mod event;
 mod gap;
 mod ledger;
+mod rows;
 mod summary;
 
 pub use event::{Event, Observer};

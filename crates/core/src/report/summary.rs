@@ -8,8 +8,11 @@ use super::Gap;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// Each input that was ever followed, in the order of joining.
+    /// Each input that was ever followed, in the order of joining. Beyond 10,000, the oldest of those that are over are
+    /// the first row, all together, whose name is empty; the sums stay exact.
     pub inputs: Vec<InputReport>,
+    /// For how many inputs the first row stands; 0: for one, as the others.
+    pub folded_inputs: u64,
     /// What was not delivered and never will be: the first 10,000 gaps, those that follow upon each other as one.
     pub gaps: Vec<Gap>,
     /// How many gaps there are, those that follow upon each other as one.
@@ -35,8 +38,10 @@ pub struct Report {
     /// Last lines without a newline that were delivered with one.
     pub unterminated_lines: u64,
     /// Inputs that could not be read to their end when they were to be, and why. Under `once` also named inputs that
-    /// were missing or unreadable, and patterns without a match.
+    /// were missing or unreadable, and patterns without a match. The first 10,000.
     pub failed_inputs: Vec<(PathBuf, String)>,
+    /// How many there are.
+    pub failed_input_count: u64,
 }
 
 impl Report {
@@ -60,7 +65,7 @@ impl Report {
     pub fn is_complete(&self) -> bool {
         self.drained
             && self.gap_count == 0
-            && self.failed_inputs.is_empty()
+            && self.failed_input_count == 0
             && self.unwritten_bytes == 0
             && !self.readers_lost
     }
@@ -76,6 +81,7 @@ pub struct InputReport {
     pub bytes: u64,
     /// Lines of output made from it.
     pub lines: u64,
-    /// Where in the file, the newest of that name, the last written line ends, in bytes.
+    /// Where the last written line ends, in bytes, in the newest file of that name of which there is one. Late lines of
+    /// a file that was rotated away do not count here.
     pub offset: u64,
 }

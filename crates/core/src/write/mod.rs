@@ -1,6 +1,7 @@
 //! The writing side: one output, and the thread that owns it.
 
 mod file;
+mod host;
 mod inbox;
 mod output;
 mod partial;
@@ -20,12 +21,12 @@ use std::time::Duration;
 
 use async_executor::LocalExecutor;
 
+pub(crate) use host::HostLines;
 pub(crate) use inbox::Inbox;
 pub(crate) use output::FileOutput;
 pub use partial::PartialWrite;
 pub(crate) use queue::{Message, Queue};
 pub(crate) use request::{FlushRequest, Flushed};
-pub(crate) use sender::HostLines;
 pub use sender::{LineSender, SendError};
 pub(crate) use thread::{Cause, Outcome, Serve, Session, WriterThread, serve};
 

@@ -3,26 +3,32 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use event_listener::{Event, Listener, listener};
+use event_listener::{Listener, listener};
 use memchr::memchr;
 
-use super::inbox::Inbox;
-use super::{Flushed, Message};
-use crate::batch::{Batch, Source};
+use super::Flushed;
+use super::host::{Fragment, HostLines, HostSource};
 use crate::lock::lock;
-use crate::report::Ledger;
+use crate::own_thread::is_own_thread;
 
 /// Writes whole lines of the host's own into the output of a merge.
 ///
 /// Lines of one sender keep their order; all senders of a merge share one small buffer, and sending waits
 /// while that is full. Lines sent cannot be read again: if the process dies, those not yet written are
-/// gone. A clone is the same source, with a fragment of its own.
+/// gone. A clone, and another sender of the same name, is the same source, with a fragment of its own.
 ///
-/// As an [`io::Write`] it takes bytes, keeps an unfinished line back until its newline comes, and submits
-/// it with a newline when dropped; [`flush`](io::Write::flush) waits until what was submitted is in the output.
+/// As an [`io::Write`] it takes bytes, and keeps an unfinished line back until its newline comes. A line that is
+/// unfinished when the sender is dropped, or when the merge stops, gets a newline and is submitted; when dropped while
+/// the output is so far behind that twice the buffer is full, it is a gap instead, since a drop cannot wait.
+/// [`flush`](io::Write::flush) waits until what was submitted is in the output.
+///
+/// # In a logger, an observer, a tailer or a writer
+///
+/// Where the merge itself calls the host (a logger that is told of its events, an observer, a tailer, a writer), it would
+/// wait for itself. There nothing waits: what there is no room for is refused as [`SendError::Full`], the whole line in
+/// the case of an [`io::Write`], whose `flush` is refused likewise. So a sender may be where a logger writes to.
 ///
 /// # Examples
 ///
@@ -38,10 +44,9 @@ use crate::report::Ledger;
 /// ```
 pub struct LineSender {
     host: Arc<HostLines>,
-    source: Arc<Source>,
-    /// Bytes sent so far: the offset of the next line. Moves under the lock of [`HostLines`] only.
-    sent: Arc<AtomicU64>,
-    fragment: Vec<u8>,
+    source: Arc<HostSource>,
+    /// What was written of a line. Made when it is first needed.
+    fragment: Option<Arc<Fragment>>,
     /// Whether a line was refused that has not ended yet.
     refusing: bool,
 }
@@ -54,7 +59,8 @@ pub enum SendError {
     Closed,
     /// Longer than the line limit, all lines of it together.
     TooLong,
-    /// There is no room just now; only [`LineSender::try_send`] says so.
+    /// There is no room just now. Only [`LineSender::try_send`] says so, and any call where the merge itself calls the
+    /// host: see [`LineSender`].
     Full,
 }
 
@@ -82,8 +88,8 @@ impl From<SendError> for io::Error {
 }
 
 impl LineSender {
-    pub(crate) fn new(host: Arc<HostLines>, source: Arc<Source>) -> Self {
-        Self { host, source, sent: Arc::default(), fragment: Vec::new(), refusing: false }
+    pub(crate) fn new(host: Arc<HostLines>, source: Arc<HostSource>) -> Self {
+        Self { host, source, fragment: None, refusing: false }
     }
 
     /// Submits a line, waiting for room. A newline is added if there is none; with newlines in it, it is
@@ -91,7 +97,7 @@ impl LineSender {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`], [`SendError::TooLong`].
+    /// [`SendError::Closed`], [`SendError::TooLong`]; [`SendError::Full`] where the merge itself calls the host.
     ///
     /// # Cancel safety
     ///
@@ -100,7 +106,7 @@ impl LineSender {
         loop {
             listener!(self.host.room => room);
             match self.try_send(line.as_ref()) {
-                Err(SendError::Full) => room.await,
+                Err(SendError::Full) if !is_own_thread() => room.await,
                 sent => return sent,
             }
         }
@@ -116,10 +122,15 @@ impl LineSender {
     ///
     /// Waits on this thread for as long as the output is behind.
     pub fn send_blocking(&self, line: impl AsRef<[u8]>) -> Result<(), SendError> {
+        self.wait_for_room(|| self.try_send(line.as_ref()))
+    }
+
+    /// Does this until there is room for it.
+    fn wait_for_room(&self, submit: impl Fn() -> Result<(), SendError>) -> Result<(), SendError> {
         loop {
             listener!(self.host.room => room);
-            match self.try_send(line.as_ref()) {
-                Err(SendError::Full) => room.wait(),
+            match submit() {
+                Err(SendError::Full) if !is_own_thread() => room.wait(),
                 sent => return sent,
             }
         }
@@ -131,36 +142,44 @@ impl LineSender {
     ///
     /// [`SendError::Full`], and those of [`LineSender::send`].
     pub fn try_send(&self, line: impl AsRef<[u8]>) -> Result<(), SendError> {
-        self.submit(line.as_ref(), false)
+        self.host.submit(&self.source, line.as_ref())
     }
 
-    fn submit(&self, line: &[u8], make_room: bool) -> Result<(), SendError> {
-        let content = line.strip_suffix(b"\n").unwrap_or(line);
-        if content.len() > self.host.line_max {
-            return Err(SendError::TooLong);
+    /// Submits what was begun of a line, with its end, waiting for room.
+    fn end_line(&self, end: &[u8]) -> Result<(), SendError> {
+        let Some(fragment) = &self.fragment else { return self.send_blocking(end) };
+        let sent = self.wait_for_room(|| {
+            // Not locked while it waits: a stop may end the line meanwhile.
+            let mut bytes = lock(&fragment.bytes);
+            let begun = bytes.len();
+            bytes.extend_from_slice(end);
+            let sent = self.host.submit(&self.source, &bytes);
+            bytes.truncate(if sent.is_ok() { 0 } else { begun });
+            sent
+        });
+        if let Err(SendError::TooLong | SendError::Full) = sent {
+            // The whole line is refused: what was begun of it must not get into the next one.
+            lock(&fragment.bytes).clear();
         }
-        let mut rendered = Vec::with_capacity(line.len() + 1);
-        for content in content.split(|&byte| byte == b'\n') {
-            self.source.renderer().push(content, &mut rendered);
-        }
-        let mut state = lock(&self.host.state);
-        if state.closed || self.host.queue.is_closed() {
+        sent
+    }
+
+    /// Keeps what was begun of a line.
+    fn begin_line(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        let fragment = match &mut self.fragment {
+            Some(fragment) => fragment,
+            fragment => fragment.insert(self.host.fragment(&self.source)?),
+        };
+        let mut begun = lock(&fragment.bytes);
+        if self.host.is_closed() {
             return Err(SendError::Closed);
         }
-        if make_room {
-            state.batch.reserve(rendered.len());
+        if begun.len() + bytes.len() > self.host.line_max {
+            begun.clear();
+            self.refusing = true;
+            return Err(SendError::TooLong);
         }
-        state.batch.set_source(&self.source, 0);
-        let len_in = content.len() as u64 + 1;
-        if !state.batch.push(self.sent.load(Ordering::Relaxed), len_in, &rendered) {
-            return Err(SendError::Full);
-        }
-        self.sent.fetch_add(len_in, Ordering::Relaxed);
-        self.host.ledger.submitted.fetch_add(rendered.len() as u64, Ordering::Relaxed);
-        if !std::mem::replace(&mut state.queued, true) {
-            // Closed only if the writer failed just now: then the merge says what was not written.
-            drop(self.host.queue.put(Message::Host));
-        }
+        begun.extend_from_slice(bytes);
         Ok(())
     }
 }
@@ -168,41 +187,35 @@ impl LineSender {
 impl io::Write for LineSender {
     fn write(&mut self, mut buf: &[u8]) -> io::Result<usize> {
         let len = buf.len();
+        if self.host.is_closed() {
+            return Err(SendError::Closed.into());
+        }
         if self.refusing {
             // The line's beginning was refused with an error; its rest goes the same way.
             let Some(at) = memchr(b'\n', buf) else { return Ok(len) };
             self.refusing = false;
             return Ok(at + 1);
         }
-        while let Some(at) = memchr(b'\n', buf) {
-            let (line, rest) = buf.split_at(at + 1);
-            let sent = if self.fragment.is_empty() {
-                self.send_blocking(line)
-            } else {
-                let mut whole = std::mem::take(&mut self.fragment);
-                whole.extend_from_slice(line);
-                self.send_blocking(whole)
-            };
-            match sent {
+        while !buf.is_empty() {
+            let newline = memchr(b'\n', buf);
+            let (part, rest) = buf.split_at(newline.map_or(buf.len(), |at| at + 1));
+            match if newline.is_some() { self.end_line(part) } else { self.begin_line(part) } {
                 Ok(()) => buf = rest,
                 Err(error) if buf.len() == len => return Err(error.into()),
                 // An error says that nothing was taken; the next call tells it.
-                Err(_) => return Ok(len - buf.len()),
+                Err(_) => {
+                    self.refusing = false;
+                    break;
+                }
             }
         }
-        if self.fragment.len() + buf.len() > self.host.line_max {
-            if buf.len() < len {
-                return Ok(len - buf.len());
-            }
-            self.fragment.clear();
-            self.refusing = true;
-            return Err(SendError::TooLong.into());
-        }
-        self.fragment.extend_from_slice(buf);
-        Ok(len)
+        Ok(len - buf.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if is_own_thread() {
+            return Err(SendError::Full.into());
+        }
         match self.host.queue.ask_flush().is_some_and(Flushed::wait_blocking) {
             true => Ok(()),
             false => Err(SendError::Closed.into()),
@@ -212,69 +225,20 @@ impl io::Write for LineSender {
 
 impl Clone for LineSender {
     fn clone(&self) -> Self {
-        let Self { host, source, sent, .. } = self;
-        Self { host: host.clone(), source: source.clone(), sent: sent.clone(), fragment: Vec::new(), refusing: false }
+        Self::new(self.host.clone(), self.source.clone())
     }
 }
 
 impl fmt::Debug for LineSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LineSender").field("name", &self.source.name()).finish_non_exhaustive()
+        f.debug_struct("LineSender").field("name", &self.source.source.name()).finish_non_exhaustive()
     }
 }
 
 impl Drop for LineSender {
     fn drop(&mut self) {
-        if !self.fragment.is_empty() {
-            // A drop cannot wait, nor can it say that the merge has ended.
-            self.submit(&self.fragment, true).ok();
+        if let Some(fragment) = &self.fragment {
+            self.host.leave(fragment);
         }
-    }
-}
-
-/// The buffer between senders and the writer.
-pub(crate) struct HostLines {
-    state: Mutex<State>,
-    /// Notified when there is room.
-    room: Event,
-    queue: Inbox<Message>,
-    ledger: Arc<Ledger>,
-    /// Most bytes of a line.
-    line_max: usize,
-}
-
-struct State {
-    batch: Batch,
-    /// Whether the writer knows that there is something.
-    queued: bool,
-    closed: bool,
-}
-
-impl HostLines {
-    pub(crate) fn new(capacity: usize, line_max: usize, queue: Inbox<Message>, ledger: Arc<Ledger>) -> Arc<Self> {
-        let state = State { batch: Batch::with_capacity(capacity), queued: false, closed: false };
-        Arc::new(Self { state: Mutex::new(state), room: Event::new(), queue, ledger, line_max })
-    }
-
-    /// Takes what was sent and leaves an empty batch for more.
-    pub(super) fn take(&self, empty: Batch) -> Batch {
-        let mut state = lock(&self.state);
-        state.queued = false;
-        let batch = std::mem::replace(&mut state.batch, empty);
-        drop(state);
-        self.room.notify(usize::MAX);
-        batch
-    }
-
-    /// Takes no more lines. What was sent is still written.
-    pub(crate) fn close(&self) {
-        lock(&self.state).closed = true;
-        self.room.notify(usize::MAX);
-    }
-}
-
-impl fmt::Debug for HostLines {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HostLines").finish_non_exhaustive()
     }
 }

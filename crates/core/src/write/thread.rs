@@ -18,6 +18,7 @@ use futures_lite::future::or;
 use super::{Queue, Writer, WriterContext};
 use crate::backend::Backend;
 use crate::lock::lock;
+use crate::own_thread;
 use crate::panic::panic_message;
 use crate::report::Event as Told;
 use crate::stop::Stage;
@@ -46,6 +47,8 @@ pub(crate) enum Cause {
     Tailer(String, Arc<TailError>),
     /// The thread does not come back from a call.
     WriterStuck,
+    /// Asked on one of the merge's own threads, which cannot wait for the end.
+    OwnThread,
 }
 
 /// How the writer ended, for all who wait for it.
@@ -107,7 +110,7 @@ impl WriterThread {
     pub(crate) fn start<B: Backend>(backend: B, serve: Serve, session: Session) -> io::Result<Self> {
         let ended = Arc::new(Ended::default());
         let at_end = ended.clone();
-        let handle = thread::Builder::new().name(NAME.into()).spawn(move || {
+        let run = move || {
             let (stop, host) = (session.queue.stop.clone(), session.queue.host.clone());
             let (messages, watch) = (session.queue.messages.clone(), session.watch.clone());
             let ledger = session.queue.ledger.clone();
@@ -135,7 +138,8 @@ impl WriterThread {
             messages.close();
             while messages.next().is_ok() {}
             at_end.set(outcome);
-        })?;
+        };
+        let handle = thread::Builder::new().name(NAME.into()).spawn(|| own_thread::mark_writer(run))?;
         Ok(Self { handle: Mutex::new(Some(handle)), ended })
     }
 
@@ -207,6 +211,9 @@ impl fmt::Display for Cause {
             Self::Flush(error) => write!(f, "the output cannot be flushed: {error}"),
             Self::WriterPanicked(message) => write!(f, "the writer panicked: {message}"),
             Self::Tailer(name, error) => write!(f, "the tailer {name} failed: {error}"),
+            Self::OwnThread => {
+                f.write_str("not over yet: this is one of the merge's own threads, which cannot wait for its end")
+            }
             Self::WriterStuck => f.write_str("the writer does not return from a call; its thread is left behind"),
         }
     }

@@ -30,6 +30,7 @@ use std::time::Instant;
 use super::TailContext;
 use crate::fs::{FileId, Fs, here, is_missing};
 use crate::lock::lock;
+use crate::own_thread;
 use crate::report::{Event, Ledger};
 use crate::wake::Wake;
 
@@ -449,7 +450,7 @@ impl Watching {
         let watcher = Arc::new(Watcher { system: notifier.0, table, fs, ledger, shards, discovery, told });
         let its = watcher.clone();
         let run = move || its.system.run(&mut |key, name, change| its.changed(key, name, change));
-        match thread::Builder::new().name("tailmerge-watch".into()).spawn(run) {
+        match thread::Builder::new().name("tailmerge-watch".into()).spawn(|| own_thread::mark(run)) {
             Ok(thread) => Some(Self { watcher, thread: Some(thread) }),
             Err(error) => {
                 cx.ledger.tell(&Event::Polled { path: None, reason: &error.to_string() });
