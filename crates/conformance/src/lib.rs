@@ -145,6 +145,21 @@ macro_rules! conformance {
                     a_reader_that_goes_away_ends_the_merge
                     a_fifo_gets_every_line
                 }
+                reopen {
+                    a_moved_output_is_opened_anew
+                    a_request_to_reopen_that_is_given_up_is_served
+                    a_moved_output_is_noticed
+                    what_went_to_a_removed_output_is_a_gap
+                    a_cut_output_goes_on_at_its_end
+                    what_is_put_in_the_outputs_place_is_no_input
+                    an_input_in_the_outputs_place_is_not_written
+                    a_full_output_that_is_removed_makes_room
+                    a_torn_line_is_whole_in_the_end
+                    a_final_error_leaves_whole_lines
+                    a_missing_directory_of_the_output_is_waited_for
+                    an_output_opened_anew_is_locked
+                    a_writer_of_the_hosts_is_asked_to_reopen
+                }
                 send {
                     sent_lines_keep_their_order
                     many_senders_keep_their_order

@@ -21,6 +21,7 @@ pub mod own;
 pub mod pieces;
 pub mod places;
 pub mod process;
+pub mod reopen;
 pub mod rotate;
 pub mod send;
 pub mod soak;
