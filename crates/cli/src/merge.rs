@@ -3,18 +3,24 @@
 use std::error::Error;
 use std::fs;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::time::Duration;
 
-use tailmerge::{Backend, MergeError, Report, StartError};
+use futures_lite::future;
+use tailmerge::{Backend, Builder, FoundInput, MergeError, Report, StartError};
 
 use crate::args::{Args, BackendName};
 use crate::report::ReportFile;
 use crate::room::Needs;
-use crate::run::RunError;
+use crate::run::{RunError, Stops};
 use crate::status::Failure;
 use crate::voice::{Voice, count};
-use crate::{room, run, setup, verdict};
+use crate::{report, room, run, setup, verdict};
+
+/// What the report has at least, to be written in.
+const REPORT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Merges on the backend that was chosen.
 pub(crate) fn merge(args: &Args, voice: &Voice) -> Result<(), Failure> {
@@ -33,27 +39,35 @@ fn merge_on<B: Backend>(backend: B, args: &Args, voice: &Voice) -> Result<(), Fa
     let builder = setup::builder(args, voice);
     let buffers = builder.buffer_bytes().map_err(|error| start_failure(&error))?;
     room::make(&backend, Needs { executor: args.backend.threads(), streams: streams(args), buffers })?;
-    let report_file = args.report.as_deref().map(|path| open_report(args, path)).transpose()?;
-    let ended = run::run(builder, backend, args.stop_timeout, voice);
-    let (report, done) = match &ended {
-        Ok(report) => (Some(report), verdict::of(report)),
-        Err(RunError::Merge(error)) => (Some(error.report()), Err(merge_failure(args, error))),
-        Err(RunError::Start(error)) => (None, Err(start_failure(error))),
-        Err(RunError::Other(failure)) => (None, Err(failure.clone())),
-    };
-    if let Some(report) = report {
-        tell_figures(report, voice);
-    }
-    let Some(file) = report_file else {
-        return done;
-    };
-    match (file.write(done.as_ref().err(), report), done) {
-        (Err(also), Err(first)) => {
-            voice.error(also.message);
-            Err(first)
+    let report_file = args.report.as_deref().map(|path| open_report(args, &builder, path)).transpose()?;
+    future::block_on(async {
+        let mut stops =
+            Stops::new(voice).map_err(|error| Failure::run_time(format!("cannot receive signals: {error}")))?;
+        let ended = run::run(builder, &backend, args.stop_timeout, &mut stops, voice).await;
+        let (report, done) = match &ended {
+            Ok(report) => (Some(report), verdict::of(report)),
+            Err(RunError::Merge(error)) => (Some(error.report()), Err(merge_failure(args, error))),
+            Err(RunError::Start(error)) => (None, Err(start_failure(error))),
+            Err(RunError::Other(failure)) => (None, Err(failure.clone())),
+        };
+        if let Some(report) = report {
+            tell_figures(report, voice);
         }
-        (written, done) => done.and(written),
-    }
+        let Some(file) = report_file else {
+            return done;
+        };
+        let within = if stops.at_once() { REPORT_WITHIN } else { args.stop_timeout.max(REPORT_WITHIN) };
+        let json = report::json(done.as_ref().err(), report);
+        let written = stops.or_second(file.write(json, &backend, within, voice)).await;
+        let written = written.unwrap_or_else(|| Err(Failure::run_time("stopped before the report was written")));
+        match (written, done) {
+            (Err(also), Err(first)) => {
+                voice.error(also.message);
+                Err(first)
+            }
+            (written, done) => done.and(written),
+        }
+    })
 }
 
 /// Inputs that stay open.
@@ -62,25 +76,46 @@ fn streams(args: &Args) -> usize {
     args.inputs.iter().filter(|input| *input == "-" || is_fifo(Path::new(input))).count()
 }
 
-/// Opens the report, unless it is the output or a named input. A pattern does not find it.
-fn open_report(args: &Args, path: &Path) -> Result<ReportFile, Failure> {
-    let refuse = |what| {
-        let path = path.display();
-        Err(Failure::usage(format!("{path}: the report cannot be {what}: give another path")))
-    };
-    let same = |other: &Path| other == path || matches!((id(other), id(path)), (Ok(a), Ok(b)) if a == b);
-    if args.output_file().is_some_and(same) {
-        return refuse("the output");
+/// Opens the report, unless that would overwrite what the merge reads or writes.
+fn open_report(args: &Args, builder: &Builder, path: &Path) -> Result<ReportFile, Failure> {
+    let was_there = fs::metadata(path).is_ok();
+    let file = ReportFile::open(path)?;
+    let Some(what) = what_else(args, builder, path)? else { return Ok(file) };
+    if !was_there {
+        // Made a moment ago, perhaps behind a link.
+        fs::canonicalize(path).and_then(fs::remove_file).ok();
     }
-    if args.inputs.iter().any(|input| same(Path::new(input))) {
-        return refuse("an input");
-    }
-    ReportFile::open(path)
+    Err(Failure::usage(format!("{}: the report cannot be {what}: give another path", path.display())))
 }
 
-/// Device and inode.
-fn id(path: &Path) -> io::Result<(u64, u64)> {
-    fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+/// What else the report's file is, if it is something. By device and inode, since a file may have several names.
+fn what_else(args: &Args, builder: &Builder, path: &Path) -> Result<Option<String>, Failure> {
+    let Ok(report) = fs::metadata(path) else { return Ok(None) };
+    let kind = report.file_type();
+    if kind.is_char_device() {
+        // A terminal, /dev/null: nothing there can be overwritten.
+        return Ok(None);
+    }
+    let is = |other: io::Result<(u64, u64)>| other.is_ok_and(|id| id == (report.dev(), report.ino()));
+    let stream = |fd: BorrowedFd<'_>| Ok(rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino))?);
+    let output = match args.output_file() {
+        Some(output) => fs::metadata(output).map(|metadata| (metadata.dev(), metadata.ino())),
+        None => stream(rustix::stdio::stdout()),
+    };
+    if is(output) {
+        return Ok(Some("the output".to_owned()));
+    }
+    if kind.is_file() && is(stream(rustix::stdio::stderr())) {
+        return Ok(Some("standard error".to_owned()));
+    }
+    Ok(match builder.input_at(path).map_err(|error| start_failure(&error))? {
+        Some(FoundInput { pattern: None, .. }) => Some("an input".to_owned()),
+        // An empty one has nothing to lose; it is no input from now on.
+        Some(FoundInput { pattern: Some(pattern), .. }) if report.len() > 0 => {
+            Some(format!("a file that matches {pattern} and holds something, unless that is excluded"))
+        }
+        _ => None,
+    })
 }
 
 fn tell_figures(report: &Report, voice: &Voice) {

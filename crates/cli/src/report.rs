@@ -1,56 +1,23 @@
-//! The report file: what became of each input, as JSON, for programs.
-//!
-//! The file is opened before the merge starts, so that a bad path is told at once, and overwritten only
-//! when there is a report to put into it.
+//! The report: what became of each input, as JSON, for programs.
+
+mod file;
 
 use std::borrow::Cow;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
 use serde::Serialize;
 use tailmerge::{Gap, InputReport, Report, is_escaped};
 
+pub(crate) use self::file::ReportFile;
 use crate::status::{Failure, Status};
 
-/// The file that the report goes to.
-#[derive(Debug)]
-pub(crate) struct ReportFile {
-    path: PathBuf,
-    file: File,
-}
-
-impl ReportFile {
-    /// Opens the file, creates it if need be, and leaves what it holds.
-    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
-            Ok(file) => Ok(Self { path: path.to_owned(), file }),
-            Err(error) => {
-                let path = path.display();
-                Err(Failure::run_time(format!("{path}: cannot open the report: {error}; check --report")))
-            }
-        }
-    }
-
-    /// Puts the report in the place of what the file holds.
-    pub(crate) fn write(mut self, failure: Option<&Failure>, report: Option<&Report>) -> Result<(), Failure> {
-        let json = Json::new(failure, report);
-        self.replace(&json).map_err(|error| {
-            let path = self.path.display();
-            Failure::run_time(format!("{path}: cannot write the report: {error}"))
-        })
-    }
-
-    fn replace(&mut self, json: &Json<'_>) -> io::Result<()> {
-        let text = in_plain_sight(&serde_json::to_string_pretty(json)?) + "\n";
-        if self.file.metadata()?.is_file() {
-            self.file.set_len(0)?;
-        }
-        self.file.write_all(text.as_bytes())
-    }
+/// The report as JSON.
+pub(crate) fn json(failure: Option<&Failure>, report: Option<&Report>) -> Vec<u8> {
+    let text = serde_json::to_string_pretty(&Json::new(failure, report)).expect("it has no maps, and writes to memory");
+    (in_plain_sight(&text) + "\n").into_bytes()
 }
 
 /// JSON in which what could change the text around it is escaped: names may hold it. It means the same.

@@ -15,7 +15,7 @@ use crate::status::Failure;
 use crate::voice::Voice;
 
 /// How long a stop may take without a word.
-const TELL_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const TELL_AFTER: Duration = Duration::from_secs(1);
 
 /// Why there is no report, or one of a merge that failed.
 #[derive(Debug)]
@@ -26,69 +26,65 @@ pub(crate) enum RunError {
     Other(Failure),
 }
 
-/// Runs a merge on this thread until it ends or a signal ends it.
-pub(crate) fn run<B: Backend>(
+/// Runs a merge until it ends or a signal ends it.
+pub(crate) async fn run<B: Backend>(
     builder: Builder,
-    backend: B,
+    backend: &B,
     stop_timeout: Duration,
+    stops: &mut Stops<'_>,
     voice: &Voice,
 ) -> Result<Report, RunError> {
-    future::block_on(async {
-        let mut stops = Stops::new(voice)
-            .map_err(|error| RunError::Other(Failure::run_time(format!("cannot receive signals: {error}"))))?;
-
-        // A signal that comes early is served when the merge has started; the wait for that has its limit too.
-        let mut starting = std::pin::pin!(builder.start_on(backend.clone()));
-        let mut asked = false;
-        let started = match stops.or(starting.as_mut(), None).await {
-            Some(started) => started,
-            None => {
-                asked = true;
-                let late = future::or(async { Some(starting.await) }, async {
-                    backend.sleep(stop_timeout).await;
-                    None
-                });
-                stops
-                    .or(late, None)
-                    .await
-                    .flatten()
-                    .ok_or_else(|| RunError::Other(Failure::run_time("stopped before the merge had started")))?
-            }
-        };
-        let merge = started.map_err(RunError::Start)?;
-
-        if !asked {
-            stops.or(merge.finished(), Some(&merge)).await;
+    // A signal that comes early is served when the merge has started; the wait for that has its limit too.
+    let mut starting = std::pin::pin!(builder.start_on(backend.clone()));
+    let started = match stops.or(starting.as_mut(), None).await {
+        Some(started) => started,
+        None => {
+            let late = future::or(async { Some(starting.await) }, async {
+                backend.sleep(stop_timeout).await;
+                None
+            });
+            stops
+                .or(late, None)
+                .await
+                .flatten()
+                .ok_or_else(|| RunError::Other(Failure::run_time("stopped before the merge had started")))?
         }
-        let tell = async {
-            backend.sleep(TELL_AFTER).await;
-            voice.note(format_args!(
-                "stopping: what is there is written first, for {stop_timeout:?} at most; a second signal stops at once"
-            ));
-            pending().await
-        };
-        match stops.or(future::or(merge.stop(stop_timeout), tell), Some(&merge)).await {
-            Some(stopped) => stopped,
-            None => merge.stop_now().await,
-        }
-        .map_err(RunError::Merge)
-    })
+    };
+    let merge = started.map_err(RunError::Start)?;
+
+    if stops.count == 0 {
+        stops.or(merge.finished(), Some(&merge)).await;
+    }
+    let tell = async {
+        backend.sleep(TELL_AFTER).await;
+        voice.note(format_args!(
+            "stopping: what is there is written first, for {stop_timeout:?} at most; a second signal stops at once"
+        ));
+        pending().await
+    };
+    match stops.or(future::or(merge.stop(stop_timeout), tell), Some(&merge)).await {
+        Some(stopped) => stopped,
+        None => merge.stop_now().await,
+    }
+    .map_err(RunError::Merge)
 }
 
 /// The signals that stop the program.
-struct Stops<'a> {
+pub(crate) struct Stops<'a> {
     signals: Signals,
     voice: &'a Voice,
+    /// How many have come.
+    count: u32,
 }
 
 impl<'a> Stops<'a> {
-    fn new(voice: &'a Voice) -> io::Result<Self> {
+    pub(crate) fn new(voice: &'a Voice) -> io::Result<Self> {
         // Received in place of dying of it: a write that would make a file too large fails then.
         let mut signals = Signals::new([Signal::Int, Signal::Term, Signal::Xfsz])?;
         if !hangup_is_ignored() {
             signals.add_signals([Signal::Hup])?;
         }
-        Ok(Self { signals, voice })
+        Ok(Self { signals, voice, count: 0 })
     }
 
     /// Waits for the future, or for the next signal that stops: then there is nothing. Serves SIGHUP meanwhile; before
@@ -104,7 +100,10 @@ impl<'a> Stops<'a> {
                             future::poll_once(merge.reopen_output()).await;
                         }
                     }
-                    Some(Ok(_)) => return None,
+                    Some(Ok(_)) => {
+                        self.count += 1;
+                        return None;
+                    }
                     Some(Err(error)) => {
                         self.voice.note(format_args!("signals are not received any more: {error}"));
                         return pending().await;
@@ -114,6 +113,22 @@ impl<'a> Stops<'a> {
             }
         })
         .await
+    }
+
+    /// Waits for the future until there has been a second signal; if there has been one already, until the next.
+    pub(crate) async fn or_second<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = std::pin::pin!(future);
+        loop {
+            let done = self.or(future.as_mut(), None).await;
+            if done.is_some() || self.count >= 2 {
+                return done;
+            }
+        }
+    }
+
+    /// Whether the program is to stop at once.
+    pub(crate) fn at_once(&self) -> bool {
+        self.count >= 2
     }
 }
 

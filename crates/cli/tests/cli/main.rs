@@ -8,6 +8,7 @@ mod names;
 mod once;
 mod output;
 mod reopen;
+mod report;
 mod stop;
 mod stream;
 mod tool;

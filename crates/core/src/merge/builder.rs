@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::buffers::Buffers;
+pub use self::output::FoundInput;
 use super::launch::{Prepared, start_on, start_on_blocking};
 use super::readers::Inputs;
 use super::{Merge, StartError};

@@ -6,7 +6,7 @@ mod handle;
 mod launch;
 mod readers;
 
-pub use builder::Builder;
+pub use builder::{Builder, FoundInput};
 pub use error::{Closed, FollowError, MergeError, StartError};
 pub use handle::Merge;
 pub(crate) use launch::{TailParts, tail_on};

@@ -1,10 +1,24 @@
 //! What an output holds is given up for a merge, but not by mistake: not where it may be meant as an input, and not
 //! for nothing.
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
 use super::{Builder, Output};
-use crate::fs::Kind;
+use crate::fs::{Kind, ReadFile};
 use crate::merge::StartError;
-use crate::tail::{find_file, nothing_to_read};
+use crate::tail::{Spec, find_file, nothing_to_read};
+
+/// An input that is a certain file: see [`Builder::input_at`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FoundInput {
+    /// The input; `-` for standard input.
+    pub path: PathBuf,
+    /// The pattern that finds it, unless it is named.
+    pub pattern: Option<String>,
+}
 
 impl Builder {
     /// Refuses to empty an output by mistake. Blocks: it looks at the output, and if that holds
@@ -31,5 +45,30 @@ impl Builder {
             return Err(StartError::world(format!("{output} is left as it is, nothing can be read: {reasons}")));
         }
         Ok(())
+    }
+
+    /// Says which input the file at a path is now, by its device and inode: a named one, standard input, or else what a
+    /// pattern finds. For a host that is about to overwrite that file.
+    ///
+    /// # Errors
+    ///
+    /// If a pattern is not understood.
+    ///
+    /// # Blocking
+    ///
+    /// Looks at the file system on this thread.
+    pub fn input_at(&self, path: impl AsRef<Path>) -> Result<Option<FoundInput>, StartError> {
+        let (specs, excludes) = self.specs()?;
+        let Ok(stat) = self.fs.stat(path.as_ref()) else { return Ok(None) };
+        let is_it = |path: &&Arc<Path>| self.fs.stat(path).is_ok_and(|other| other.id == stat.id);
+        if let Some(path) = specs.iter().filter_map(Spec::path).find(is_it) {
+            return Ok(Some(FoundInput { path: path.to_path_buf(), pattern: None }));
+        }
+        let stdin = || File::from(rustix::io::dup(rustix::stdio::stdin()).ok()?).stat().ok();
+        if self.stdin && stdin().is_some_and(|stdin| stdin.id == stat.id) {
+            return Ok(Some(FoundInput { path: "-".into(), pattern: None }));
+        }
+        let found = find_file(&*self.fs, &specs, &excludes, stat.id);
+        Ok(found.map(|(path, pattern)| FoundInput { path: path.to_path_buf(), pattern: Some(pattern.to_owned()) }))
     }
 }
