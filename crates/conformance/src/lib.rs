@@ -275,6 +275,14 @@ macro_rules! conformance {
                     a_hole_is_skipped_and_counted
                     a_file_cut_within_its_last_line_is_not_read_again
                 }
+                sizes {
+                    short_reads_lose_nothing
+                    short_reads_end
+                    short_reads_know_a_copy
+                    a_size_ahead_of_the_data_harms_no_other
+                    a_size_ahead_of_the_data_ends
+                    a_size_that_is_ahead_for_a_while_is_read_on
+                }
                 pieces {
                     a_write_may_end_anywhere
                     a_pause_within_a_long_line_shows_nothing_of_it

@@ -50,6 +50,20 @@ pub enum Kind {
     Unknown,
 }
 
+/// How far what a file system says of a file can be believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Storage {
+    /// On this machine's disks or in its memory: a read that is short has come to the end of the file.
+    Local,
+    /// Of a network, of a program, or unknown: a read may be short without any reason, and the size may be ahead of
+    /// what can be read.
+    #[default]
+    Other,
+    /// Made up by the kernel as it is read, as in `/proc`: the size says nothing.
+    Pseudo,
+}
+
 /// What [`Fs::stat`] tells of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct Stat {
@@ -135,8 +149,17 @@ pub trait ReadFile: Debug + Send + 'static {
     /// As the system reports them.
     fn stat(&self) -> io::Result<Stat>;
 
-    /// Reads at an offset in bytes, into one buffer after the other, all at one moment. Fewer bytes than asked
-    /// for, 0 at the end of the file.
+    /// On what kind of file system it is.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn storage(&self) -> io::Result<Storage> {
+        Ok(Storage::Other)
+    }
+
+    /// Reads at an offset in bytes, into one buffer after the other, all at one moment. It may give fewer bytes than
+    /// asked for; 0 at the end of the file only.
     ///
     /// # Errors
     ///
@@ -227,6 +250,11 @@ impl ReadFile for File {
         self.metadata().map(|metadata| Stat::from(&metadata))
     }
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn storage(&self) -> io::Result<Storage> {
+        Ok(storage(rustix::fs::fstatfs(self)?.f_type as u64))
+    }
+
     fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
         Ok(rustix::io::preadv(self, bufs, offset)?)
     }
@@ -275,6 +303,23 @@ impl From<&Metadata> for Stat {
             links: metadata.nlink(),
             modified: metadata.modified().ok(),
         }
+    }
+}
+
+/// Numbers from `statfs(2)` and the kernel's `magic.h`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn storage(kind: u64) -> Storage {
+    match kind & 0xffff_ffff {
+        // ext2 to ext4, XFS, Btrfs, tmpfs, ramfs, overlay, F2FS, ZFS, bcachefs.
+        0xef53 | 0x5846_5342 | 0x9123_683e | 0x0102_1994 | 0x8584_58f6 | 0x794c_7630 | 0xf2f5_2010 | 0x2fc1_2fc1
+        | 0xca45_1a4e => Storage::Local,
+        // proc, sysfs, cgroup and its second version, debugfs, tracefs, securityfs, SELinux, Smack, configfs, BPF,
+        // binfmt_misc, FUSE's control, resctrl, AppArmor.
+        0x9fa0 | 0x6265_6572 | 0x0027_e0eb | 0x6367_7270 | 0x6462_6720 | 0x7472_6163 | 0x7363_6673 | 0xf97c_ff8c
+        | 0x4341_5d53 | 0x6265_6570 | 0xcafe_4a11 | 0x4249_4e4d | 0x6573_5543 | 0x0765_5821 | 0x5a3c_69f0 => {
+            Storage::Pseudo
+        }
+        _ => Storage::Other,
     }
 }
 

@@ -37,7 +37,7 @@ mod write;
 
 pub use backend::Backend;
 pub use batch::{Batch, Extent, Source};
-pub use fs::{Entry, FileId, Fs, Kind, OsFs, ReadFile, Stat, WriteFile};
+pub use fs::{Entry, FileId, Fs, Kind, OsFs, ReadFile, Stat, Storage, WriteFile};
 pub use line::{Format, LineFormat, LongLines, Prefix, Renderer, escaped, is_escaped};
 pub use merge::{Builder, Closed, FollowError, FoundInput, Merge, MergeError, StartError};
 pub use report::{Event, Gap, GapReason, InputReport, Observer, Report};

@@ -24,6 +24,7 @@ pub mod process;
 pub mod reopen;
 pub mod rotate;
 pub mod send;
+pub mod sizes;
 pub mod soak;
 pub mod stall;
 pub mod stop;

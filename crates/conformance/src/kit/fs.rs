@@ -5,9 +5,9 @@ use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tailmerge_core::{Entry, Fs, OsFs, ReadFile, Stat, WriteFile};
+use tailmerge_core::{Entry, Fs, OsFs, ReadFile, Stat, Storage, WriteFile};
 
 /// What is asked of the file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(crate) enum Op {
 }
 
 type Hook = dyn Fn(Op, &Path) -> io::Result<()> + Send + Sync;
+type Sizes = dyn Fn(&Path, u64) -> u64 + Send + Sync;
+type ReadMax = dyn Fn(&Path) -> usize + Send + Sync;
 
 /// The file system of a case. A clone is the same one.
 #[derive(Clone)]
@@ -39,6 +41,10 @@ struct Shared {
     disk: Mutex<Disk>,
     /// Whether files have no time of birth.
     birthless: AtomicBool,
+    /// What is said of a file's size.
+    sizes: OnceLock<Box<Sizes>>,
+    /// How many bytes a read gives at most.
+    read_max: OnceLock<Box<ReadMax>>,
 }
 
 /// What is left of the output's disk.
@@ -67,7 +73,20 @@ impl TestFs {
     pub(crate) fn failing(hook: impl Fn(Op, &Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
         let disk = Mutex::new(Disk { room: u64::MAX, full: false });
         let birthless = AtomicBool::new(false);
-        Self(Arc::new(Shared { hook: Box::new(hook), looks: Mutex::default(), disk, birthless }))
+        let (sizes, read_max) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Shared { hook: Box::new(hook), looks: Mutex::default(), disk, birthless, sizes, read_max }))
+    }
+
+    /// Says of a file that is so long in truth, in bytes, that it is as long as `size` tells.
+    pub(crate) fn with_sizes(self, size: impl Fn(&Path, u64) -> u64 + Send + Sync + 'static) -> Self {
+        drop(self.0.sizes.set(Box::new(size)));
+        self
+    }
+
+    /// A read of a file gives as many bytes as `max` tells, at most.
+    pub(crate) fn with_short_reads(self, max: impl Fn(&Path) -> usize + Send + Sync + 'static) -> Self {
+        drop(self.0.read_max.set(Box::new(max)));
+        self
     }
 
     /// How often the path was looked at.
@@ -81,7 +100,10 @@ impl TestFs {
         self
     }
 
-    fn tell(&self, mut stat: Stat) -> Stat {
+    fn tell(&self, path: &Path, mut stat: Stat) -> Stat {
+        if let Some(size) = self.0.sizes.get() {
+            stat.size = size(path, stat.size);
+        }
         if self.0.birthless.load(Ordering::Relaxed) {
             stat.id.born = None;
         }
@@ -116,7 +138,7 @@ impl Fs for TestFs {
         let hooked = self.hook(Op::Stat, path);
         *self.0.looks.lock().unwrap_or_else(PoisonError::into_inner).entry(path.to_owned()).or_default() += 1;
         hooked?;
-        OsFs.stat(path).map(|stat| self.tell(stat))
+        OsFs.stat(path).map(|stat| self.tell(path, stat))
     }
 
     fn is_link(&self, path: &Path) -> bool {
@@ -161,11 +183,17 @@ struct TestFile<F> {
 impl ReadFile for TestFile<Box<dyn ReadFile>> {
     fn stat(&self) -> io::Result<Stat> {
         self.fs.hook(Op::Read, &self.path)?;
-        self.inner.stat().map(|stat| self.fs.tell(stat))
+        self.inner.stat().map(|stat| self.fs.tell(&self.path, stat))
+    }
+
+    fn storage(&self) -> io::Result<Storage> {
+        let as_it_is = self.fs.0.sizes.get().is_none() && self.fs.0.read_max.get().is_none();
+        if as_it_is { self.inner.storage() } else { Ok(Storage::Other) }
     }
 
     fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
-        let read = self.inner.read_at(bufs, offset);
+        let max = self.fs.0.read_max.get().map_or(usize::MAX, |max| max(&self.path));
+        let read = read_some(&*self.inner, bufs, offset, max);
         // After it, so that a fault hits all that is written once it is there.
         self.fs.hook(Op::Read, &self.path)?;
         read
@@ -177,9 +205,25 @@ impl ReadFile for TestFile<Box<dyn ReadFile>> {
     }
 }
 
+/// Reads so many bytes at most.
+fn read_some(file: &dyn ReadFile, bufs: &mut [IoSliceMut<'_>], offset: u64, max: usize) -> io::Result<usize> {
+    if bufs.iter().map(|buf| buf.len()).sum::<usize>() <= max {
+        return file.read_at(bufs, offset);
+    }
+    let mut bytes = vec![0; max];
+    let got = file.read_at(&mut [IoSliceMut::new(&mut bytes)], offset)?;
+    let mut rest = &bytes[..got];
+    for buf in bufs {
+        let (these, others) = rest.split_at(rest.len().min(buf.len()));
+        buf[..these.len()].copy_from_slice(these);
+        rest = others;
+    }
+    Ok(got)
+}
+
 impl ReadFile for TestFile<Box<dyn WriteFile>> {
     fn stat(&self) -> io::Result<Stat> {
-        self.inner.stat().map(|stat| self.fs.tell(stat))
+        self.inner.stat().map(|stat| self.fs.tell(&self.path, stat))
     }
 
     fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {

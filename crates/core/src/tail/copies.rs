@@ -5,15 +5,15 @@
 //! lost. If it is not truncated, the file is an input of its own.
 
 use std::ffi::OsStr;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Instant;
 
 use super::TailContext;
 use super::claims::Claimed;
-use super::file::Generation;
-use crate::fs::{FileId, Kind, ReadFile, Stat, here, is_missing};
+use super::file::{Generation, read_all};
+use crate::fs::{FileId, Kind, Stat, here, is_missing};
 
 /// Bytes that are compared while a copy is being made.
 const COMPARED: u64 = 256;
@@ -194,11 +194,10 @@ fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) ->
     let from = if place.offset > 0 { stat.size.saturating_sub(COMPARED) } else { 0 };
     let (mut ours, mut theirs) = ([0; COMPARED as usize], [0; COMPARED as usize]);
     let len = (stat.size - from).min(COMPARED) as usize;
-    let read = |file: &dyn ReadFile, bytes: &mut [u8]| file.read_at(&mut [IoSliceMut::new(bytes)], from);
-    let got = original.with_file(|original| read(original, &mut ours[..len]))?;
+    let got = original.with_file(|original| read_all(original, &mut ours[..len], from))?;
     let cut = original.with_file(|original| Ok(original.stat()?.size < place.offset.max(len as u64)))?;
     if cut == Some(true) {
         return Ok(None);
     }
-    Ok(Some(got == Some(len) && read(&*file, &mut theirs[..len])? == len && ours == theirs))
+    Ok(Some(got == Some(len) && read_all(&*file, &mut theirs[..len], from)? == len && ours == theirs))
 }

@@ -16,11 +16,15 @@ use super::TailContext;
 use super::check::{Check, Window};
 use super::claims::{Kept, Resume, Slot};
 use crate::batch::{Batch, Source};
-use crate::fs::{FileId, MODIFIED_GRAIN, ReadFile, Stat};
+use crate::fs::{FileId, MODIFIED_GRAIN, ReadFile, Stat, Storage};
 use crate::report::GapReason;
 
 /// How long a file has not changed that is idle.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
+
+/// So often at most a visit reads on, once it has news, where reads come back short: it is to be a matter of
+/// milliseconds.
+const READS_MAX: usize = 1024;
 
 /// How far apart, at least, two places are in time that are remembered for finding short copies.
 const MARK_EVERY: Duration = Duration::from_secs(1);
@@ -28,8 +32,10 @@ const MARK_EVERY: Duration = Duration::from_secs(1);
 /// What one visit came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Visit {
-    /// There is probably more.
+    /// Something was read or passed by, and there is probably more.
     More,
+    /// Nothing came of it, but it is to be tried again in its turn.
+    Again,
     /// All whole lines that are there have been taken.
     End,
     /// The batch has no room for the next line.
@@ -92,6 +98,8 @@ pub(super) struct Generation {
     pub(super) number: u32,
     pub(super) id: FileId,
     file: Option<(Box<dyn ReadFile>, Slot)>,
+    /// On what kind of file system it is, once it was open.
+    storage: Option<Storage>,
     /// Everything before is delivered.
     offset: u64,
     /// What stands before the offset.
@@ -100,8 +108,10 @@ pub(super) struct Generation {
     searched: u64,
     /// What stands before `searched`, while that is far from the offset.
     searched_check: Check,
-    /// Length when last seen.
+    /// Length when last seen, as far as that can be believed.
     size: u64,
+    /// A length that was seen, but is more than could be read.
+    ahead: Option<u64>,
     /// Length when the content was last seen to be the same.
     sure_size: u64,
     /// When the length was last seen to move.
@@ -133,11 +143,13 @@ impl Generation {
             number,
             id,
             file: None,
+            storage: None,
             offset: 0,
             check: Check::default(),
             searched: 0,
             searched_check: Check::default(),
             size,
+            ahead: None,
             sure_size: 0,
             moved: Instant::now(),
             modified: None,
@@ -161,6 +173,11 @@ impl Generation {
         self.size
     }
 
+    /// Its length as it says itself.
+    pub(super) fn claimed_size(&self) -> u64 {
+        self.ahead.unwrap_or(self.size)
+    }
+
     /// Whether a file that lost its name has been quiet for long enough to be let go.
     pub(super) fn is_quiet(&self, cx: &TailContext) -> bool {
         self.is_quieter_than(cx.grace)
@@ -177,7 +194,12 @@ impl Generation {
 
     /// Whether there may be bytes that were never looked at.
     pub(super) fn has_news(&self) -> bool {
-        self.size > self.searched || self.suspect
+        self.has_more() || self.suspect
+    }
+
+    /// Whether there are bytes that were never looked at, by the size last seen.
+    pub(super) fn has_more(&self) -> bool {
+        self.size > self.searched
     }
 
     /// Notes that the file has lost its name, and which other one it was found under, if it was searched for.
@@ -241,7 +263,7 @@ impl Generation {
 
     /// Whether all that was seen is read, so that the next read tells as much as a look.
     pub(super) fn is_read(&self) -> bool {
-        self.is_open() && self.offset > 0 && !self.has_news()
+        self.is_open() && self.offset > 0 && !self.has_news() && self.storage == Some(Storage::Local)
     }
 
     /// Has the content before the offset checked at the next visit.
@@ -279,7 +301,7 @@ impl Generation {
 
     /// Whether the file that is open holds, at a place, what stood there.
     pub(super) fn holds(&self, at: Resume) -> io::Result<bool> {
-        Ok(at.offset <= self.size && self.read_checked(&mut [], at.offset, at.check)?.is_some())
+        Ok(at.offset <= self.size && self.has_before(at.offset, at.check)?)
     }
 
     /// Remembers where the file is read from now, if it is some time since that was done.
@@ -338,6 +360,9 @@ impl Generation {
         if stat.id != self.id {
             return Ok(false);
         }
+        if self.storage.is_none() {
+            self.storage = Some(file.storage().unwrap_or_default());
+        }
         self.file = Some((file, slot));
         self.saw(&stat);
         Ok(true)
@@ -388,7 +413,7 @@ impl Generation {
         while end > 0 {
             let bytes = scratch.bytes(usize::try_from(end).unwrap_or(usize::MAX).min(64 * 1024));
             let from = end - bytes.len() as u64;
-            let got = read_at(&**file, &mut [IoSliceMut::new(bytes)], from)?;
+            let got = read_all(&**file, bytes, from)?;
             if let Some(at) = memrchr(b'\n', &bytes[..got]) {
                 end = from + at as u64 + 1;
                 break;
@@ -401,7 +426,8 @@ impl Generation {
     /// Moves to an offset, and takes note of what stands before it.
     pub(super) fn move_to(&mut self, end: u64) -> io::Result<()> {
         if self.is_open() {
-            self.check = self.check_at(end)?.unwrap_or(self.check);
+            // Where the file ends sooner, there is nothing to tell by.
+            self.check = self.check_at(end)?.unwrap_or_default();
             (self.offset, self.searched) = (end, end);
         }
         Ok(())
@@ -412,7 +438,7 @@ impl Generation {
         let Some((file, _)) = &self.file else { return Ok(None) };
         let mut window = Window::new(usize::try_from(end).unwrap_or(usize::MAX));
         let from = end - window.bytes_mut().len() as u64;
-        let got = read_at(&**file, &mut [IoSliceMut::new(window.bytes_mut())], from)?;
+        let got = read_all(&**file, window.bytes_mut(), from)?;
         Ok((got == window.bytes_mut().len()).then(|| window.check()))
     }
 
@@ -432,20 +458,22 @@ impl Generation {
     /// Takes note of how the file is. True if it was cut below what has been read, or before anything was: that part
     /// is over.
     pub(super) fn saw(&mut self, stat: &Stat) -> bool {
-        let shrank = stat.size < self.size;
-        if stat.size != self.size {
+        self.ahead = self.ahead.filter(|size| *size == stat.size);
+        let size = if self.ahead.is_some() { self.size } else { stat.size };
+        let shrank = size < self.size;
+        if size != self.size {
             self.moved = Instant::now();
         }
-        if stat.size < self.searched {
+        if size < self.searched {
             self.searched = self.offset;
         }
         if shrank {
             self.shrunk = self.shrunk.max(Some(self.size));
             self.suspect = true;
         }
-        self.size = stat.size;
+        self.size = size;
         // Nothing before the offset could tell later that it is another content: each cut counts by itself.
-        if stat.size < self.offset || shrank && self.offset == 0 {
+        if size < self.offset || shrank && self.offset == 0 {
             return true;
         }
         self.suspect |= stat.modified != self.modified && self.searched > 0;
@@ -457,8 +485,8 @@ impl Generation {
     /// Starts again at the file's first byte; what was not read of the old content is a gap.
     pub(super) fn restart(&mut self, number: u32, size: u64, reason: GapReason, source: &Source, cx: &TailContext) {
         self.abandon(reason, source, cx);
-        let (file, retired, found) = (self.file.take(), self.retired, self.found.take());
-        *self = Self { file, retired, found, ..Self::new(number, self.id, size) };
+        let (file, storage, retired, found) = (self.file.take(), self.storage, self.retired, self.found.take());
+        *self = Self { file, storage, retired, found, ..Self::new(number, self.id, size) };
     }
 
     /// Gives up on what was not read.
@@ -476,12 +504,51 @@ impl Generation {
     }
 }
 
-/// One read, which ends early only at the end of the file.
-fn read_at(file: &dyn ReadFile, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
-    loop {
-        match file.read_at(bufs, offset) {
+/// A read that may be made of several.
+#[derive(Clone, Copy, Debug)]
+struct Got {
+    len: usize,
+    /// Whether the file had no more.
+    ended: bool,
+    /// Whether it was more than one read, so that the bytes may not be of one moment.
+    torn: bool,
+}
+
+/// Reads on where a read comes back short, until the buffers are full or the file has no more; but no further than
+/// `known`, up to where there are bytes for certain, or for too long, once `need` bytes are there.
+fn read_at(
+    file: &dyn ReadFile,
+    mut bufs: &mut [IoSliceMut<'_>],
+    offset: u64,
+    need: usize,
+    known: u64,
+) -> io::Result<Got> {
+    let room = bufs.iter().map(|buf| buf.len()).sum();
+    let (mut len, mut reads, mut more) = (0, 0, READS_MAX);
+    while len < room {
+        if len >= need && reads > 0 {
+            if more == 0 || offset + len as u64 >= known {
+                return Ok(Got { len, ended: false, torn: reads > 1 });
+            }
+            more -= 1;
+        }
+        match file.read_at(bufs, offset + len as u64) {
+            Ok(0) => return Ok(Got { len, ended: true, torn: reads > 1 }),
+            Ok(got) => {
+                IoSliceMut::advance_slices(&mut bufs, got);
+                (len, reads) = (len + got, reads + 1);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => return read,
+            // What is there counts; what is wrong is found again by the next read.
+            Err(_) if len >= need && reads > 0 => more = 0,
+            Err(error) => return Err(error),
         }
     }
+    Ok(Got { len, ended: false, torn: reads > 1 })
+}
+
+/// Reads all of the buffer, or up to the end of the file. Tells how much that is.
+pub(super) fn read_all(file: &dyn ReadFile, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    let need = bytes.len();
+    read_at(file, &mut [IoSliceMut::new(bytes)], offset, need, u64::MAX).map(|got| got.len)
 }

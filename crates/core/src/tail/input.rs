@@ -417,12 +417,12 @@ impl Input {
         });
         if let Ok(Visit::Changed) = visit {
             self.changed(cx);
-            return Visit::More;
+            return Visit::Again;
         }
         visit.unwrap_or_else(|error| {
             if is_too_many(&error) {
                 cx.claims.open_fewer(&cx.ledger);
-                return Visit::More;
+                return Visit::Again;
             }
             let unread = self.older.iter().chain(&self.current).any(|file| file.failing().is_some());
             match unread {
@@ -448,7 +448,7 @@ impl Input {
         }
         self.last_tries += 1;
         if self.last_tries <= LAST_TRIES {
-            return Visit::More;
+            return Visit::Again;
         }
         cx.ledger.input_failed(&self.path, &format_args!("cannot be read to its end: {error}"));
         Visit::End
@@ -456,7 +456,7 @@ impl Input {
 
     /// No input joins any more: what is there now is the last that will be read.
     pub(super) fn set_end(&mut self) {
-        self.until = Some(self.current.as_ref().map_or(0, Generation::size));
+        self.until = Some(self.current.as_ref().map_or(0, Generation::claimed_size));
     }
 
     /// Whether all that was there when the end was set has been read.

@@ -317,17 +317,22 @@ impl FileShard {
         true
     }
 
-    /// Reads files with news until the batch is full enough.
+    /// Reads files with news until the batch is full enough, or none of them adds to it when it is its turn.
     fn read(&mut self, batch: &mut Batch) {
-        while batch.len() < self.cx.chunk {
+        let mut fruitless = 0;
+        while batch.len() < self.cx.chunk && fruitless <= self.hot.len() {
             let Some(at) = self.hot.pop_front() else { return };
             if self.inputs[at].as_ref().is_some_and(Input::is_closed) && self.cx.claims.is_full() {
                 self.close_one(at);
             }
             let Some(input) = &mut self.inputs[at] else { continue };
+            let len = batch.len();
             match input.visit(batch, &mut self.scratch, &self.cx) {
-                Visit::More if self.finished.is_none() || !input.is_at_end() => self.hot.push_back(at),
-                Visit::More | Visit::End | Visit::Changed => input.hot = false,
+                Visit::More | Visit::Again if self.finished.is_none() || !input.is_at_end() => {
+                    self.hot.push_back(at);
+                    fruitless += usize::from(batch.len() == len);
+                }
+                Visit::More | Visit::Again | Visit::End | Visit::Changed => input.hot = false,
                 Visit::Full => {
                     self.hot.push_front(at);
                     return;

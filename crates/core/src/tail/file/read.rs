@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use memchr::{memchr, memrchr};
 
-use super::{Generation, Turn, Visit, Within, read_at};
+use super::{Generation, Turn, Visit, Within, read_all, read_at};
 use crate::batch::Source;
+use crate::fs::Storage;
 use crate::line::Piece;
 use crate::report::{Event, GapReason};
 use crate::tail::TailContext;
@@ -23,7 +24,11 @@ const RENDER_STEP: usize = 64 * 1024;
 impl Generation {
     /// Reads once, at most `cx.chunk` bytes and not beyond `end`, and commits the whole lines.
     pub(in crate::tail) fn read(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<Visit> {
-        let visit = self.read_once(end, turn);
+        let (offset, searched) = (self.offset, self.searched);
+        let visit = self.read_once(end, turn).map(|visit| match visit {
+            Visit::More if self.offset <= offset && self.searched <= searched => Visit::Again,
+            visit => visit,
+        });
         self.tried(visit)
     }
 
@@ -46,19 +51,19 @@ impl Generation {
         let mut want = cx.chunk;
         if self.searched - self.offset > reread_max(cx) {
             let bytes = turn.scratch.bytes(cx.chunk);
-            let Some((got, mut window)) = self.read_on(bytes, self.searched, self.searched_check)? else {
+            let Some(mut read) = self.read_on(bytes, self.searched, self.searched_check, 1)? else {
                 return Ok(Visit::Changed);
             };
-            let newline = memchr(b'\n', &bytes[..got]);
-            self.searched_check = window.slide(&bytes[..newline.unwrap_or(got)]);
-            self.searched += newline.unwrap_or(got) as u64;
+            let newline = memchr(b'\n', &bytes[..read.len]);
+            self.searched_check = read.window.slide(&bytes[..newline.unwrap_or(read.len)]);
+            self.searched += newline.unwrap_or(read.len) as u64;
             let content = self.searched - self.offset;
             if content > cx.limit.max as u64 {
                 return self.cut(turn);
             }
             match newline {
                 Some(_) => want = content as usize + 1,
-                None => return Ok(if got == cx.chunk { Visit::More } else { Visit::End }),
+                None => return self.after(&read, self.searched, turn),
             }
         }
         let bound = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
@@ -68,22 +73,42 @@ impl Generation {
         } else {
             self.read_rendered(want.min(bound), turn)
         }?;
-        Ok(if visit == Visit::More && bound <= want { Visit::End } else { visit })
+        Ok(if visit == Visit::More && self.searched >= end { Visit::End } else { visit })
+    }
+
+    /// What is to be done after a read that ended at `at`, all of which was dealt with.
+    fn after(&mut self, read: &Read, at: u64, turn: &Turn<'_>) -> io::Result<Visit> {
+        match read.whole || at < self.claimed_size() {
+            true if read.ended => self.ended_early(at, turn),
+            true => Ok(Visit::More),
+            false => Ok(Visit::End),
+        }
     }
 
     /// Whether a file that got shorter still holds what was read of it; then only its end is lost.
     fn is_same_after_cut(&mut self, turn: &Turn<'_>) -> io::Result<bool> {
-        let same = self.offset > 0 && self.read_checked(&mut [], self.offset, self.check)?.is_some();
+        let same = self.offset > 0 && self.has_before(self.offset, self.check)?;
         if let Some(seen) = self.shrunk.take_if(|_| same) {
             turn.cx.ledger.gap(turn.source.path(), self.size.min(seen), seen, GapReason::Truncated);
         }
         Ok(same)
     }
 
-    /// A read ended before the size last seen: the file has been cut since.
-    fn cut_short(&mut self, turn: &Turn<'_>) -> io::Result<Visit> {
-        self.shrunk = self.shrunk.max(Some(self.size));
+    /// The file ended before the size last seen: it has been cut since, or its size is not to be believed.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` where it says the same size still.
+    fn ended_early(&mut self, at: u64, turn: &Turn<'_>) -> io::Result<Visit> {
         self.look(turn.cx)?;
+        if self.shrunk.is_none() {
+            if at < self.size {
+                (self.ahead, self.size) = (Some(self.size), at);
+            }
+            if let Some(size) = self.ahead {
+                return Err(ended_early(at, size));
+            }
+        }
         Ok(if self.is_same_after_cut(turn)? { Visit::More } else { Visit::Changed })
     }
 
@@ -91,51 +116,41 @@ impl Generation {
     fn read_verbatim(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<Visit> {
         let room = turn.batch.spare().len();
         let spare = &mut turn.batch.spare()[..want.min(room)];
-        let Some((got, mut window)) = self.read_on(spare, self.offset, self.check)? else {
+        let Some(mut read) = self.read_on(spare, self.offset, self.check, self.news_at())? else {
             return Ok(Visit::Changed);
         };
-        let full = got == spare.len();
-        if !full && self.offset + (got as u64) < self.size {
-            return self.cut_short(turn);
-        }
-        let last = memrchr(b'\n', &spare[..got]);
-        if self.is_hole(&spare[..got]) && self.skip_hole(turn.source, turn.cx)? {
+        let (bytes, at) = (&spare[..read.len], self.offset + read.len as u64);
+        let last = memrchr(b'\n', bytes);
+        if self.is_hole(bytes) && self.skip_hole(turn.source, turn.cx)? {
             return Ok(Visit::More);
         }
-        self.set_searched(self.offset + got as u64, &spare[..got], turn.cx);
+        self.set_searched(at, bytes, turn.cx);
         if let Some(last) = last {
-            self.check = window.slide(&spare[..=last]);
+            self.check = read.window.slide(&bytes[..=last]);
             turn.batch.commit(self.offset, last + 1);
             self.past(last + 1);
-            return Ok(if full { Visit::More } else { Visit::End });
-        }
-        if self.searched - self.offset > turn.cx.limit.max as u64 {
+        } else if self.searched - self.offset > turn.cx.limit.max as u64 {
             return self.cut(turn);
+        } else if read.whole && want > room {
+            return Ok(Visit::Full);
         }
-        Ok(match full {
-            false => Visit::End,
-            true if want > room => Visit::Full,
-            true => Visit::More,
-        })
+        self.after(&read, at, turn)
     }
 
     /// By way of the scratch buffer, line by line: for labels, JSON, and limits below the chunk's size.
     fn read_rendered(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<Visit> {
         let mut bytes = turn.scratch.take(want);
-        let visit = self.read_on(&mut bytes[..want], self.offset, self.check).and_then(|read| {
-            let Some((got, mut window)) = read else { return Ok(Visit::Changed) };
-            if got < want && self.offset + (got as u64) < self.size {
-                return self.cut_short(turn);
-            }
-            let bytes = &bytes[..got];
+        let visit = self.read_on(&mut bytes[..want], self.offset, self.check, self.news_at()).and_then(|read| {
+            let Some(mut read) = read else { return Ok(Visit::Changed) };
+            let bytes = &bytes[..read.len];
             if self.is_hole(bytes) && self.skip_hole(turn.source, turn.cx)? {
                 return Ok(Visit::More);
             }
-            let start = self.offset;
+            let (start, at) = (self.offset, self.offset + read.len as u64);
             let visit = self.render(bytes, turn);
-            self.check = window.slide(&bytes[..(self.offset - start) as usize]);
+            self.check = read.window.slide(&bytes[..(self.offset - start) as usize]);
             self.set_searched(self.searched, &bytes[..(self.searched - start) as usize], turn.cx);
-            Ok(if visit == Visit::More && got < want { Visit::End } else { visit })
+            if visit == Visit::More { self.after(&read, at, turn) } else { Ok(visit) }
         });
         turn.scratch.give_back(bytes);
         visit
@@ -203,16 +218,16 @@ impl Generation {
         let max = turn.cx.limit.max;
         let mut bytes = turn.scratch.take(max);
         turn.batch.set_source(turn.source, self.number);
-        let visit = self.read_checked(&mut bytes[..max], self.offset, self.check).map(|read| {
-            let Some((got, mut window)) = read else { return Visit::Changed };
-            if got < max {
+        let visit = self.read_checked(&mut bytes[..max], self.offset, self.check, max).and_then(|read| {
+            let Some(mut read) = read else { return Ok(Visit::Changed) };
+            if !read.whole {
                 // Truncated meanwhile.
-                return Visit::End;
+                return self.after(&read, self.offset + read.len as u64, turn);
             }
-            let (head, start) = (&bytes[..got], self.offset);
+            let (head, start) = (&bytes[..max], self.offset);
             let cut = self.cut_head(head, turn);
-            self.check = window.slide(&head[..(self.offset - start) as usize]);
-            if cut { Visit::More } else { Visit::Full }
+            self.check = read.window.slide(&head[..(self.offset - start) as usize]);
+            Ok(if cut { Visit::More } else { Visit::Full })
         });
         turn.scratch.give_back(bytes);
         visit
@@ -252,20 +267,20 @@ impl Generation {
 
     /// Searches for the newline that ends a line which is being dropped.
     fn drop_rest(&mut self, turn: &mut Turn<'_>) -> io::Result<Visit> {
-        let chunk = turn.cx.chunk;
-        let bytes = turn.scratch.bytes(chunk);
-        let Some((got, mut window)) = self.read_on(bytes, self.offset, self.check)? else {
+        let bytes = turn.scratch.bytes(turn.cx.chunk);
+        let Some(mut read) = self.read_on(bytes, self.offset, self.check, 1)? else {
             return Ok(Visit::Changed);
         };
-        let newline = memchr(b'\n', &bytes[..got]);
-        self.offset += newline.unwrap_or(got) as u64;
+        let newline = memchr(b'\n', &bytes[..read.len]);
+        self.offset += newline.unwrap_or(read.len) as u64;
         self.searched = self.offset;
-        self.check = window.slide(&bytes[..newline.map_or(got, |at| at + 1)]);
-        if newline.is_some() {
-            self.finish_drop(true, turn.source, turn.cx);
-            self.past(1);
+        self.check = read.window.slide(&bytes[..newline.map_or(read.len, |at| at + 1)]);
+        if newline.is_none() {
+            return self.after(&read, self.offset, turn);
         }
-        Ok(if newline.is_some() || got == chunk { Visit::More } else { Visit::End })
+        self.finish_drop(true, turn.source, turn.cx);
+        self.past(1);
+        Ok(Visit::More)
     }
 
     /// Accounts for a dropped line up to the offset. Without its newline, the rest of it is to be dropped too.
@@ -285,19 +300,25 @@ impl Generation {
         }
         turn.batch.set_source(turn.source, self.number);
         let mut bytes = turn.scratch.take(len);
-        let finished = self.read_checked(&mut bytes[..len], self.offset, self.check).map(|read| {
-            let Some((got, mut window)) = read else {
+        let finished = self.read_checked(&mut bytes[..len], self.offset, self.check, len).map(|read| {
+            let Some(mut read) = read else {
                 self.abandon(GapReason::Overwritten, turn.source, turn.cx);
                 return true;
             };
+            let bytes = &bytes[..read.len];
             let line = &mut turn.scratch.line;
             line.clear();
-            turn.source.renderer().push(&bytes[..got], line);
-            if got > 0 && !turn.batch.push(self.offset, got as u64, line) {
+            turn.source.renderer().push(bytes, line);
+            if !bytes.is_empty() && !turn.batch.push(self.offset, bytes.len() as u64, line) {
                 return false;
             }
-            turn.cx.ledger.unterminated_line();
-            self.check = window.slide(&bytes[..got]);
+            // The rest was cut off meanwhile.
+            let (end, seen) = (self.offset + bytes.len() as u64, self.offset + len as u64);
+            turn.cx.ledger.gap(turn.source.path(), end, seen, GapReason::Truncated);
+            if !bytes.is_empty() {
+                turn.cx.ledger.unterminated_line();
+            }
+            self.check = read.window.slide(bytes);
             self.past(len);
             true
         });
@@ -340,7 +361,7 @@ impl Generation {
         // A hole ends with a block of the file system; what is left of it in the first block with data is NUL too.
         let mut block = [0; 4096];
         loop {
-            let got = read_at(&**file, &mut [IoSliceMut::new(&mut block)], data)?;
+            let got = read_all(&**file, &mut block, data)?;
             let nuls = block[..got].iter().take_while(|&&byte| byte == 0).count();
             data += nuls as u64;
             if nuls < got || got == 0 || nuls < block.len() {
@@ -354,31 +375,78 @@ impl Generation {
         Ok(true)
     }
 
+    /// How many bytes have to be read at the offset for one of them to be news.
+    fn news_at(&self) -> usize {
+        (self.searched - self.offset) as usize + 1
+    }
+
     /// The same as [`read_checked`](Self::read_checked) where the file may have grown.
-    fn read_on(&mut self, bytes: &mut [u8], offset: u64, check: Check) -> io::Result<Option<(usize, Window)>> {
-        let read = self.read_checked(bytes, offset, check)?;
-        if let Some((got, _)) = &read
-            && offset + *got as u64 > self.size
+    fn read_on(&mut self, bytes: &mut [u8], offset: u64, check: Check, need: usize) -> io::Result<Option<Read>> {
+        let read = self.read_checked(bytes, offset, check, need)?;
+        if let Some(read) = &read
+            && offset + read.len as u64 > self.size
         {
-            (self.size, self.moved, self.modified) = (offset + *got as u64, Instant::now(), None);
+            (self.size, self.moved, self.modified) = (offset + read.len as u64, Instant::now(), None);
         }
         Ok(read)
     }
 
-    /// Reads at `offset`, in one read with the bytes before it. None: those are not what `check` says.
-    pub(super) fn read_checked(
-        &self,
-        bytes: &mut [u8],
-        offset: u64,
-        check: Check,
-    ) -> io::Result<Option<(usize, Window)>> {
-        let mut window = Window::new(check.len());
-        let Some((file, _)) = &self.file else { return Ok(Some((0, window))) };
-        let before = window.bytes_mut();
-        let (from, before_len) = (offset - before.len() as u64, before.len());
-        let got = read_at(&**file, &mut [IoSliceMut::new(before), IoSliceMut::new(bytes)], from)?;
-        Ok((got >= before_len && window.check() == check).then(|| (got - before_len, window)))
+    /// Whether the file has, before an offset, what `check` says.
+    pub(super) fn has_before(&self, offset: u64, check: Check) -> io::Result<bool> {
+        Ok(self.read_checked(&mut [], offset, check, 0)?.is_some())
     }
+
+    /// Reads at `offset`, in one read with the bytes before it. None: those are not what `check` says, or the file
+    /// ends before the offset. Where that read comes back short, others follow until `need` bytes are there, or all
+    /// that the file has.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` where the file ends before the offset, but says that it does not.
+    fn read_checked(&self, bytes: &mut [u8], offset: u64, check: Check, need: usize) -> io::Result<Option<Read>> {
+        let mut window = Window::new(check.len());
+        let Some((file, _)) = &self.file else {
+            return Ok(Some(Read { len: 0, whole: bytes.is_empty(), ended: false, window }));
+        };
+        let (before, room) = (check.len(), bytes.len());
+        let from = offset - before as u64;
+        let bufs = &mut [IoSliceMut::new(window.bytes_mut()), IoSliceMut::new(bytes)];
+        let need = if self.storage == Some(Storage::Local) { 0 } else { need.min(room) };
+        let got = read_at(&**file, bufs, from, before + need, self.claimed_size())?;
+        if got.len < before {
+            let (at, size) = (from + got.len as u64, file.stat()?.size);
+            return if size < offset { Ok(None) } else { Err(ended_early(at, size)) };
+        }
+        if window.check() != check {
+            return Ok(None);
+        }
+        if got.torn && before > 0 && room > 0 {
+            // The bytes came after those that were checked, which may be others by now.
+            let mut again = Window::new(before);
+            if read_all(&**file, again.bytes_mut(), from)? < before || again.check() != check {
+                return Ok(None);
+            }
+        }
+        let len = got.len - before;
+        Ok(Some(Read { len, whole: len == room, ended: got.ended, window }))
+    }
+}
+
+/// What was read at an offset.
+#[derive(Debug)]
+struct Read {
+    len: usize,
+    /// Whether that is all that was asked for.
+    whole: bool,
+    /// Whether the file had no more.
+    ended: bool,
+    /// What stands before the offset.
+    window: Window,
+}
+
+/// A file ends sooner than its size says.
+fn ended_early(at: u64, size: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, format!("it ends at byte {at}, although its size is {size} bytes"))
 }
 
 /// How long a fragment may be to be read again: less than a chunk, or reading it again would not get further.

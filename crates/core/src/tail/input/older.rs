@@ -86,9 +86,8 @@ impl Input {
             let older = &mut self.older[at];
             let visit = match older.read(u64::MAX, turn) {
                 Ok(Visit::End) if older.is_quiet(cx) => match self.let_go(at, turn) {
-                    Ok(true) => continue,
-                    Ok(false) => return Ok(Visit::Full),
-                    Err(error) => Err(error),
+                    Ok(Visit::End) => continue,
+                    visit => visit,
                 },
                 visit => visit,
             };
@@ -131,20 +130,23 @@ impl Input {
     }
 
     /// Ends an older file that is read: its last line gets its newline, unless it goes on under another
-    /// name that is followed. False if the batch has no room.
-    fn let_go(&mut self, at: usize, turn: &mut Turn<'_>) -> io::Result<bool> {
+    /// name that is followed.
+    fn let_go(&mut self, at: usize, turn: &mut Turn<'_>) -> io::Result<Visit> {
         let cx = turn.cx;
         let older = &mut self.older[at];
         let (_, links) = older.look(cx)?;
+        if older.has_more() {
+            return Ok(Visit::Again);
+        }
         let goes_on = links > 0 && cx.claims.is_wanted(older.id);
         if !goes_on && !older.finish(turn)? {
-            return Ok(false);
+            return Ok(Visit::Full);
         }
         match links {
             0 => cx.claims.forget(older.id),
             _ => cx.claims.release(older.id, older.place()),
         }
         self.older.remove(at);
-        Ok(true)
+        Ok(Visit::End)
     }
 }

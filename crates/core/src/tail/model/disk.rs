@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::mirror::Mirror;
+use super::rng::Rng;
 use crate::tail::Change;
 
 /// How often links are followed.
@@ -71,6 +72,10 @@ pub(super) struct Disk {
     pub(super) births: bool,
     /// Holes end where such a block does.
     pub(super) block: usize,
+    /// One read in two gives at most so many bytes; 0: all reads are whole.
+    pub(super) short_reads: usize,
+    /// Says which reads are short.
+    luck: Rng,
     /// The same on a real file system, if one is asked.
     pub(super) mirror: Option<Mirror>,
     /// What something happened to, as a system that hints at changes would say.
@@ -78,7 +83,7 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn new(births: bool, block: usize, mirror: Option<Mirror>) -> Self {
+    pub(super) fn new(births: bool, block: usize, short_reads: usize, mirror: Option<Mirror>) -> Self {
         Self {
             names: BTreeMap::new(),
             inodes: Vec::new(),
@@ -88,9 +93,16 @@ impl Disk {
             now: 0,
             births,
             block,
+            short_reads,
+            luck: Rng::new(1),
             mirror,
             touched: Vec::new(),
         }
+    }
+
+    /// How many bytes the next read gives at most; at least one.
+    pub(super) fn read_max(&mut self) -> usize {
+        if self.short_reads > 0 && self.luck.one_in(2) { 1 + self.luck.below(self.short_reads) } else { usize::MAX }
     }
 
     fn mirror(&mut self, act: impl FnOnce(&mut Mirror) -> io::Result<()>) {

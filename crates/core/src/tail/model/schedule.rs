@@ -67,6 +67,8 @@ pub(super) struct Setup {
     pub(super) block: usize,
     /// Whether files that are there at first are read from their end.
     pub(super) from_end: bool,
+    /// One read in two gives at most so many bytes, fewer than there are; 0: all reads are whole.
+    pub(super) short_reads: usize,
     /// Whether the tailer reads on a real file system.
     pub(super) real: bool,
 }
@@ -88,6 +90,7 @@ impl Setup {
         hints: Hints::None,
         block: 16,
         from_end: false,
+        short_reads: 0,
         real: false,
     };
 
@@ -105,6 +108,7 @@ impl Setup {
             hints: rng.pick(&[Hints::None, Hints::Reliable, Hints::Unreliable]),
             block: rng.pick(&[1, 8, 16]),
             from_end: rng.one_in(12),
+            short_reads: if rng.one_in(3) { rng.pick(&[1, 3, 20, 150, 300]) } else { 0 },
             real: false,
         }
     }
@@ -279,7 +283,7 @@ impl Schedule {
     /// One for a real file system, which has times of birth and blocks of its own.
     pub(super) fn random_real(seed: u64) -> Self {
         let Self { setup, steps } = Self::random(seed);
-        Self { setup: Setup { real: true, births: true, block: 4096, ..setup }, steps }
+        Self { setup: Setup { real: true, births: true, block: 4096, short_reads: 0, ..setup }, steps }
     }
 }
 

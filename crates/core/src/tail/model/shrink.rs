@@ -40,6 +40,7 @@ pub(super) fn shrink(mut schedule: Schedule, mut violation: Violation) -> (Sched
             Setup { chunk: plain.chunk, room: plain.room, ..now },
             Setup { hints: plain.hints, ..now },
             Setup { from_end: plain.from_end, ..now },
+            Setup { short_reads: plain.short_reads, ..now },
             Setup { block: if now.real { now.block } else { plain.block }, ..now },
         ] {
             if setup != now {

@@ -93,7 +93,7 @@ pub(super) fn run(schedule: &Schedule) -> Result<u64, Violation> {
 impl World {
     fn new(setup: Setup) -> Self {
         let mirror = setup.real.then(|| Mirror::new().expect("a directory of its own"));
-        let mut disk = Disk::new(setup.births, setup.block, mirror);
+        let mut disk = Disk::new(setup.births, setup.block, setup.short_reads, mirror);
         for dir in ["logs", "logs/sub", "out"] {
             disk.make_dir(Path::new(dir));
         }

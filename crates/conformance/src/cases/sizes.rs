@@ -1,0 +1,167 @@
+//! Files that give less than they have, or have less than they say.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tailmerge_core::{Backend, LongLines, Prefix};
+
+use crate::kit::{Scene, TestFs, block_on, lines, numbered, start, stop};
+
+/// How many bytes a read gives at most: one, fewer than are checked before each offset, those and few more, and many.
+const READS: [usize; 4] = [1, 100, 300, 1000];
+
+/// A file system on which one read in so many is short.
+fn short_reads(max: usize, one_in: usize) -> TestFs {
+    let reads = AtomicUsize::new(0);
+    TestFs::new().with_short_reads(move |_: &Path| match reads.fetch_add(1, Ordering::Relaxed) % one_in {
+        0 => max,
+        _ => usize::MAX,
+    })
+}
+
+/// Reads that come back short are just short: each line comes once, and nothing is taken for a truncation.
+pub fn short_reads_lose_nothing<B: Backend>(backend: B) {
+    for (max, one_in) in READS.into_iter().flat_map(|max| [(max, 1), (max, 3)]) {
+        let scene = Scene::on(short_reads(max, one_in));
+        let mut all = numbered("line", 0..1000);
+        scene.write("a.log", &all);
+        let merge = start(scene.builder().input(scene.pattern("a.log*")), backend.clone());
+        scene.expect(&all);
+        for piece in ["one\ntwo\nfrag", "ment\n", &format!("{}\n", "long".repeat(5000)), &numbered("more", 0..100)] {
+            scene.append("a.log", piece);
+            all += piece;
+            scene.looked(&merge, "a.log");
+        }
+        scene.expect(&all);
+        scene.rename("a.log", "a.log.1");
+        for (name, text) in [("a.log.1", "late\n"), ("a.log", "new\n")] {
+            scene.append(name, text);
+            all += text;
+            scene.expect(&all);
+        }
+        let report = stop(&merge);
+        scene.assert_output(&all);
+        assert_eq!(scene.events.count("truncated"), 0, "at most {max} bytes");
+        assert!(report.gaps.is_empty() && report.failed_inputs.is_empty(), "{report:?}");
+    }
+}
+
+/// So it is under `once`, for the last line, and for lines that are labelled or over the limit.
+pub fn short_reads_end<B: Backend>(backend: B) {
+    for (max, one_in) in READS.into_iter().flat_map(|max| [(max, 1), (max, 3)]) {
+        for (prefix, limit) in [(Prefix::None, 1 << 20), (Prefix::Name, 1 << 20), (Prefix::None, 300)] {
+            let scene = Scene::on(short_reads(max, one_in));
+            let long = "long".repeat(1000);
+            scene.write("a.log", format!("{}{long}\nnext\nthe last one", numbered("line", 0..300)));
+            let builder = scene.builder().once(true).path(scene.path("a.log")).prefix(prefix);
+            let merge = start(builder.max_line_bytes(limit).long_lines(LongLines::Skip), backend.clone());
+            block_on("the merge ends by itself", merge.finished());
+            let report = stop(&merge);
+            let cut = if limit < long.len() { String::new() } else { format!("{long}\n") };
+            let lines = format!("{}{cut}next\nthe last one\n", numbered("line", 0..300));
+            let label = if prefix == Prefix::None { "" } else { "a.log: " };
+            let want: String = lines.split_inclusive('\n').map(|line| format!("{label}{line}")).collect();
+            scene.assert_output(want);
+            assert_eq!((report.unterminated_lines, report.failed_inputs.len()), (1, 0), "{report:?}");
+            assert_eq!(report.gap_bytes, if cut.is_empty() { long.len() as u64 + 1 } else { 0 }, "{report:?}");
+        }
+    }
+}
+
+/// And so it is for the copy that has what was cut: it is known, though reads of it are short.
+pub fn short_reads_know_a_copy<B: Backend>(backend: B) {
+    for (max, one_in) in READS.into_iter().flat_map(|max| [(max, 1), (max, 3)]) {
+        let scene = Scene::on(short_reads(max, one_in));
+        let mut all = numbered("line", 0..100);
+        scene.write("a.log", &all);
+        let merge = start(scene.builder().input(scene.pattern("a.log*")), backend.clone());
+        scene.expect(&all);
+        fs::copy(scene.path("a.log"), scene.path("a.log.1")).expect("a file of the case");
+        scene.looked(&merge, "a.log.1");
+        scene.truncate("a.log");
+        scene.events.until("a.log: truncated");
+        scene.append("a.log", "new\n");
+        all += "new\n";
+        scene.expect(&all);
+        scene.looked(&merge, "a.log.1");
+        let report = stop(&merge);
+        scene.assert_output(&all);
+        assert!(report.gaps.is_empty(), "{report:?}");
+    }
+}
+
+/// A file system that says of some files that they are longer than they are.
+fn sizes_ahead(ahead: u64) -> TestFs {
+    TestFs::new().with_sizes(move |path, size| if path.ends_with("lies.log") { size + ahead } else { size })
+}
+
+/// A size that stays ahead of what can be read is told once, and harms no other file; what can be read comes out. At
+/// the stop the rest counts as unread.
+pub fn a_size_ahead_of_the_data_harms_no_other<B: Backend>(backend: B) {
+    for content in ["", "1\n", "1\nfrag"] {
+        let scene = Scene::on(sizes_ahead(4096));
+        scene.write("lies.log", content);
+        scene.write("a.log", "");
+        let merge = start(scene.builder().input(scene.pattern("*.log")), backend.clone());
+        let mut want = content.lines().filter(|line| *line == "1").map(|_| "1\n").collect::<String>();
+        scene.expect(&want);
+        for round in 0..5 {
+            scene.append("a.log", format!("a {round}\n"));
+            want += &format!("a {round}\n");
+            scene.expect(&want);
+            scene.looked(&merge, "lies.log");
+        }
+        scene.append("lies.log", "ment\n2\n");
+        want += if content.ends_with("frag") { "fragment\n2\n" } else { "ment\n2\n" };
+        scene.expect(&want);
+        scene.looked(&merge, "lies.log");
+        let report = stop(&merge);
+        scene.assert_output(&want);
+        assert_eq!(scene.events.count("lies.log: cannot be read (it ends at byte"), 1, "told once");
+        assert_eq!(scene.events.count("truncated"), 0);
+        let [(path, reason)] = &report.failed_inputs[..] else { panic!("one input: {report:?}") };
+        assert_eq!(path, &scene.path("lies.log"));
+        assert!(reason.contains("cannot be read to its end"), "{reason}");
+    }
+}
+
+/// Under `once` that is the end of it.
+pub fn a_size_ahead_of_the_data_ends<B: Backend>(backend: B) {
+    let scene = Scene::on(sizes_ahead(1));
+    scene.write("lies.log", "1\nfrag");
+    scene.write("a.log", "a\n");
+    let merge = start(scene.builder().once(true).input(scene.pattern("*.log")), backend);
+    block_on("the merge ends by itself", merge.finished());
+    let report = stop(&merge);
+    assert_eq!(lines(&scene.output()).len(), 3);
+    assert_eq!((report.failed_inputs.len(), report.gaps.len()), (1, 0), "{report:?}");
+}
+
+/// A size that is ahead for a while costs nothing.
+pub fn a_size_that_is_ahead_for_a_while_is_read_on<B: Backend>(backend: B) {
+    let ahead = Arc::new(AtomicU64::new(10));
+    let fs = {
+        let ahead = ahead.clone();
+        TestFs::new().with_sizes(move |_, size| size + ahead.load(Ordering::SeqCst))
+    };
+    let scene = Scene::on(fs);
+    let mut want = String::new();
+    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    for round in 0..10 {
+        ahead.store(10, Ordering::SeqCst);
+        scene.append("a.log", format!("{round}\nfrag"));
+        want += &format!("{round}\n");
+        scene.expect(&want);
+        scene.append("a.log", "ment\n");
+        want += "fragment\n";
+        scene.expect(&want);
+        scene.looked(&merge, "a.log");
+        ahead.store(0, Ordering::SeqCst);
+        scene.looked(&merge, "a.log");
+    }
+    let report = stop(&merge);
+    scene.assert_output(&want);
+    assert!(report.failed_inputs.is_empty() && report.gaps.is_empty(), "{report:?}");
+}
