@@ -26,6 +26,7 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use args::{Args, NoRun};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use status::{Failure, Status};
 use tailmerge::escaped;
 use voice::Voice;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     #[cfg(target_env = "gnu")]
     room::share_one_heap();
     room::tell_panics();
+    raise_open_files();
     blocking::set_max_blocking_threads(POOL_THREADS);
     let args = match Args::read(std::env::args_os()) {
         Ok(args) => args,
@@ -64,6 +66,12 @@ fn main() -> ExitCode {
     };
     voice.finish();
     status.into()
+}
+
+/// Allows this process as many open files as it may have. Where that fails it has what it was given.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).ok();
 }
 
 /// Ends the program while there is no voice yet.

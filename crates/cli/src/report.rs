@@ -57,6 +57,7 @@ struct Merge<'a> {
     unterminated_lines: u64,
     folded_inputs: u64,
     failed_input_count: u64,
+    possible_losses: u64,
     inputs: Vec<Input<'a>>,
     gaps: Vec<JsonGap<'a>>,
     failed_inputs: Vec<Failed<'a>>,
@@ -69,6 +70,7 @@ struct Input<'a> {
     bytes: u64,
     lines: u64,
     offset: u64,
+    possible_losses: u64,
 }
 
 #[derive(Serialize)]
@@ -122,6 +124,7 @@ impl<'a> From<&'a Report> for Merge<'a> {
             unterminated_lines: report.unterminated_lines,
             folded_inputs: report.folded_inputs,
             failed_input_count: report.failed_input_count,
+            possible_losses: report.possible_losses,
             inputs: report.inputs.iter().map(Input::from).collect(),
             gaps: report.gaps.iter().map(JsonGap::from).collect(),
             failed_inputs: report
@@ -135,7 +138,13 @@ impl<'a> From<&'a Report> for Merge<'a> {
 
 impl<'a> From<&'a InputReport> for Input<'a> {
     fn from(input: &'a InputReport) -> Self {
-        Self { name: Name::from(&*input.name), bytes: input.bytes, lines: input.lines, offset: input.offset }
+        Self {
+            name: Name::from(&*input.name),
+            bytes: input.bytes,
+            lines: input.lines,
+            offset: input.offset,
+            possible_losses: input.possible_losses,
+        }
     }
 }
 

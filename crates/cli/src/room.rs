@@ -19,8 +19,9 @@ use crate::POOL_THREADS;
 use crate::status::Failure;
 use crate::voice;
 
-/// Descriptors that a merge opens besides streams: 17 of its own and of its executor's, the rest are for files.
-const DESCRIPTORS: usize = 32;
+/// Descriptors that a merge opens besides streams: 15 of its own and of its executor's, and three for files, which are
+/// opened by turns where there are no more.
+const DESCRIPTORS: usize = 18;
 
 /// Threads of a merge besides those of its executor and of the pool: for timers, the writer and the watch, and the one
 /// that starts the executor.

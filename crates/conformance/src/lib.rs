@@ -283,6 +283,15 @@ macro_rules! conformance {
                     a_size_ahead_of_the_data_ends
                     a_size_that_is_ahead_for_a_while_is_read_on
                 }
+                descriptors {
+                    more_files_than_may_be_open_are_read_by_turns
+                    without_any_descriptor_each_file_is_reported
+                    when_descriptors_come_back_all_is_read
+                    files_that_change_are_kept_open
+                    what_could_never_be_opened_is_a_gap_when_it_goes
+                    what_could_never_be_opened_is_a_gap_at_the_stop
+                    what_may_be_lost_is_counted
+                }
                 pieces {
                     a_write_may_end_anywhere
                     a_pause_within_a_long_line_shows_nothing_of_it

@@ -21,6 +21,8 @@ pub struct Source {
     pub(crate) written: Written,
     /// Whether its first line over the limit has been told.
     pub(crate) long_line_told: AtomicBool,
+    /// How often something of it may have been lost.
+    pub(crate) possible_losses: AtomicU64,
 }
 
 /// What has been written to the output of one source.
@@ -38,7 +40,8 @@ pub(crate) struct Written {
 
 impl Source {
     pub(crate) fn new(name: Arc<Path>, renderer: Renderer) -> Arc<Self> {
-        Arc::new(Self { name, renderer, written: Written::default(), long_line_told: AtomicBool::new(false) })
+        let (long_line_told, possible_losses) = (AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { name, renderer, written: Written::default(), long_line_told, possible_losses })
     }
 
     /// The path, or the name that the host gave.

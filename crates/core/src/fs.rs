@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, IoSliceMut, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirEntryExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -175,6 +176,11 @@ pub trait ReadFile: Debug + Send + 'static {
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
         Ok(Some(offset))
     }
+
+    /// The number of its descriptor, if it has one: the lowest that was free in the process when it was opened.
+    fn descriptor(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The output file.
@@ -267,6 +273,10 @@ impl ReadFile for File {
             Err(rustix::io::Errno::INVAL) => Ok(Some(offset)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn descriptor(&self) -> Option<u64> {
+        u64::try_from(self.as_raw_fd()).ok()
     }
 }
 

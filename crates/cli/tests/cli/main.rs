@@ -1,6 +1,7 @@
 //! The program as its users meet it: started as a process, judged by its output, its messages and its
 //! exit status.
 
+mod descriptors;
 mod follow;
 mod limits;
 mod lines;

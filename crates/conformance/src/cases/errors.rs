@@ -124,12 +124,9 @@ pub fn a_renamed_file_whose_descriptor_is_stale_is_found<B: Backend>(backend: B)
 /// for until it can.
 pub fn a_renamed_file_is_searched_for_until_it_can_be_found<B: Backend>(backend: B) {
     let fault = Fault::default();
-    let opened = AtomicUsize::new(0);
     let fs = {
         let fault = fault.clone();
         TestFs::failing(move |op, path: &Path| match op {
-            // As if the limit were one.
-            Op::Open if opened.fetch_add(1, Ordering::SeqCst) == 0 => Err(Errno::MFILE.into()),
             Op::Stat if path.ends_with("old") && fault.on.load(Ordering::SeqCst) => {
                 fault.failed.fetch_add(1, Ordering::SeqCst);
                 Err(Errno::IO.into())
@@ -138,6 +135,7 @@ pub fn a_renamed_file_is_searched_for_until_it_can_be_found<B: Backend>(backend:
         })
     };
     let scene = Scene::on(fs);
+    scene.fs.allow_open(1);
     scene.write("a.log", "a 1\n");
     // Files whose names begin alike share what is open.
     scene.write("a.log.b", "");
@@ -152,6 +150,7 @@ pub fn a_renamed_file_is_searched_for_until_it_can_be_found<B: Backend>(backend:
         scene.expect(&all);
         !open_files(&scene.path("")).contains(&scene.path("a.log"))
     });
+    scene.fs.allow_open(usize::MAX);
     fault.switch(true);
     scene.rename("a.log", "old");
     // Once is enough to give it up for good.

@@ -7,6 +7,7 @@ pub mod behind;
 pub mod content;
 pub mod control;
 pub mod cut;
+pub mod descriptors;
 pub mod errors;
 pub mod fail;
 pub mod follow;

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use rustix::io::Errno;
 use tailmerge_core::{Entry, Fs, OsFs, ReadFile, Stat, Storage, WriteFile};
 
 /// What is asked of the file system.
@@ -45,6 +46,9 @@ struct Shared {
     sizes: OnceLock<Box<Sizes>>,
     /// How many bytes a read gives at most.
     read_max: OnceLock<Box<ReadMax>>,
+    /// How many files are open for reading, and how many may be.
+    open: Arc<AtomicUsize>,
+    open_max: AtomicUsize,
 }
 
 /// What is left of the output's disk.
@@ -74,7 +78,9 @@ impl TestFs {
         let disk = Mutex::new(Disk { room: u64::MAX, full: false });
         let birthless = AtomicBool::new(false);
         let (sizes, read_max) = (OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Shared { hook: Box::new(hook), looks: Mutex::default(), disk, birthless, sizes, read_max }))
+        let (open, open_max) = (Arc::default(), AtomicUsize::new(usize::MAX));
+        let (hook, looks) = (Box::new(hook), Mutex::default());
+        Self(Arc::new(Shared { hook, looks, disk, birthless, sizes, read_max, open, open_max }))
     }
 
     /// Says of a file that is so long in truth, in bytes, that it is as long as `size` tells.
@@ -98,6 +104,19 @@ impl TestFs {
     pub(crate) fn without_births(self) -> Self {
         self.0.birthless.store(true, Ordering::Relaxed);
         self
+    }
+
+    /// No more descriptors than so many, for files and listings together.
+    pub(crate) fn allow_open(&self, files: usize) {
+        self.0.open_max.store(files, Ordering::SeqCst);
+    }
+
+    fn take_descriptor(&self) -> io::Result<Descriptor> {
+        let descriptor = Descriptor::new(&self.0.open);
+        match self.0.open.load(Ordering::SeqCst) > self.0.open_max.load(Ordering::SeqCst) {
+            true => Err(Errno::MFILE.into()),
+            false => Ok(descriptor),
+        }
     }
 
     fn tell(&self, path: &Path, mut stat: Stat) -> Stat {
@@ -125,7 +144,7 @@ impl TestFs {
     }
 
     fn file<F>(&self, path: &Path, inner: F) -> TestFile<F> {
-        TestFile { fs: self.clone(), path: path.to_owned(), inner }
+        TestFile { fs: self.clone(), path: path.to_owned(), inner, _descriptor: None }
     }
 
     fn hook(&self, op: Op, path: &Path) -> io::Result<()> {
@@ -151,12 +170,15 @@ impl Fs for TestFs {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
         self.hook(Op::Open, path)?;
+        let descriptor = self.take_descriptor()?;
         // What it is, wherever links lead by and by.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        Ok(Box::new(self.file(&path, OsFs.open(&path)?)))
+        let file = self.file(&path, OsFs.open(&path)?);
+        Ok(Box::new(TestFile { _descriptor: Some(descriptor), ..file }))
     }
 
     fn list(&self, dir: &Path, entry: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
+        let _descriptor = self.take_descriptor()?;
         OsFs.list(dir, entry)?;
         self.hook(Op::Listed, dir)
     }
@@ -178,6 +200,24 @@ struct TestFile<F> {
     fs: TestFs,
     path: PathBuf,
     inner: F,
+    _descriptor: Option<Descriptor>,
+}
+
+/// Counts as open until it is dropped.
+#[derive(Debug)]
+struct Descriptor(Arc<AtomicUsize>);
+
+impl Descriptor {
+    fn new(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::SeqCst);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl ReadFile for TestFile<Box<dyn ReadFile>> {

@@ -23,15 +23,13 @@ use crate::line::{Format, LineFormat, LineLimit, LongLines, Prefix};
 use crate::report::{Event, Ledger, Observer};
 use crate::stall::STALL_LIMIT;
 use crate::tail::{
-    Claims, Excludes, Explained, Notifier, PipeTailer, Spec, StartAt, Tail, TailContext, Tailer, Verdict, WatchMode,
-    explain,
+    Claims, Descriptors, Excludes, Explained, Notifier, OpenLimits, PipeTailer, Spec, StartAt, Tail, TailContext,
+    Tailer, Verdict, WatchMode, explain,
 };
 use crate::write::{FileOutput, Serve, Writer, WriterContext, serve};
 
 /// Most bytes of a line, unless set otherwise.
 const LINE_MAX: usize = 1024 * 1024;
-/// Files kept open at most, whatever the process may open.
-const OPEN_FILES_MAX: u64 = 4096;
 
 /// The settings of a merge, or of a tail alone.
 ///
@@ -407,7 +405,7 @@ impl Builder {
             kind != Some(Kind::Fifo)
         });
         let named = specs.iter().chain(&fifos).filter_map(Spec::path).map(|path| path.to_path_buf()).collect();
-        let claims = Claims::new(open_files());
+        let claims = Claims::default();
         for id in self.never_ids() {
             claims.forbid(id);
         }
@@ -419,6 +417,7 @@ impl Builder {
             fs: self.fs.clone(),
             ledger: ledger.clone(),
             claims: Arc::new(claims),
+            descriptors: Descriptors::new(OpenLimits::of_process()),
             limit: self.limit,
             format: self.format,
             once: self.once,
@@ -479,12 +478,6 @@ impl Builder {
         };
         Ok(Prepared { inputs, batches, serve })
     }
-}
-
-/// How many files to keep open: half of what the process may open, so that the host has the rest.
-fn open_files() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    limit.map_or(OPEN_FILES_MAX, |limit| (limit / 2).clamp(1, OPEN_FILES_MAX)) as usize
 }
 
 impl Default for Builder {

@@ -53,6 +53,10 @@ pub enum GapReason {
     Expired,
     /// The file went away before they were read.
     Gone,
+    /// The file lost its name, and there were too many such files to keep it open.
+    TooManyOpen,
+    /// The file could not be opened or read before the end.
+    Unreadable,
     /// They are beyond the limit that was set for a line.
     LineLimit,
     /// The output was removed while they were written to it; [`Gap::input`] is the output, and so are the offsets.
@@ -68,6 +72,8 @@ impl fmt::Display for GapReason {
             Self::Overwritten => "the file was overwritten before they were read",
             Self::Expired => "the file was deleted, and not kept for longer than was allowed",
             Self::Gone => "the file went away before they were read",
+            Self::TooManyOpen => "the file lost its name, and there were too many such files to keep it open",
+            Self::Unreadable => "the file could not be opened or read before the end",
             Self::LineLimit => "the line is longer than the limit",
             Self::OutputRemoved => "the output was removed while they were written to it",
             Self::SenderDropped => "its sender was dropped while there was no room for it",

@@ -30,6 +30,8 @@ pub(crate) struct Ledger {
     long_lines: AtomicU64,
     /// Bytes in holes that were skipped.
     hole_bytes: AtomicU64,
+    /// How often something may have been lost that nobody can know of.
+    possible_losses: AtomicU64,
     /// Lines that got a newline added because their input was over.
     unterminated: AtomicU64,
     /// Whether the output has to be waited for.
@@ -115,6 +117,7 @@ impl Ledger {
             failed: Mutex::default(),
             long_lines: AtomicU64::new(0),
             hole_bytes: AtomicU64::new(0),
+            possible_losses: AtomicU64::new(0),
             unterminated: AtomicU64::new(0),
             waiting: AtomicBool::new(false),
             submitted: AtomicU64::new(0),
@@ -219,6 +222,13 @@ impl Ledger {
         !source.long_line_told.swap(true, Ordering::Relaxed)
     }
 
+    /// Counts that something may have been lost: a file is gone, or its content, and what came into it after it was last
+    /// looked at is nowhere to be seen.
+    pub(crate) fn possible_loss(&self, source: &Source) {
+        self.possible_losses.fetch_add(1, Ordering::Relaxed);
+        source.possible_losses.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn unterminated_line(&self) {
         self.unterminated.fetch_add(1, Ordering::Relaxed);
     }
@@ -249,6 +259,7 @@ impl Ledger {
             gaps: gaps.list,
             gap_count: gaps.count,
             gap_bytes: gaps.bytes,
+            possible_losses: self.possible_losses.load(Ordering::Relaxed),
             bytes: written,
             lines: inputs.iter().map(|input| input.lines).sum(),
             unwritten_bytes: self.submitted.load(Ordering::Relaxed).saturating_sub(written),

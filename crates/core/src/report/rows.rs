@@ -20,11 +20,12 @@ pub(super) struct Rows {
     folded: u64,
     bytes: u64,
     lines: u64,
+    possible_losses: u64,
 }
 
 impl Default for Rows {
     fn default() -> Self {
-        Self { sources: Vec::new(), fold_at: ROWS_MAX, folded: 0, bytes: 0, lines: 0 }
+        Self { sources: Vec::new(), fold_at: ROWS_MAX, folded: 0, bytes: 0, lines: 0, possible_losses: 0 }
     }
 }
 
@@ -49,6 +50,7 @@ impl Rows {
             self.folded += 1;
             self.bytes += source.written.bytes.load(Ordering::Relaxed);
             self.lines += source.written.lines.load(Ordering::Relaxed);
+            self.possible_losses += source.possible_losses.load(Ordering::Relaxed);
             false
         });
     }
@@ -59,11 +61,18 @@ impl Rows {
     }
 
     pub(super) fn report(&self) -> Vec<InputReport> {
-        let folded = InputReport { name: PathBuf::new(), bytes: self.bytes, lines: self.lines, offset: 0 };
+        let folded = InputReport {
+            name: PathBuf::new(),
+            bytes: self.bytes,
+            lines: self.lines,
+            possible_losses: self.possible_losses,
+            offset: 0,
+        };
         let row = |source: &Arc<Source>| InputReport {
             name: source.path().to_owned(),
             bytes: source.written.bytes.load(Ordering::Relaxed),
             lines: source.written.lines.load(Ordering::Relaxed),
+            possible_losses: source.possible_losses.load(Ordering::Relaxed),
             offset: source.written.offset.load(Ordering::Relaxed),
         };
         (self.folded > 0).then_some(folded).into_iter().chain(self.sources.iter().map(row)).collect()

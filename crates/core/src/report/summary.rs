@@ -19,6 +19,9 @@ pub struct Report {
     pub gap_count: u64,
     /// Bytes in all gaps.
     pub gap_bytes: u64,
+    /// How often something may have been lost that nobody can know of: a file was cut, or removed while it was not open,
+    /// that had been read up to where it was last seen. No failure, and no gap.
+    pub possible_losses: u64,
     /// Bytes written to the output.
     pub bytes: u64,
     /// Whole lines written to the output.
@@ -81,6 +84,8 @@ pub struct InputReport {
     pub bytes: u64,
     /// Lines of output made from it.
     pub lines: u64,
+    /// How often something of it may have been lost that nobody can know of; see [`Report::possible_losses`].
+    pub possible_losses: u64,
     /// Where the last written line ends, in bytes, in the newest file of that name of which there is one. Late lines of
     /// a file that was rotated away do not count here.
     pub offset: u64,

@@ -4,20 +4,16 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::check::Check;
 use super::file::Within;
 use crate::fs::{FileId, Fs};
 use crate::lock::lock;
-use crate::report::{Event, Ledger};
 
 /// How many files that were let go are remembered, in case they turn up under another name.
 const RELEASED_MAX: usize = 16 * 1024;
-
-/// So many files are kept open however idle they are: an open file can be read on whatever becomes of its name.
-const IDLE_OPEN_MAX: usize = 32;
 
 /// The files that are taken.
 #[derive(Debug, Default)]
@@ -25,12 +21,6 @@ pub(crate) struct Claims {
     state: Mutex<State>,
     /// Where the output is, if that is a file.
     output: OnceLock<PathBuf>,
-    /// Files open now.
-    open: Arc<AtomicUsize>,
-    /// Most files to be open.
-    open_max: AtomicUsize,
-    /// Whether it was told that there are too many.
-    told: AtomicBool,
     /// Bytes of deleted files that are not read.
     kept: Arc<AtomicU64>,
 }
@@ -60,6 +50,13 @@ pub(super) struct Resume {
     pub(super) within: Within,
 }
 
+impl Resume {
+    /// Whether it is known what stood there.
+    pub(super) fn is_sure(&self) -> bool {
+        self.offset == 0 || self.check.len() > 0
+    }
+}
+
 /// What came of asking for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claimed {
@@ -72,11 +69,6 @@ pub(super) enum Claimed {
 }
 
 impl Claims {
-    /// No file is taken yet; at most so many are to be open at a time.
-    pub(crate) fn new(open_max: usize) -> Self {
-        Self { open_max: AtomicUsize::new(open_max), ..Self::default() }
-    }
-
     pub(super) fn claim(&self, id: FileId, fs: &dyn Fs) -> Claimed {
         // Before the writer learns of it: whoever moved the output may have put another file in its place.
         let is_output = || self.output.get().is_some_and(|path| fs.stat(path).is_ok_and(|stat| stat.id == id));
@@ -159,31 +151,6 @@ impl Claims {
         self.output.set(output.to_owned()).ok();
     }
 
-    /// Whether so many files are open that idle ones are better closed.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.open.load(Ordering::Relaxed) > IDLE_OPEN_MAX
-    }
-
-    /// Whether as many files are open as may be.
-    pub(super) fn is_full(&self) -> bool {
-        self.open.load(Ordering::Relaxed) >= self.open_max.load(Ordering::Relaxed)
-    }
-
-    /// The system says that there are too many open files: keeps fewer than now.
-    pub(super) fn open_fewer(&self, ledger: &Ledger) {
-        let kept = (self.open.load(Ordering::Relaxed) * 3 / 4).max(1);
-        self.open_max.fetch_min(kept, Ordering::Relaxed);
-        if !self.told.swap(true, Ordering::Relaxed) {
-            ledger.tell(&Event::TooManyOpen { kept });
-        }
-    }
-
-    /// Counts a file as open for as long as the slot lives.
-    pub(super) fn slot(&self) -> Slot {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Slot(self.open.clone())
-    }
-
     /// Counts bytes of a deleted file that are not read, for as long as what is returned lives.
     pub(super) fn keep(&self, bytes: u64) -> Kept {
         self.kept.fetch_add(bytes, Ordering::Relaxed);
@@ -193,16 +160,6 @@ impl Claims {
     /// Bytes of all deleted files that are not read.
     pub(super) fn kept(&self) -> u64 {
         self.kept.load(Ordering::Relaxed)
-    }
-}
-
-/// One open file's place among all that may be open.
-#[derive(Debug)]
-pub(super) struct Slot(Arc<AtomicUsize>);
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

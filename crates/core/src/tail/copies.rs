@@ -137,7 +137,7 @@ fn search(
         // One may also have been compared with it before the cut.
         if adopted.is_none() && (fits || is_held && original.offset() == 0) {
             if cx.claims.claim(stat.id, &*cx.fs) == (Claimed::Taken { resume: None }) {
-                copy.retire(None);
+                copy.retire(None, cx);
                 adopted = Some(copy);
             }
         } else if stat.size < original.offset() && cx.claims.is_new(stat.id) {

@@ -14,7 +14,8 @@ use memchr::memrchr;
 
 use super::TailContext;
 use super::check::{Check, Window};
-use super::claims::{Kept, Resume, Slot};
+use super::claims::{Kept, Resume};
+use super::descriptors::{Slot, is_shortage, shortage};
 use crate::batch::{Batch, Source};
 use crate::fs::{FileId, MODIFIED_GRAIN, ReadFile, Stat, Storage};
 use crate::report::GapReason;
@@ -42,6 +43,8 @@ pub(super) enum Visit {
     Full,
     /// The file does not hold any more, before the offset, what was read there.
     Changed,
+    /// There is no descriptor to open the file with.
+    Short,
 }
 
 /// Buffers of a shard, for what cannot be read straight into a batch.
@@ -203,18 +206,39 @@ impl Generation {
     }
 
     /// Notes that the file has lost its name, and which other one it was found under, if it was searched for.
-    pub(super) fn retire(&mut self, found: Option<PathBuf>) {
+    pub(super) fn retire(&mut self, found: Option<PathBuf>, cx: &TailContext) {
         if self.retired.is_none() {
             self.retired = Some(Instant::now());
             // One that was found by its inode's number only may be another file altogether.
             self.unsure = found.is_none() && self.has_news();
         }
+        if let (None, Some((_, slot))) = (&found, &mut self.file) {
+            *slot = cx.descriptors.nameless_slot();
+        }
         self.found = found.map(PathBuf::into_boxed_path);
     }
 
     /// Notes that the file has the name again by which it is followed.
-    pub(super) fn regain(&mut self) {
-        (self.retired, self.found) = (None, None);
+    pub(super) fn regain(&mut self, cx: &TailContext) {
+        if let Some((_, slot)) = &mut self.file {
+            *slot = cx.descriptors.slot();
+        }
+        (self.retired, self.found, self.kept) = (None, None, None);
+    }
+
+    /// Whether it is open, and could not be opened again.
+    pub(super) fn is_nameless(&self) -> bool {
+        self.is_open() && self.retired.is_some() && self.found.is_none()
+    }
+
+    /// Whether it can be opened again once it is closed.
+    pub(super) fn is_closable(&self) -> bool {
+        self.is_open() && !self.is_nameless()
+    }
+
+    /// When it was seen that it has lost its name, or else when its length was last seen to move.
+    pub(super) fn changed_at(&self) -> Instant {
+        self.retired.unwrap_or(self.moved)
     }
 
     /// Has the file open, by `path` unless it is: see [`ready`](Self::ready). One that lost its name is opened by
@@ -229,7 +253,7 @@ impl Generation {
     /// Closes the file by whose name it can be opened again, if it is read and has not changed for long.
     pub(super) fn close_idle(&mut self, cx: &TailContext) {
         let old = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > IDLE_AFTER);
-        if cx.claims.is_crowded() && self.offset == self.size && !self.suspect && self.modified.is_some_and(old) {
+        if cx.descriptors.is_crowded() && self.offset == self.size && !self.suspect && self.modified.is_some_and(old) {
             self.close();
         }
     }
@@ -237,6 +261,11 @@ impl Generation {
     /// Closes the file if it can be opened again. True if it was open.
     pub(super) fn close_found(&mut self) -> bool {
         self.found.is_some() && self.file.take().is_some()
+    }
+
+    /// Counts its bytes among those of deleted files no more.
+    pub(super) fn release_kept(&mut self) {
+        self.kept = None;
     }
 
     /// Whether a deleted file is kept for longer than the user wants, or takes more of the disk, with the others.
@@ -334,8 +363,7 @@ impl Generation {
     pub(super) fn resume(&mut self, at: Resume) -> io::Result<bool> {
         let same = self.holds(at)?;
         if same {
-            (self.offset, self.searched) = (at.offset, at.offset);
-            (self.check, self.within) = (at.check, at.within);
+            self.expect(at);
             self.sure_size = self.size;
         }
         Ok(same)
@@ -346,6 +374,22 @@ impl Generation {
         self.file.as_ref().map(|(file, _)| read(&**file)).transpose()
     }
 
+    /// Has reading begin where somebody left off, once the file is opened.
+    pub(super) fn expect(&mut self, at: Resume) {
+        (self.offset, self.searched) = (at.offset, at.offset);
+        (self.check, self.within) = (at.check, at.within);
+    }
+
+    /// Whether something of it is left to be read that cannot be read now.
+    pub(super) fn is_unread(&self) -> bool {
+        self.size > self.offset && (!self.is_open() || self.failing.is_some())
+    }
+
+    /// Whether it ends in a fragment.
+    pub(super) fn has_rest(&self) -> bool {
+        self.searched > self.offset
+    }
+
     /// Counts bytes up to an offset as accounted for elsewhere.
     pub(super) fn accounted(&mut self, offset: u64) {
         let seen = self.shrunk.unwrap_or(0).max(self.size);
@@ -354,8 +398,16 @@ impl Generation {
 
     /// Opens the file under `path`; false if that is another one by now.
     pub(super) fn open(&mut self, path: &Path, cx: &TailContext) -> io::Result<bool> {
-        let slot = cx.claims.slot();
-        let file = cx.fs.open(path)?;
+        if !cx.descriptors.may_open() {
+            return Err(shortage());
+        }
+        let slot = cx.descriptors.slot();
+        let file = cx.fs.open(path).inspect_err(|error| {
+            if is_shortage(error) {
+                cx.descriptors.is_short(&cx.ledger);
+            }
+        })?;
+        cx.descriptors.opened(file.descriptor(), &cx.ledger);
         let stat = file.stat()?;
         if stat.id != self.id {
             return Ok(false);
@@ -499,8 +551,13 @@ impl Generation {
             (None, GapReason::Overwritten) => self.sure_size,
             (None, _) => self.size,
         };
-        cx.ledger.gap(source.path(), self.offset, seen.max(self.offset), reason);
-        self.offset = seen.max(self.offset);
+        let end = seen.max(self.offset);
+        match end > self.offset {
+            true => cx.ledger.gap(source.path(), self.offset, end, reason),
+            // What came after it was last looked at is nowhere to be seen.
+            false => cx.ledger.possible_loss(source),
+        }
+        (self.offset, self.searched, self.within) = (end, end, Within::Start);
     }
 }
 

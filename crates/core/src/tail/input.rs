@@ -7,12 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
 use super::claims::{Claimed, Resume};
 use super::copies::Copies;
+use super::descriptors::is_shortage;
 use super::file::{Generation, Scratch, Turn, Visit};
 use super::trouble::Trouble;
 use super::{Kin, StartAt, TailContext};
@@ -26,6 +27,16 @@ const LAST_TRIES: u8 = 3;
 /// A file that grows after so long may have been cut meanwhile: whether it holds the same is looked at before it is
 /// its turn to be read, since it may be cut again by then.
 const UNWATCHED_MAX: Duration = Duration::from_secs(1);
+
+/// Where reading begins in a file.
+#[derive(Clone, Copy, Debug)]
+enum Begin {
+    Start,
+    /// At the line in which this offset is, or at the start if it is shorter by then.
+    At(u64),
+    /// Where somebody left off.
+    Resume(Resume),
+}
 
 /// What a merge follows under one path.
 #[derive(Debug)]
@@ -60,8 +71,8 @@ pub(super) struct Input {
     copies: Copies,
     /// The file as it was when it was set aside as too old.
     aside: Option<Box<Stat>>,
-    /// The file as the first look found it, while it cannot be opened and only what is new in it is wanted.
-    unopened: Option<Box<Stat>>,
+    /// Where reading begins in the current file, as long as that was never opened.
+    unopened: Option<Box<Begin>>,
     /// The last trouble that was told, so that each is told once.
     trouble: Option<Trouble>,
     /// Why a file could not be read, when that was told.
@@ -127,7 +138,8 @@ impl Input {
 
     /// Whether the file that appeared at `path` is held, for it may be a copy of this one.
     fn holds_copy(&mut self, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
-        self.current.as_ref().is_some_and(|original| self.copies.holds(original, path, stat, cx))
+        let original = self.current.as_ref().filter(|_| self.unopened.is_none());
+        original.is_some_and(|original| self.copies.holds(original, path, stat, cx))
     }
 
     /// Looks what is under the path now, without reading. True if there is something to read. `elder` is the input
@@ -164,7 +176,8 @@ impl Input {
             }
         }
         self.look_at_older(cx);
-        self.current.as_ref().is_some_and(Generation::has_news)
+        self.unopened.is_some()
+            || self.current.as_ref().is_some_and(Generation::has_news)
             || self.older.iter().any(|older| older.has_news() || older.is_quiet(cx))
     }
 
@@ -210,7 +223,7 @@ impl Input {
         if let Some(at) = self.older.iter().position(|older| older.id == stat.id) {
             // Renamed back.
             let mut current = self.older.remove(at);
-            current.regain();
+            current.regain(cx);
             self.current = Some(current);
             return self.look_at(stat, start, elder, scratch, cx);
         }
@@ -267,62 +280,66 @@ impl Input {
         old
     }
 
-    /// Opens a file that is new here, and ours to read.
+    /// Has a file that is new here, and ours to read, opened.
     fn open(&mut self, stat: Stat, resume: Option<Resume>, start: StartAt, scratch: &mut Scratch, cx: &TailContext) {
+        let begin = match (resume, self.aside.take()) {
+            (Some(at), _) => Begin::Resume(at),
+            (None, Some(old)) if old.id == stat.id && old.size <= stat.size => Begin::At(old.size),
+            (None, None) if start == StartAt::End => Begin::At(stat.size),
+            _ => Begin::Start,
+        };
         let mut generation = Generation::new(self.next_number, stat.id, stat.size);
         generation.saw(&stat);
-        let opened = generation.open(&self.path, cx).and_then(|same| {
-            match resume {
-                _ if !same => {}
-                Some(at) => drop(generation.resume(at)?),
-                None => match (&self.aside, &self.unopened) {
-                    (Some(old), _) | (None, Some(old)) if old.id == stat.id && old.size <= stat.size => {
-                        generation.skip_to(old.size, scratch)?;
-                    }
-                    (None, None) if start == StartAt::End => generation.skip_to(stat.size, scratch)?,
-                    _ => {}
-                },
-            }
-            Ok(same)
-        });
-        match opened {
+        match begin {
+            Begin::Start => {}
+            Begin::At(offset) => generation.expect(Resume { offset, ..generation.place() }),
+            Begin::Resume(at) => generation.expect(at),
+        }
+        if self.source.is_none() {
+            let source = Source::new(self.path.clone(), cx.format.labelled(&self.path));
+            cx.ledger.add_source(&source);
+            self.source = Some(source);
+        }
+        self.next_number += 1;
+        (self.current, self.unopened) = (Some(generation), Some(Box::new(begin)));
+        match self.begin(scratch, cx) {
             Ok(true) => {
-                let source = self.source.get_or_insert_with(|| {
-                    let source = Source::new(self.path.clone(), cx.format.labelled(&self.path));
-                    cx.ledger.add_source(&source);
-                    source
-                });
-                if self.next_number == 0 {
-                    source.written.offset.store(generation.offset(), Ordering::Relaxed);
+                if let Some(current) = self.current.as_mut().filter(|_| cx.descriptors.is_full()) {
+                    current.close();
                 }
-                cx.ledger.tell(&Event::Joined { input: source.path(), offset: generation.offset() });
-                self.next_number += 1;
-                self.trouble = None;
-                self.read_failed = self.read_failed.filter(|_| !self.older.is_empty());
-                (self.aside, self.unopened) = (None, None);
-                if cx.claims.is_full() {
-                    generation.close();
-                }
-                self.current = Some(generation);
-                return;
             }
             // Another file by now: the next look finds it.
-            Ok(false) => {}
-            Err(error) => {
-                if start == StartAt::End {
-                    self.unopened.get_or_insert_with(|| Box::new(stat));
-                }
-                match is_too_many(&error) {
-                    true => cx.claims.open_fewer(&cx.ledger),
-                    false => self.trouble(Trouble::Unreadable(error.kind()), cx),
-                }
-            }
+            Ok(false) => self.unsettled = true,
+            // It is opened in its turn.
+            Err(error) if is_shortage(&error) => {}
+            Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
         }
-        self.unsettled = true;
-        match resume {
-            Some(at) => cx.claims.release(stat.id, at),
-            None => cx.claims.forget(stat.id),
+    }
+
+    /// Opens the current file if it never was, and goes to where reading begins. False: it is another file by now.
+    fn begin(&mut self, scratch: &mut Scratch, cx: &TailContext) -> io::Result<bool> {
+        let (Some(current), Some(source), Some(begin)) = (&mut self.current, &self.source, &self.unopened) else {
+            return Ok(true);
+        };
+        let mut generation = Generation::new(current.number, current.id, current.size());
+        match generation.open(&self.path, cx) {
+            Err(error) if is_missing(&error) => return Ok(false),
+            Ok(false) => return Ok(false),
+            opened => opened?,
+        };
+        match **begin {
+            Begin::At(offset) if offset <= generation.size() => generation.skip_to(offset, scratch)?,
+            Begin::Resume(at) => drop(generation.resume(at)?),
+            Begin::Start | Begin::At(_) => {}
         }
+        if generation.number == 0 {
+            source.written.offset.store(generation.offset(), Ordering::Relaxed);
+        }
+        cx.ledger.tell(&Event::Joined { input: source.path(), offset: generation.offset() });
+        *current = generation;
+        (self.trouble, self.unopened) = (None, None);
+        self.read_failed = self.read_failed.filter(|_| !self.older.is_empty());
+        Ok(true)
     }
 
     /// The file under the path does not hold what was read of it.
@@ -337,13 +354,16 @@ impl Input {
     fn restart(&mut self, size: u64, reason: GapReason, cx: &TailContext) {
         let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return };
         cx.ledger.tell(&Event::Truncated { input: &self.path });
-        if let Some(copy) = self.copies.adopt(current, &self.path, self.next_number, cx) {
+        if self.unopened.is_none()
+            && let Some(copy) = self.copies.adopt(current, &self.path, self.next_number, cx)
+        {
             current.accounted(copy.size());
             self.older.push(copy);
             self.next_number += 1;
         }
         current.restart(self.next_number, size, reason, source, cx);
         self.next_number += 1;
+        self.unopened.iter_mut().for_each(|begin| **begin = Begin::Start);
         // It may be cut again before it is read.
         drop(current.peek());
     }
@@ -351,18 +371,17 @@ impl Input {
     /// The current file is not under the path any more: it is read to its end and then let go.
     fn retire_current(&mut self, cx: &TailContext) {
         let (Some(mut current), Some(source)) = (self.current.take(), &self.source) else { return };
-        let found = if current.is_open() { Ok(None) } else { find(&self.path, current.id, cx) };
+        let found = match self.unopened.take().as_deref() {
+            // Where reading begins in it is not known by now.
+            Some(Begin::At(_) | Begin::Resume(_)) => Ok(None),
+            _ if current.is_open() => Ok(None),
+            _ => find(&self.path, current.id, cx),
+        };
         match found {
-            Ok(None) if !current.is_open() => {
-                if current.offset() == current.size() && !current.was_cut() {
-                    cx.claims.release(current.id, current.place());
-                } else {
-                    lose(current, source, cx);
-                }
-            }
+            Ok(None) if !current.is_open() => lose(current, source, cx),
             // What cannot be searched for just now is searched for again at the next look.
             found => {
-                current.retire(found.unwrap_or_default());
+                current.retire(found.unwrap_or_default(), cx);
                 self.older.push(current);
             }
         }
@@ -385,6 +404,8 @@ impl Input {
             _ if cx.once && (self.named || matches!(trouble, Trouble::Unreadable(_))) && self.source.is_none() => {
                 cx.ledger.input_failed(&self.path, &trouble);
             }
+            // It is told at the end, if it cannot be opened by then.
+            Trouble::Unreadable(_) if cx.once && self.unopened.is_some() => {}
             Trouble::Missing => cx.ledger.tell(&Event::Missing { input: &self.path, seen }),
             Trouble::Unreadable(_) => {
                 let reason = format!("{trouble}; trying again");
@@ -401,6 +422,11 @@ impl Input {
         let end = if self.older.is_empty() { u64::MAX } else { self.current.as_ref().map_or(0, Generation::size) };
         let mut turn = Turn { source: &source, batch, scratch, cx };
         let visit = self.visit_older(&mut turn).and_then(|visit| match &mut self.current {
+            Some(_) if visit == Visit::End && self.unopened.is_some() => match self.begin(turn.scratch, cx)? {
+                true => Ok(Visit::Again),
+                // Another file by now: the next look finds it.
+                false => Ok(Visit::End),
+            },
             Some(current) if visit == Visit::End => {
                 if current.ready(&self.path, cx)? {
                     let visit = current.read(end, &mut turn)?;
@@ -420,9 +446,8 @@ impl Input {
             return Visit::Again;
         }
         visit.unwrap_or_else(|error| {
-            if is_too_many(&error) {
-                cx.claims.open_fewer(&cx.ledger);
-                return Visit::Again;
+            if is_shortage(&error) {
+                return Visit::Short;
             }
             let unread = self.older.iter().chain(&self.current).any(|file| file.failing().is_some());
             match unread {
@@ -450,8 +475,17 @@ impl Input {
         if self.last_tries <= LAST_TRIES {
             return Visit::Again;
         }
-        cx.ledger.input_failed(&self.path, &format_args!("cannot be read to its end: {error}"));
+        self.give_up(error, cx);
         Visit::End
+    }
+
+    /// Gives up what cannot be read when it is to be read for the last time.
+    pub(super) fn give_up(&mut self, error: &io::Error, cx: &TailContext) {
+        self.last_tries = LAST_TRIES + 1;
+        match self.unopened {
+            Some(_) => cx.ledger.input_failed(&self.path, &format_args!("cannot be opened: {error}")),
+            None => cx.ledger.input_failed(&self.path, &format_args!("cannot be read to its end: {error}")),
+        }
     }
 
     /// No input joins any more: what is there now is the last that will be read.
@@ -461,7 +495,8 @@ impl Input {
 
     /// Whether all that was there when the end was set has been read.
     pub(super) fn is_at_end(&self) -> bool {
-        self.older.iter().all(|older| !older.has_news())
+        self.unopened.is_none()
+            && self.older.iter().all(|older| !older.has_news())
             && self.current.as_ref().is_none_or(|current| Some(current.offset()) >= self.until)
     }
 
@@ -478,9 +513,15 @@ impl Input {
 
     fn finish_all(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
         let cx = turn.cx;
+        if self.last_tries > LAST_TRIES {
+            let failed = self.older.iter_mut().chain(&mut self.current);
+            failed
+                .filter(|file| file.is_unread())
+                .for_each(|file| file.abandon(GapReason::Unreadable, turn.source, cx));
+        }
         for older in &mut self.older {
             older.leave(turn.source, cx);
-            let open = cx.once && older.ready_found(cx)?;
+            let open = cx.once && older.has_rest() && older.ready_found(cx)?;
             if open && !older.finish(turn)? {
                 return Ok(false);
             }
@@ -498,15 +539,21 @@ impl Input {
         Ok(true)
     }
 
-    /// Closes a file that can be opened again by its name. True if there was one.
-    pub(super) fn close(&mut self) -> bool {
-        match &mut self.current {
-            Some(current) if current.is_open() => {
-                current.close();
-                true
-            }
-            _ => self.older.iter_mut().any(Generation::close_found),
-        }
+    /// Whether a file that can be opened again once it is closed has news, and when it last changed.
+    pub(super) fn closable(&self) -> Option<(bool, Instant)> {
+        let file = self.older.iter().chain(&self.current).find(|file| file.is_closable())?;
+        Some((file.has_news(), file.changed_at()))
+    }
+
+    /// Closes a file that can be opened again.
+    pub(super) fn close(&mut self) {
+        let file = self.older.iter_mut().chain(&mut self.current).find(|file| file.is_closable());
+        file.into_iter().for_each(Generation::close);
+    }
+
+    /// Files that lost their name and are open.
+    pub(super) fn nameless(&self) -> usize {
+        self.older.iter().filter(|older| older.is_nameless()).count()
     }
 
     /// Whether a visit needs a file opened first.
@@ -519,8 +566,12 @@ impl Input {
         let Some(source) = &self.source else { return };
         for mut generation in self.older.drain(..).chain(self.current.take()) {
             generation.leave(source, cx);
-            cx.claims.release(generation.id, generation.place());
+            match generation.look(cx) {
+                Ok((_, 0)) => cx.claims.forget(generation.id),
+                _ => cx.claims.release(generation.id, generation.place()),
+            }
         }
+        self.unopened = None;
     }
 }
 
@@ -529,13 +580,10 @@ impl Input {
 fn lose(mut file: Generation, source: &Source, cx: &TailContext) {
     let place = file.place();
     file.abandon(GapReason::Gone, source, cx);
-    cx.claims.release(file.id, place);
-}
-
-/// Whether there are too many open files in the process, or in the system.
-fn is_too_many(error: &io::Error) -> bool {
-    let errno = Errno::from_io_error(error);
-    errno == Some(Errno::MFILE) || errno == Some(Errno::NFILE)
+    match place.is_sure() {
+        true => cx.claims.release(file.id, place),
+        false => cx.claims.forget(file.id),
+    }
 }
 
 /// Whether there is no such file any more, or its server has forgotten about it.

@@ -6,6 +6,7 @@
 mod check;
 mod claims;
 mod copies;
+mod descriptors;
 mod discover;
 mod explain;
 mod file;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use claims::Claims;
+pub(crate) use descriptors::{Descriptors, OpenLimits};
 pub(crate) use discover::{Discovery, Request, Spec, discover};
 pub use explain::{Explained, Verdict};
 pub(crate) use explain::{explain, find_file, nothing_to_read};
@@ -176,6 +178,8 @@ pub(crate) struct TailContext {
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) claims: Arc<Claims>,
+    /// How many files may be open. Each shard has its share.
+    pub(crate) descriptors: Arc<Descriptors>,
     pub(crate) limit: LineLimit,
     pub(crate) format: LineFormat,
     /// Stop at the end of what is there.

@@ -4,12 +4,15 @@
 //! the others. The rest costs one `stat` a sweep: one in each poll interval, or a slow one where the system hints
 //! at changes. What it cannot hint at is polled in between.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, TryRecvError};
 
+use super::descriptors::shortage;
 use super::file::{Scratch, Visit};
 use super::input::Input;
 use super::{Change, Command, Mailbox, Progress, TailContext, TailError, Tailer};
@@ -25,6 +28,14 @@ const POLLED_MAX: usize = SWEEP_STEP;
 /// How many files are added between two batches while there is something to read: each costs some microseconds to be
 /// opened, and the writer is to have something to do meanwhile.
 const ADD_STEP: usize = 4;
+
+/// For how long, and in what steps, files that cannot be opened for want of a descriptor are waited for at the end.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+const LAST_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often files that lost their name are let go where there are too many, and after what time also unread ones.
+const SHED_EVERY: Duration = Duration::from_millis(10);
+const SHED_AFTER: Duration = Duration::from_secs(1);
 
 /// Whether discovery asks for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +77,15 @@ pub(crate) struct FileShard {
     /// Inputs of whose changes nobody hints.
     restless: Vec<usize>,
     poll_due: Instant,
-    /// Where to look next for a file to close.
-    close_at: usize,
+    /// Inputs with news that wait for a descriptor.
+    short: Vec<usize>,
+    /// When files that lost their name are let go again, if there are too many, and since when there are.
+    shed_due: Instant,
+    shed_since: Option<Instant>,
     /// Once no input joins any more: how many inputs are finished.
     finished: Option<usize>,
+    /// Since when descriptors are waited for at the end.
+    short_since: Option<Instant>,
     scratch: Scratch,
 }
 
@@ -108,7 +124,8 @@ impl Sweep {
 }
 
 impl FileShard {
-    pub(crate) fn new(cx: TailContext, inbox: Receiver<Command>, mailbox: Arc<Mailbox>, pace: Pace) -> Self {
+    pub(crate) fn new(mut cx: TailContext, inbox: Receiver<Command>, mailbox: Arc<Mailbox>, pace: Pace) -> Self {
+        cx.descriptors = cx.descriptors.share(mailbox.clone());
         Self {
             cx,
             inbox,
@@ -121,8 +138,11 @@ impl FileShard {
             pace,
             restless: Vec::new(),
             poll_due: Instant::now(),
-            close_at: 0,
+            short: Vec::new(),
+            shed_due: Instant::now(),
+            shed_since: None,
             finished: None,
+            short_since: None,
             scratch: Scratch::default(),
         }
     }
@@ -271,6 +291,7 @@ impl FileShard {
             input.abandon(&self.cx);
             self.mailbox.leave(&input.path);
             self.hot.retain(|&hot| hot != at);
+            self.short.retain(|&short| short != at);
             if input.polled {
                 self.restless.retain(|&restless| restless != at);
             }
@@ -322,12 +343,16 @@ impl FileShard {
         let mut fruitless = 0;
         while batch.len() < self.cx.chunk && fruitless <= self.hot.len() {
             let Some(at) = self.hot.pop_front() else { return };
-            if self.inputs[at].as_ref().is_some_and(Input::is_closed) && self.cx.claims.is_full() {
-                self.close_one(at);
+            if self.inputs[at].as_ref().is_some_and(Input::is_closed) {
+                self.make_room(at, self.cx.descriptors.excess());
             }
             let Some(input) = &mut self.inputs[at] else { continue };
             let len = batch.len();
-            match input.visit(batch, &mut self.scratch, &self.cx) {
+            let visit = input.visit(batch, &mut self.scratch, &self.cx);
+            if visit != Visit::Short {
+                self.short_since = None;
+            }
+            match visit {
                 Visit::More | Visit::Again if self.finished.is_none() || !input.is_at_end() => {
                     self.hot.push_back(at);
                     fruitless += usize::from(batch.len() == len);
@@ -337,23 +362,111 @@ impl FileShard {
                     self.hot.push_front(at);
                     return;
                 }
+                Visit::Short if !self.wait_for_descriptor(at) => return,
+                Visit::Short => {}
             }
             self.note_restless(at);
         }
     }
 
-    /// Closes a file other than `except`, rather one that has no news.
-    fn close_one(&mut self, except: usize) {
-        for any in [false, true] {
-            for _ in 0..self.inputs.len() {
-                self.close_at = (self.close_at + 1) % self.inputs.len();
-                if let Some(input) = &mut self.inputs[self.close_at]
-                    && self.close_at != except
-                    && (any || !input.hot)
-                    && input.close()
-                {
-                    return;
-                }
+    /// Closes at least so many files of other inputs than `except`, as far as there are any: those without news first,
+    /// then those that have not changed for longest. False if there is none.
+    fn make_room(&mut self, except: usize, count: usize) -> bool {
+        if count == 0 {
+            return true;
+        }
+        let inputs = self.inputs.iter().enumerate().filter(|(at, _)| *at != except);
+        let closable = inputs.filter_map(|(at, input)| Some((input.as_ref()?.closable()?, at)));
+        let mut closable: Vec<_> = closable.collect();
+        // Some more, so that this is not to be done for each file.
+        let count = count.max(closable.len() / 8).min(closable.len());
+        if count == 0 {
+            return false;
+        }
+        closable.select_nth_unstable(count - 1);
+        for (_, at) in closable.drain(..count) {
+            self.inputs[at].iter_mut().for_each(Input::close);
+        }
+        true
+    }
+
+    /// There is no descriptor for an input: closes a file, or has the input wait; at the end for a while, on this thread.
+    /// False if it did: time to deliver what there is.
+    fn wait_for_descriptor(&mut self, at: usize) -> bool {
+        if self.cx.descriptors.may_open() {
+            if self.make_room(at, self.cx.descriptors.excess().max(1)) {
+                self.hot.push_front(at);
+                return true;
+            }
+            self.cx.descriptors.pause();
+        }
+        if self.finished.is_none() {
+            self.short.push(at);
+            return true;
+        }
+        let waited = self.short_since.get_or_insert_with(Instant::now).elapsed();
+        if let Some(due) = self.cx.descriptors.due().filter(|_| waited < LAST_WAIT) {
+            thread::sleep(due.saturating_duration_since(Instant::now()).min(LAST_PAUSE));
+            self.hot.push_back(at);
+            return false;
+        }
+        if let Some(input) = &mut self.inputs[at] {
+            input.hot = false;
+            input.give_up(&shortage(), &self.cx);
+        }
+        true
+    }
+
+    /// Closes files where more are open than may be.
+    fn give_back(&mut self) {
+        self.make_room(usize::MAX, self.cx.descriptors.excess().saturating_sub(1));
+        self.shed();
+    }
+
+    /// Has the inputs tried again that wait for a descriptor, if it is time.
+    fn take_short(&mut self) {
+        if !self.short.is_empty() && self.cx.descriptors.may_open() {
+            self.hot.extend(self.short.drain(..));
+        }
+    }
+
+    /// Lets go of files that lost their name while there are too many, first of those that are read to their end; and
+    /// where that is not enough for a while, of those in the directory that has most.
+    fn shed(&mut self) {
+        let now = Instant::now();
+        if self.cx.descriptors.excess_nameless() == 0 {
+            self.shed_since = None;
+            return;
+        }
+        if now < self.shed_due {
+            return;
+        }
+        self.shed_due = now + SHED_EVERY;
+        let mut dirs: HashMap<PathBuf, (usize, Vec<usize>)> = HashMap::new();
+        for at in 0..self.inputs.len() {
+            let Some(input) = &mut self.inputs[at] else { continue };
+            while self.cx.descriptors.excess_nameless() > 0 && input.let_go_nameless(false, &self.cx) {}
+            let nameless = input.nameless();
+            if nameless > 0 {
+                let dir = input.path.parent().unwrap_or(&input.path).to_owned();
+                let (count, inputs) = dirs.entry(dir).or_default();
+                *count += nameless;
+                inputs.push(at);
+                // Read to its end but for a last line without a newline, it is let go when it is read.
+                self.note_news(at, true);
+            }
+        }
+        let since = *self.shed_since.get_or_insert(now);
+        while self.cx.descriptors.excess_nameless() > 0
+            && now.duration_since(since) >= SHED_AFTER
+            && let Some(dir) = dirs.iter().max_by_key(|(_, (count, _))| *count).map(|(dir, _)| dir.clone())
+            && let Some((count, inputs)) = dirs.get_mut(&dir)
+        {
+            let gone = inputs.last().and_then(|&at| self.inputs[at].as_mut());
+            match gone.is_some_and(|input| input.let_go_nameless(true, &self.cx)) {
+                true => *count -= 1,
+                false if inputs.pop().is_some() => {}
+                false => drop(dirs.remove(&dir)),
             }
         }
     }
@@ -367,6 +480,7 @@ impl FileShard {
             }
         }
         self.finished = Some(0);
+        self.hot.extend(self.short.drain(..));
     }
 
     /// Ends the inputs one by one. True when all are.
@@ -404,11 +518,13 @@ impl Tailer for FileShard {
         self.take_hints(true);
         self.poll();
         let swept = self.sweep_in_turn();
+        self.take_short();
         self.read(batch);
         while asked == Asked::More && batch.len() < self.cx.chunk {
             asked = self.take_commands(ADD_STEP);
             self.read(batch);
         }
+        self.give_back();
         let idle = asked == Asked::Done && swept && self.hot.is_empty();
         Ok(if idle { Progress::Idle } else { Progress::More })
     }
@@ -419,10 +535,14 @@ impl Tailer for FileShard {
             self.poll();
             while !self.sweep() {}
         }
+        self.give_back();
     }
 
     fn rest(&self) -> Option<Duration> {
-        let due = if self.polls() { self.sweep.due.min(self.poll_due) } else { self.sweep.due };
+        let mut due = if self.polls() { self.sweep.due.min(self.poll_due) } else { self.sweep.due };
+        if !self.short.is_empty() {
+            due = due.min(self.cx.descriptors.due().unwrap_or(due));
+        }
         Some(due.saturating_duration_since(Instant::now()))
     }
 }

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use super::{Input, LAST_TRIES, find, is_gone, is_too_many, lose};
+use super::{Input, LAST_TRIES, find, is_gone, lose};
 use crate::report::{Event, GapReason};
 use crate::tail::TailContext;
+use crate::tail::descriptors::is_shortage;
 use crate::tail::file::{Generation, Turn, Visit};
 use crate::tail::trouble::Trouble;
 
@@ -17,7 +18,10 @@ impl Input {
             let older = &mut self.older[at];
             let gone = match older.look(cx) {
                 Ok((_, 0)) if older.has_expired(cx) => Some(GapReason::Expired),
-                Ok((cut, _)) => {
+                Ok((cut, links)) => {
+                    if links > 0 {
+                        older.release_kept();
+                    }
                     if cut {
                         older.suspect();
                     }
@@ -27,7 +31,7 @@ impl Input {
                 Err(error) if is_gone(&error) => match find(&self.path, older.id, cx) {
                     Ok(Some(found)) => {
                         older.close();
-                        older.retire(Some(found));
+                        older.retire(Some(found), cx);
                         None
                     }
                     Ok(None) => Some(GapReason::Gone),
@@ -76,7 +80,7 @@ impl Input {
             if !opened.as_ref().is_ok_and(|opened| *opened) {
                 // Moved on: the next look finds it. Whatever it is, it does not keep the others from being read.
                 match opened {
-                    Err(error) if is_too_many(&error) => return Err(error),
+                    Err(error) if is_shortage(&error) => return Err(error),
                     Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
                     Ok(_) => {}
                 }
@@ -85,10 +89,12 @@ impl Input {
             }
             let older = &mut self.older[at];
             let visit = match older.read(u64::MAX, turn) {
-                Ok(Visit::End) if older.is_quiet(cx) => match self.let_go(at, turn) {
-                    Ok(Visit::End) => continue,
-                    visit => visit,
-                },
+                Ok(Visit::End) if older.is_quiet(cx) || older.is_nameless() && cx.descriptors.excess_nameless() > 0 => {
+                    match self.let_go(at, turn) {
+                        Ok(Visit::End) => continue,
+                        visit => visit,
+                    }
+                }
                 visit => visit,
             };
             let visit = match visit {
@@ -104,7 +110,7 @@ impl Input {
             let older = &mut self.older[at];
             match visit {
                 Visit::End => {
-                    if cx.claims.is_full() {
+                    if cx.descriptors.is_full() {
                         older.close_found();
                     }
                     at += 1;
@@ -142,11 +148,36 @@ impl Input {
         if !goes_on && !older.finish(turn)? {
             return Ok(Visit::Full);
         }
+        if !goes_on && !older.is_quiet(cx) {
+            // Something may be written to it yet.
+            cx.ledger.possible_loss(turn.source);
+        }
+        self.drop_older(at, links, cx);
+        Ok(Visit::End)
+    }
+
+    fn drop_older(&mut self, at: usize, links: u64, cx: &TailContext) {
+        let older = self.older.remove(at);
         match links {
             0 => cx.claims.forget(older.id),
             _ => cx.claims.release(older.id, older.place()),
         }
-        self.older.remove(at);
-        Ok(Visit::End)
+    }
+
+    /// Lets go of one of the files that lost their name, for there are too many: of the first that is read to its end, or
+    /// else, with a gap, if `unread` ones are to go, of the first. False if there is none.
+    pub(in crate::tail) fn let_go_nameless(&mut self, unread: bool, cx: &TailContext) -> bool {
+        let Some(source) = self.source.clone() else { return false };
+        let read = self.older.iter_mut().position(|older| {
+            let looked = older.is_nameless() && older.look(cx).is_ok();
+            looked && !older.has_news() && !older.has_rest()
+        });
+        let first = || self.older.iter().position(Generation::is_nameless).filter(|_| unread);
+        let Some(at) = read.or_else(first) else { return false };
+        let older = &mut self.older[at];
+        let links = older.look(cx).map_or(0, |(_, links)| links);
+        older.abandon(GapReason::TooManyOpen, &source, cx);
+        self.drop_older(at, links, cx);
+        true
     }
 }

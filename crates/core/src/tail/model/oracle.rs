@@ -61,6 +61,8 @@ pub(super) struct Track {
 pub(super) struct Follow {
     /// The paths under which it was ever followed, the last one last.
     pub(super) paths: Vec<PathBuf>,
+    /// The paths under which it was asked for, opened or not.
+    asked: Vec<PathBuf>,
     /// The content that its reader knows of.
     known: Option<usize>,
     /// When it was first there under the path by which it is followed.
@@ -148,6 +150,11 @@ impl Oracle {
             self.clock += 1;
             if let (Note::StatOpen { inode, .. }, Some(last)) = (note, reads.last_mut()) {
                 last.4 |= last.1 == disk.inodes[*inode].epoch;
+            }
+            if let Note::Stat { path, inode, .. } = note
+                && !self.follows[*inode].asked.contains(path)
+            {
+                self.follows[*inode].asked.push(path.clone());
             }
             match note {
                 Note::Open { path, inode, since } => {
@@ -339,7 +346,9 @@ impl Oracle {
         // A closed file that went to another directory is given up, and then perhaps found there.
         let may_turn_up = gap.reason == GapReason::Gone && self.setup.open_files < UNCAPPED;
         let fits = self.tracks.iter().zip(&disk.epochs).any(|(track, epoch)| {
-            self.follows[epoch.inode].paths.contains(&gap.path)
+            let follow = &self.follows[epoch.inode];
+            // What could never be opened is given up, too.
+            (follow.paths.contains(&gap.path) || follow.asked.contains(&gap.path))
                 && gap.end <= epoch.bytes.len() as u64
                 && (may_turn_up || !track.done.iter().any(|done| done.0 < gap.end && gap.start < done.1))
         });

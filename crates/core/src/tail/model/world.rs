@@ -11,14 +11,15 @@ use super::mirror::Mirror;
 use super::oracle::{Checked, Oracle, Violation, violation};
 use super::rng::Rng;
 use super::schedule::{
-    DIRS, FILES, Hints, NAMED, PATTERN, SHARDS, Schedule, Setup, Size, Step, Text, WRITERS, is_followed,
+    DIRS, FILES, Hints, NAMED, PATTERN, SHARDS, Schedule, Setup, Size, Step, Text, UNCAPPED, WRITERS, is_followed,
 };
 use crate::batch::Batch;
 use crate::fs::FileId;
 use crate::line::{Format, LineFormat, LineLimit, Prefix};
 use crate::report::Ledger;
 use crate::tail::{
-    Change, Claims, Discovery, Excludes, FileShard, Mailbox, Pace, Progress, Spec, StartAt, TailContext, Tailer, Vouch,
+    Change, Descriptors, Discovery, Excludes, FileShard, Mailbox, OpenLimits, Pace, Progress, Spec, StartAt,
+    TailContext, Tailer, Vouch,
 };
 
 /// Rounds without news after which nothing more is expected.
@@ -102,7 +103,12 @@ impl World {
         let cx = TailContext {
             fs: Arc::new(door.clone()),
             ledger: Ledger::new(Box::new(door.clone())),
-            claims: Arc::new(Claims::new(setup.open_files)),
+            claims: Arc::default(),
+            descriptors: Descriptors::new(OpenLimits {
+                ordinary: setup.open_files,
+                nameless: UNCAPPED,
+                process: u64::MAX,
+            }),
             limit: LineLimit { max: setup.limit, policy: setup.policy },
             format: LineFormat { prefix, format: Format::Raw },
             once: false,
