@@ -266,6 +266,7 @@ impl BackendName {
         match self {
             Self::Smol => set("SMOL_THREADS").unwrap_or(1),
             Self::AsyncStd => set("ASYNC_STD_THREAD_COUNT")
+                .map(|number: usize| number.max(1))
                 .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZeroUsize::get)),
         }
     }

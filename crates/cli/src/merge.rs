@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_lite::future;
+use rustix::fs::OFlags;
 use tailmerge::{Backend, Builder, FoundInput, MergeError, Report, StartError};
 
 use crate::args::{Args, BackendName};
@@ -36,6 +37,11 @@ pub(crate) fn merge(args: &Args, voice: &Voice) -> Result<(), Failure> {
 
 /// Merges, and writes the report that was asked for, also that of a merge that failed.
 fn merge_on<B: Backend>(backend: B, args: &Args, voice: &Voice) -> Result<(), Failure> {
+    if args.output_file().is_none() && stdout_is_closed() {
+        return Err(Failure::run_time(
+            "standard output is closed, and merged lines would be lost: give --output ('-o /dev/null' to have none)",
+        ));
+    }
     let builder = setup::builder(args, voice);
     let buffers = builder.buffer_bytes().map_err(|error| start_failure(&error))?;
     room::make(&backend, Needs { executor: args.backend.threads(), streams: streams(args), buffers })?;
@@ -68,6 +74,15 @@ fn merge_on<B: Backend>(backend: B, args: &Args, voice: &Voice) -> Result<(), Fa
             (written, done) => done.and(written),
         }
     })
+}
+
+/// Whether standard output was closed when the program was started: the standard library opens /dev/null in its place,
+/// for reading and writing, which a shell's `>/dev/null` is not.
+fn stdout_is_closed() -> bool {
+    let stdout = rustix::stdio::stdout();
+    let device = rustix::fs::fstat(stdout).map(|stat| stat.st_rdev);
+    let is_null = fs::metadata("/dev/null").is_ok_and(|null| device == Ok(null.rdev()));
+    is_null && rustix::fs::fcntl_getfl(stdout).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR)
 }
 
 /// Inputs that stay open.
@@ -132,10 +147,11 @@ pub(crate) fn start_failure(error: &StartError) -> Failure {
 
 fn merge_failure(args: &Args, error: &MergeError) -> Failure {
     let message = with_causes(error);
-    match args.output_file() {
-        Some(path) if error.output_error().is_some() => Failure::run_time(format!("{}: {message}", path.display())),
-        _ => Failure::run_time(message),
+    if error.output_error().is_none() {
+        return Failure::run_time(message);
     }
+    let output = args.output_file().unwrap_or(Path::new("standard output"));
+    Failure::run_time(format!("{}: {message}", output.display()))
 }
 
 /// The error and what caused it, as far as it does not say so itself.

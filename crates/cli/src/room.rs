@@ -52,6 +52,9 @@ pub(crate) struct Needs {
 
 /// Makes sure that there is room for a merge, and starts the executor.
 pub(crate) fn make<B: Backend>(backend: &B, needs: Needs) -> Result<(), Failure> {
+    if needs.executor == 0 {
+        return Err(Failure::usage("the environment allows the executor no thread: unset SMOL_THREADS"));
+    }
     try_descriptors(DESCRIPTORS + needs.streams)?;
     let threads = THREADS + POOL_THREADS.get() + needs.executor;
     try_memory(MEMORY.saturating_add(needs.buffers).saturating_add(threads * STACK))?;

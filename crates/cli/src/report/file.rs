@@ -61,8 +61,12 @@ impl ReportFile {
         match this.try_open(OpenOptions::new().create(true)) {
             Ok(_) => Ok(this),
             Err(error) => {
+                let what_to_do = match error.kind() {
+                    io::ErrorKind::NotFound => "create its directory first",
+                    _ => "give another path with --report",
+                };
                 let path = path.display();
-                Err(Failure::run_time(format!("{path}: cannot open the report: {error}; check --report")))
+                Err(Failure::run_time(format!("{path}: the report cannot be opened: {error}; {what_to_do}")))
             }
         }
     }

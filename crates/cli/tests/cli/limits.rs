@@ -166,3 +166,15 @@ fn cpu_time(pid: Pid) -> Duration {
     let ticks: u64 = fields[12..14].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
     Duration::from_millis(ticks * 10)
 }
+
+#[test]
+fn an_executor_without_threads_is_told() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    let mut tool = dir.tailmerge(["--once", "--backend", "smol", "a.log"]);
+    tool.command().env("SMOL_THREADS", "0");
+    tool.start().finish().expect(2).says("unset SMOL_THREADS");
+    let mut tool = dir.tailmerge(["--once", "--backend", "async-std", "a.log"]);
+    tool.command().env("ASYNC_STD_THREAD_COUNT", "0");
+    assert_eq!(tool.start().finish().expect_quiet().stdout, b"a\n");
+}

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::tool::{Dir, numbered, wait_until};
+use crate::tool::{Dir, Tool, numbered, wait_until};
 
 #[test]
 fn standard_input_is_merged_to_its_end() {
@@ -79,4 +79,26 @@ fn under_once_a_fifo_ends_with_its_last_writer() {
     OpenOptions::new().write(true).open(&fifo).unwrap().write_all(lines.as_bytes()).unwrap();
     running.finish().expect_quiet();
     assert_eq!(dir.text("all"), lines);
+}
+
+#[test]
+fn closed_standard_streams_lose_nothing() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    dir.write("other", "");
+    let redirected = |redirections: &str, args: &[&str]| {
+        let script = format!("exec \"$0\" \"$@\" {redirections}");
+        let args = [&["-c", &script, env!("CARGO_BIN_EXE_tailmerge"), "--once"], args].concat();
+        Tool::new("/bin/sh".as_ref(), &dir.path("")).args(args).start().finish()
+    };
+    redirected(">&-", &["a.log"]).expect(1).says("standard output is closed, and merged lines would be lost");
+    redirected("<&- >&- 2>&-", &["a.log"]).expect(1);
+    redirected(">/dev/null", &["a.log"]).expect_quiet();
+    redirected("1<other", &["a.log"]).expect(1).says("standard output: the output cannot be written: Bad file");
+    for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
+        redirected(closed, &["-o", "all", "a.log"]).expect_quiet();
+        assert_eq!(dir.text("all"), "a\n", "{closed}");
+        std::fs::remove_file(dir.path("all")).unwrap();
+    }
+    assert_eq!(redirected("2>&-", &["a.log"]).expect_quiet().stdout, b"a\n");
 }
