@@ -194,3 +194,28 @@ fn a_full_file_system_is_waited_for_and_nothing_is_lost() {
     running.finish().expect(0).says("full/all.log: the output can be written again\n");
     assert!(dir.text("full/all.log") == content, "lines are lost, doubled or torn");
 }
+
+#[test]
+fn an_output_that_fills_its_file_system_may_be_removed_to_make_room() {
+    let dir = Dir::new();
+    let Some(_mounted) = Tmpfs::mount(dir.path("full")) else {
+        println!("skipped: mounting a file system is not permitted here");
+        return;
+    };
+    let content = numbered("a", 200_000);
+    assert!(content.len() > 1 << 20 && content.len() < 2 << 20);
+    dir.write("a.log", &content);
+    let running = dir.tailmerge(["--once", "-o", "full/all", "a.log"]).start();
+    running.until_said("waiting");
+    let kept = dir.text("full/all");
+    fs::remove_file(dir.path("full/all")).unwrap();
+    let finished =
+        running.finish().says("full/all: removed by somebody else").says("full/all: the output can be written");
+    if finished.status == Some(3) {
+        // It had not been seen at its path since it was written.
+        finished.says("full/all: bytes 0 to 1048576 are not in the output: the output was removed");
+    } else {
+        finished.expect(0);
+    }
+    assert!(kept + &dir.text("full/all") == content, "lines are lost, doubled or torn");
+}

@@ -11,6 +11,7 @@ mod blocked;
 mod kit;
 mod logrotate;
 mod mounts;
+mod output;
 mod python;
 mod servers;
 mod storm;
