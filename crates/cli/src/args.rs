@@ -23,8 +23,8 @@ error; 2 wrong usage; 3 finished, but parts of the inputs could not be delivered
 (gaps).
 
 SIGINT and SIGTERM have it write what is there and end, a second one end at once.
-SIGHUP has it open an output that was moved anew, which it else does within a
-second.
+SIGHUP has it open an output that was moved anew, which it else does within
+seconds.
 
 Examples:
   tailmerge -o all.log 'logs/*.log'            follow the logs until stopped

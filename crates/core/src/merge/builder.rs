@@ -409,9 +409,6 @@ impl Builder {
         for id in self.never_ids() {
             claims.forbid(id);
         }
-        if let Output::File(path) = &self.output {
-            claims.forbid_path(path);
-        }
         let ledger = Ledger::new(self.observer);
         let tail = TailContext {
             fs: self.fs.clone(),

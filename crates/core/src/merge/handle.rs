@@ -177,7 +177,8 @@ impl Merge {
     }
 
     /// Has the writer look whether the output is still at its path, and open it anew if it was moved or removed: for
-    /// a host that has rotated it, or is told by SIGHUP that somebody has. Without it, that is noticed within a second.
+    /// a host that has rotated it, or is told by SIGHUP that somebody has. Without it, that is noticed before a line is
+    /// written, if the last look is a second old, and within seconds where none is.
     ///
     /// Completes when that is done, and all that was submitted before the call is written and flushed. An output that
     /// cannot be opened just now is tried again, and told as [`Event::OutputWaiting`](crate::Event::OutputWaiting).

@@ -23,6 +23,13 @@ const LOCK_PAUSES: [Duration; 5] = [Duration::from_millis(20); 5];
 /// How often it is looked whether the path still leads to the file that is written.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often at least, while lines come all the time: each write looks first when it is time to, and a timer that fires
+/// between them makes the next lines more expensive (async-io then waits for events on the writer's thread).
+const LOOK_AMID_LINES: Duration = Duration::from_secs(5);
+
+/// So many writes from one timer to the next are lines that come all the time.
+const MANY_WRITES: u32 = 100;
+
 /// What to open as the output.
 #[derive(Debug)]
 pub(crate) struct FileOutput {
@@ -43,6 +50,8 @@ pub(crate) struct OutputWriter {
     looked: Instant,
     /// Runs on from one rest to the next: to begin one for each would cost more than a line.
     next_look: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Writes since that was set.
+    writes: u32,
 }
 
 enum Target {
@@ -56,10 +65,13 @@ impl FileOutput {
     pub(crate) async fn open(self, cx: WriterContext) -> io::Result<OutputWriter> {
         let cx = Rc::new(cx);
         let target = match &self.path {
-            Some(path) => self.open_path(path, true, &cx).await?,
+            Some(path) => {
+                cx.claims.forbid_path(path);
+                self.open_path(path, true, &cx).await?
+            }
             None => self.open_stdout(&cx)?,
         };
-        Ok(OutputWriter { output: self, cx, target: Some(target), looked: Instant::now(), next_look: None })
+        Ok(OutputWriter { output: self, cx, target: Some(target), looked: Instant::now(), next_look: None, writes: 0 })
     }
 
     fn open_stdout(&self, cx: &Rc<WriterContext>) -> io::Result<Target> {
@@ -247,6 +259,7 @@ impl Writer for OutputWriter {
         {
             self.look().await.map_err(|error| PartialWrite::retry(0, error))?;
         }
+        self.writes = self.writes.saturating_add(1);
         match &mut self.target {
             Some(Target::File { file, .. }) => file.write(batch.bytes()),
             Some(Target::Pipe(pipe)) => pipe.write(batch.bytes()).await,
@@ -272,8 +285,12 @@ impl Writer for OutputWriter {
             if let Some(Target::Pipe(pipe)) = &mut self.target {
                 return pipe.closed().await;
             }
-            let cx = &self.cx;
-            self.next_look.get_or_insert_with(|| (cx.sleep)(LOOK_EVERY)).await;
+            let (cx, writes) = (&self.cx, &mut self.writes);
+            let next_look = self.next_look.get_or_insert_with(|| {
+                let amid_lines = std::mem::take(writes) >= MANY_WRITES;
+                (cx.sleep)(if amid_lines { LOOK_AMID_LINES } else { LOOK_EVERY })
+            });
+            next_look.await;
             self.next_look = None;
             if self.looked.elapsed() >= LOOK_EVERY
                 && let Err(error) = self.look().await
