@@ -116,7 +116,10 @@ fn a_full_device_gets_no_room_and_ends_the_merge() {
     dir.write("a.log", "a\n");
     let full = File::options().write(true).open("/dev/full").unwrap();
     let finished = dir.tailmerge(["a.log"]).stdout(full).start().finish().expect(1);
-    assert_eq!(finished.stderr, "tailmerge: the output cannot be written: No space left on device (os error 28)\n");
+    assert_eq!(
+        finished.stderr,
+        "tailmerge: standard output: the output cannot be written: No space left on device (os error 28)\n"
+    );
     let finished = dir.run(["-o", "/dev/full", "--report", "r.json", "a.log"]).expect(1);
     assert_eq!(
         finished.stderr,
