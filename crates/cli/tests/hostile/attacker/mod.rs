@@ -17,7 +17,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 
 use self::bout::Bout;
 use crate::kit::{Rng, setting};
@@ -164,6 +164,8 @@ pub(crate) fn process() {
     let length = Duration::from_millis(setting("TAILMERGE_HOSTILE_LENGTH", 0));
     let limit = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }).unwrap();
+    // That he takes the processors is for the system to prevent.
+    nice(10).unwrap();
     let did = &*Box::leak(Box::new(Mutex::new(Vec::new())));
     thread::spawn(move || {
         // Whatever comes first.
@@ -193,7 +195,7 @@ fn play(world: &World, hand: u64, mut rng: Rng, did: &Mutex<Vec<Did>>) {
     let mut left = Vec::new();
     for number in 0_u64.. {
         let (name, attack) = attacks[rng.below(attacks.len() as u64) as usize];
-        let until = Instant::now() + rng.millis(300, 2000);
+        let until = Instant::now() + rng.millis(300, 3000);
         let mut bout = Bout::new(world, rng.split(number), until, format!("{name}{hand}-{number}"));
         attack(&mut bout);
         did.lock().unwrap().push(Did { attack: name.to_owned(), bouts: 1, done: bout.done, refused: bout.refused });
