@@ -10,6 +10,8 @@ use super::Bout;
 
 /// A line that would be the victim's if it began where a line begins. Any number of them fills a piece of a long line.
 const FORGED: &[u8; 32] = b"victim.log: forged by long line ";
+/// How many files keep their names meanwhile, for so long that they are found.
+const LAG: usize = 400;
 const TIB: u64 = 1 << 40;
 
 /// More files than the program has descriptors, each with a line. They lose their names once they are found.
@@ -19,14 +21,14 @@ pub(crate) fn held(bout: &mut Bout<'_>) {
     let mut files = Vec::new();
     for (at, path) in paths.iter().enumerate() {
         files.extend(bout.create_line(path));
-        if at >= 100 {
-            bout.act(fs::remove_file(&paths[at - 100]));
+        if at >= LAG {
+            bout.act(fs::remove_file(&paths[at - LAG]));
         }
         if at % 20 == 0 {
             bout.rest(10);
         }
     }
-    for path in &paths[paths.len() - 100..] {
+    for path in &paths[paths.len() - LAG..] {
         bout.act(fs::remove_file(path));
     }
     while !bout.is_over() && !files.is_empty() {
