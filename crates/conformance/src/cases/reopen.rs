@@ -216,9 +216,9 @@ pub fn a_full_output_that_is_removed_makes_room<B: Backend>(backend: B) {
 }
 
 /// A line that did not find room goes on where it stopped, if nobody wrote behind it; else it begins anew on a line of
-/// its own.
+/// its own, or in the new output.
 pub fn a_torn_line_is_whole_in_the_end<B: Backend>(backend: B) {
-    for other in [false, true] {
+    for (other, moved) in [(false, false), (true, false), (true, true)] {
         let scene = Scene::new();
         let text = numbered("line", 0..10);
         scene.write("a.log", &text);
@@ -229,13 +229,21 @@ pub fn a_torn_line_is_whole_in_the_end<B: Backend>(backend: B) {
         let merge = start(scene.builder().append(true).path(scene.path("a.log")), backend.clone());
         scene.events.until("cannot be written");
         scene.assert_output(if other { &b"line 0\nlin"[..] } else { b"line 0\n" });
-        if other {
-            (&appends).write_all(b"e of another\n").expect("the output");
-        }
+        let want = match (other, moved) {
+            (false, _) => text.clone(),
+            (true, false) => {
+                (&appends).write_all(b"e of another\n").expect("the output");
+                "line 0\nline of another\n\n".to_owned() + &text[7..]
+            }
+            (true, true) => {
+                scene.rename("all", "all.1");
+                scene.events.until("moved by somebody else");
+                text[7..].to_owned()
+            }
+        };
         scene.fs.free_disk();
         let report = stop(&merge);
         assert_eq!((report.lines, report.bytes), (10, text.len() as u64));
-        let want = if other { "line 0\nline of another\n\n".to_owned() + &text[7..] } else { text };
         scene.assert_output(want);
     }
 }

@@ -71,8 +71,8 @@ pub(super) enum Claimed {
 impl Claims {
     pub(super) fn claim(&self, id: FileId, fs: &dyn Fs) -> Claimed {
         // Before the writer learns of it: whoever moved the output may have put another file in its place.
-        let is_output = || self.output.get().is_some_and(|path| fs.stat(path).is_ok_and(|stat| stat.id == id));
-        if self.is_new(id) && is_output() {
+        let leads_there = |path: &PathBuf| fs.stat(path).is_ok_and(|stat| stat.id == id);
+        if self.is_untouched(id) && self.output.get().is_some_and(leads_there) {
             return Claimed::Forbidden;
         }
         let mut state = lock(&self.state);
@@ -100,6 +100,12 @@ impl Claims {
     pub(super) fn is_held(&self, id: FileId) -> bool {
         let state = lock(&self.state);
         state.forbidden.contains(&id) || matches!(state.files.get(&id), Some(Claim::Held { .. }))
+    }
+
+    /// Whether it is neither an input nor the output, as far as is known.
+    fn is_untouched(&self, id: FileId) -> bool {
+        let state = lock(&self.state);
+        !state.files.contains_key(&id) && !state.forbidden.contains(&id)
     }
 
     /// Whether nobody has had to do with this file.

@@ -36,8 +36,8 @@ pub(super) enum Sharing {
 #[derive(Debug)]
 struct Torn {
     head: Vec<u8>,
-    /// Bytes in the file if nobody has touched it since.
-    len: u64,
+    /// Bytes in the file if nobody has touched it since. None: it was in another file, that is gone.
+    len: Option<u64>,
 }
 
 impl FileWriter {
@@ -72,6 +72,16 @@ impl FileWriter {
         Some(before)
     }
 
+    /// The beginning of a line whose rest is still to be written.
+    pub(super) fn into_torn(self) -> Option<Vec<u8>> {
+        self.torn.map(|torn| torn.head)
+    }
+
+    /// Goes on with a line whose beginning is in a file that is gone: begins it anew.
+    pub(super) fn begin_with(&mut self, head: Vec<u8>) {
+        self.torn = Some(Torn { head, len: None });
+    }
+
     /// The file is at its path.
     pub(super) fn seen_in_place(&mut self) {
         self.since = 0;
@@ -99,16 +109,17 @@ impl FileWriter {
     pub(super) fn go_on(&mut self) -> io::Result<()> {
         let head = match &self.torn {
             None if !self.fragment => return Ok(()),
-            Some(torn) if !self.fragment && self.stat()?.size == torn.len => return Ok(()),
+            Some(torn) if !self.fragment && torn.len.is_some_and(|len| self.has(len)) => return Ok(()),
             None => b"",
             Some(torn) => &*torn.head,
         };
-        let begin = [b"\n", head].concat();
+        let fragment = self.fragment || self.torn.as_ref().is_some_and(|torn| torn.len.is_some());
+        let begin = [if fragment { &b"\n"[..] } else { b"" }, head].concat();
         self.put(&begin).map_err(|(_, error)| error)?;
         self.len = self.stat()?.size;
         self.fragment = false;
         if let Some(torn) = &mut self.torn {
-            torn.len = self.len;
+            torn.len = Some(self.len);
         }
         Ok(())
     }
@@ -125,6 +136,11 @@ impl FileWriter {
             }
         }
         Ok(())
+    }
+
+    /// Whether it has so many bytes.
+    fn has(&self, len: u64) -> bool {
+        self.stat().is_ok_and(|stat| stat.size == len)
     }
 
     fn count(&mut self, written: usize) {
@@ -147,7 +163,7 @@ impl FileWriter {
         self.count(written.len());
         let mut head = self.torn.take().filter(|_| whole == 0).map_or_else(Vec::new, |torn| torn.head);
         head.extend_from_slice(torn);
-        self.torn = Some(Torn { head, len: self.len });
+        self.torn = Some(Torn { head, len: Some(self.len) });
         PartialWrite::new(written.len(), error)
     }
 
@@ -158,8 +174,7 @@ impl FileWriter {
             Sharing::Shared => self.file.try_lock(false).unwrap_or(false),
             Sharing::Foreign => false,
         };
-        let untouched = || self.stat().is_ok_and(|stat| stat.size == self.len + written as u64);
-        let cut = alone && untouched() && self.file.truncate(self.len + whole as u64).is_ok();
+        let cut = alone && self.has(self.len + written as u64) && self.file.truncate(self.len + whole as u64).is_ok();
         if self.sharing == Sharing::Shared {
             // Also where it was not free: a lock that could not be changed is lost.
             self.share();

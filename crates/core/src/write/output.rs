@@ -47,6 +47,8 @@ pub(crate) struct OutputWriter {
     cx: Rc<WriterContext>,
     /// None: the path leads elsewhere, where it could not be opened yet.
     target: Option<Target>,
+    /// The beginning of a line that went to a file which is gone, and whose rest is still to be written.
+    torn: Option<Vec<u8>>,
     looked: Instant,
     /// Runs on from one rest to the next: to begin one for each would cost more than a line.
     next_look: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -71,7 +73,15 @@ impl FileOutput {
             }
             None => self.open_stdout(&cx)?,
         };
-        Ok(OutputWriter { output: self, cx, target: Some(target), looked: Instant::now(), next_look: None, writes: 0 })
+        Ok(OutputWriter {
+            output: self,
+            cx,
+            target: Some(target),
+            torn: None,
+            looked: Instant::now(),
+            next_look: None,
+            writes: 0,
+        })
     }
 
     fn open_stdout(&self, cx: &Rc<WriterContext>) -> io::Result<Target> {
@@ -201,11 +211,18 @@ impl OutputWriter {
             return Ok(());
         }
         // Gone before its successor is made: on a full disk it may have what room there is.
-        self.target = None;
-        if let Some(path) = &self.output.path {
-            self.target = Some(self.output.open_path(path, false, &self.cx).await?);
-            self.cx.ledger.output_works();
+        if let Some(Target::File { file, .. }) = self.target.take() {
+            self.torn = file.into_torn();
         }
+        let Some(path) = &self.output.path else { return Ok(()) };
+        let mut target = self.output.open_path(path, false, &self.cx).await?;
+        if let Target::File { file, .. } = &mut target
+            && let Some(torn) = self.torn.take()
+        {
+            file.begin_with(torn);
+        }
+        self.target = Some(target);
+        self.cx.ledger.output_works();
         Ok(())
     }
 
@@ -318,5 +335,26 @@ impl Drop for OutputWriter {
         if self.target.is_some() {
             self.is_in_place();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_whose_inode_has_another_number_by_now_is_known_by_what_it_holds() {
+        let stat = |ino, size| Stat {
+            id: FileId { dev: 1, ino, born: None },
+            kind: Kind::File,
+            size,
+            links: 1,
+            modified: Some(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(size)),
+        };
+        assert!(is_same(&stat(1, 5), &stat(1, 6)));
+        assert!(is_same(&stat(1, 5), &stat(2, 5)));
+        assert!(!is_same(&stat(1, 5), &stat(2, 6)));
+        assert!(!is_same(&stat(1, 0), &stat(2, 0)), "a new one");
+        assert!(!is_same(&Stat { links: 0, ..stat(1, 5) }, &Stat { links: 0, ..stat(2, 5) }), "removed");
     }
 }
