@@ -286,6 +286,8 @@ macro_rules! conformance {
                 descriptors {
                     more_files_than_may_be_open_are_read_by_turns
                     without_any_descriptor_each_file_is_reported
+                    a_directory_is_listed_when_there_is_a_descriptor
+                    a_directory_that_cannot_be_listed_at_the_stop_is_reported
                     when_descriptors_come_back_all_is_read
                     files_that_change_are_kept_open
                     what_could_never_be_opened_is_a_gap_when_it_goes
@@ -319,7 +321,6 @@ macro_rules! conformance {
                 large {
                     a_line_longer_than_memory_is_dealt_with_exactly
                     a_hole_of_a_gibibyte_costs_little
-                    a_hole_with_nuls_in_it_costs_little
                 }
                 soak {
                     amid_change_and_errors_each_line_comes_soon

@@ -88,6 +88,45 @@ pub fn without_any_descriptor_each_file_is_reported<B: Backend>(backend: B) {
     assert!(opens < 1000, "tried {opens} times");
 }
 
+/// A directory that cannot be listed for want of one is listed as soon as there is one; at the end it is waited for.
+pub fn a_directory_is_listed_when_there_is_a_descriptor<B: Backend>(backend: B) {
+    for once in [true, false] {
+        let scene = Scene::new();
+        let want = write_all(&scene, 5);
+        scene.fs.allow_open(0);
+        let merge = start(scene.builder().input(scene.pattern("*.log")).once(once), backend.clone());
+        if !once {
+            scene.events.until("cannot be listed");
+        }
+        scene.fs.allow_open(usize::MAX);
+        if !once {
+            scene.expect_lines(5);
+        }
+        block_on("the end", async {
+            if once {
+                merge.finished().await;
+            }
+        });
+        let report = stop(&merge);
+        assert_all_came(&scene, &want);
+        assert!(report.gaps.is_empty() && report.failed_inputs.is_empty(), "{report:?}");
+    }
+}
+
+/// If it cannot be listed when it is looked at for the last time, that is reported.
+pub fn a_directory_that_cannot_be_listed_at_the_stop_is_reported<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    scene.write("a.log", "1\n");
+    let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
+    scene.expect("1\n");
+    scene.fs.allow_open(0);
+    scene.write("b.log", "2\n");
+    let report = stop(&merge);
+    scene.assert_output("1\n");
+    let failed: Vec<_> = report.failed_inputs.iter().map(|(path, _)| path.clone()).collect();
+    assert_eq!(failed, [scene.path("")], "{report:?}");
+}
+
 /// While there is none, it is tried ever more seldom; once there are some, everything is there within seconds.
 pub fn when_descriptors_come_back_all_is_read<B: Backend>(backend: B) {
     let (fs, opens) = counting();

@@ -210,7 +210,7 @@ impl Discovery {
         let above = std::mem::take(&mut self.above);
         self.watch_parents();
         for at in 0..self.followed.len() {
-            news |= self.scan_one(at, last);
+            news |= self.scan_one(at, last, last);
         }
         if !above.is_subset(&self.above) {
             self.leave_dirs();
@@ -235,14 +235,15 @@ impl Discovery {
         }
     }
 
-    fn scan_one(&mut self, at: usize, last: bool) -> bool {
+    fn scan_one(&mut self, at: usize, thorough: bool, last: bool) -> bool {
         let followed = &mut self.followed[at];
         let first = !std::mem::replace(&mut followed.scanned, true);
         let (mut found, gone, named) = match &followed.spec {
             Spec::Path { path, sure } => (first.then(|| path.clone()).into_iter().collect(), Vec::new(), *sure),
             Spec::Pattern(pattern) => {
                 let excluded = |path: &Path| self.excludes.excluding(path).is_some();
-                let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded, last);
+                let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded, thorough);
+                scan.last = last;
                 scan.watch = self.cx.watch.as_deref();
                 scan.dir(pattern.base(), pattern.start(), &mut followed.dirs);
                 self.restless |= scan.restless;
@@ -318,7 +319,7 @@ impl Discovery {
             if !self.followed.iter().any(|followed| followed.spec.is(&spec)) {
                 self.followed.push(Followed::new(spec));
                 self.note_parents();
-                self.scan_one(self.followed.len() - 1, true);
+                self.scan_one(self.followed.len() - 1, true, false);
             }
         }
         Ok(())

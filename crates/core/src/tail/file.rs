@@ -17,7 +17,7 @@ use super::check::{Check, Window};
 use super::claims::{Kept, Resume};
 use super::descriptors::{Slot, is_shortage, shortage};
 use crate::batch::{Batch, Source};
-use crate::fs::{FileId, MODIFIED_GRAIN, ReadFile, Stat, Storage};
+use crate::fs::{FileId, MODIFIED_GRAIN, ReadFile, Stat, Storage, is_missing};
 use crate::report::GapReason;
 
 /// How long a file has not changed that is idle.
@@ -138,8 +138,6 @@ pub(super) struct Generation {
     /// Earlier places, the last one first, of a file that is read again and again.
     marks: Option<Box<[(Instant, Resume); 2]>>,
     within: Within,
-    /// Where the hole began that is being passed by.
-    hole: Option<u64>,
 }
 
 impl Generation {
@@ -167,7 +165,6 @@ impl Generation {
             kept: None,
             marks: None,
             within: Within::Start,
-            hole: None,
         }
     }
 
@@ -383,9 +380,10 @@ impl Generation {
         (self.check, self.within) = (at.check, at.within);
     }
 
-    /// Whether something of it is left to be read that cannot be read now.
+    /// Whether something of it is left to be read that cannot be read now. Where only its length is ahead of it, what
+    /// there is can be.
     pub(super) fn is_unread(&self) -> bool {
-        self.size > self.offset && (!self.is_open() || self.failing.is_some())
+        self.size > self.offset && (!self.is_open() || self.failing.is_some() && self.ahead.is_none())
     }
 
     /// Whether it ends in a fragment.
@@ -399,17 +397,22 @@ impl Generation {
         self.offset = self.offset.max(offset.min(seen));
     }
 
-    /// Opens the file under `path`; false if that is another one by now.
+    /// Opens the file under `path`; false if that is another one by now, or none.
     pub(super) fn open(&mut self, path: &Path, cx: &TailContext) -> io::Result<bool> {
         if !cx.descriptors.may_open() {
             return Err(shortage());
         }
         let slot = cx.descriptors.slot();
-        let file = cx.fs.open(path).inspect_err(|error| {
-            if is_shortage(error) {
-                cx.descriptors.is_short(&cx.ledger);
+        let file = match cx.fs.open(path) {
+            Ok(file) => file,
+            Err(error) if is_missing(&error) => return Ok(false),
+            Err(error) => {
+                if is_shortage(&error) {
+                    cx.descriptors.is_short(&cx.ledger);
+                }
+                return Err(error);
             }
-        })?;
+        };
         cx.descriptors.opened(file.descriptor(), &cx.ledger);
         let stat = file.stat()?;
         if stat.id != self.id {
@@ -546,7 +549,7 @@ impl Generation {
 
     /// Gives up on what was not read.
     pub(super) fn abandon(&mut self, reason: GapReason, source: &Source, cx: &TailContext) {
-        self.leave(source, cx);
+        self.finish_drop(false, source, cx);
         // Of content that is gone, only so much was there for certain.
         let seen = match (self.shrunk.take(), reason) {
             (Some(before), GapReason::Truncated) => before,

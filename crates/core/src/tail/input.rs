@@ -322,11 +322,9 @@ impl Input {
             return Ok(true);
         };
         let mut generation = Generation::new(current.number, current.id, current.size());
-        match generation.open(&self.path, cx) {
-            Err(error) if is_missing(&error) => return Ok(false),
-            Ok(false) => return Ok(false),
-            opened => opened?,
-        };
+        if !generation.open(&self.path, cx)? {
+            return Ok(false);
+        }
         match **begin {
             Begin::At(offset) if offset <= generation.size() => generation.skip_to(offset, scratch)?,
             Begin::Resume(at) => drop(generation.resume(at)?),
@@ -374,6 +372,8 @@ impl Input {
         let found = match self.unopened.take().as_deref() {
             // Where reading begins in it is not known by now.
             Some(Begin::At(_) | Begin::Resume(_)) => Ok(None),
+            // Nothing of its content is known, by which it could be told from the next one with its inode number.
+            Some(Begin::Start) if current.id.born.is_none() => Ok(None),
             _ if current.is_open() => Ok(None),
             _ => find(&self.path, current.id, cx),
         };
@@ -503,7 +503,12 @@ impl Input {
     /// The last thing that happens to an input. Under `once` its last line gets its newline; when following
     /// it is left for next time. False if the batch has no room.
     pub(super) fn finish(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &TailContext) -> bool {
-        let Some(source) = self.source.clone() else { return true };
+        let Some(source) = self.source.clone() else {
+            if let (Some(trouble @ Trouble::Unreadable(_)), false) = (self.trouble, cx.once) {
+                cx.ledger.input_failed(&self.path, &trouble);
+            }
+            return true;
+        };
         let finished = self.finish_all(&mut Turn { source: &source, batch, scratch, cx });
         finished.unwrap_or_else(|error| {
             cx.ledger.input_failed(&self.path, &format_args!("its last line cannot be read: {error}"));
@@ -514,24 +519,25 @@ impl Input {
     fn finish_all(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
         let cx = turn.cx;
         if self.last_tries > LAST_TRIES {
-            let failed = self.older.iter_mut().chain(&mut self.current);
-            failed
-                .filter(|file| file.is_unread())
-                .for_each(|file| file.abandon(GapReason::Unreadable, turn.source, cx));
+            for file in self.older.iter_mut().chain(&mut self.current).filter(|file| file.is_unread()) {
+                file.abandon(GapReason::Unreadable, turn.source, cx);
+            }
         }
         for older in &mut self.older {
             older.leave(turn.source, cx);
-            let open = cx.once && older.has_rest() && older.ready_found(cx)?;
-            if open && !older.finish(turn)? {
-                return Ok(false);
+            if older.is_to_be_finished(cx) {
+                let open = older.ready_found(cx)?;
+                if !older.finish_or_abandon(open, turn)? {
+                    return Ok(false);
+                }
             }
         }
         if let Some(current) = &mut self.current {
             current.leave(turn.source, cx);
             // A file that has grown since its end was fixed is still being written: its last line is not over.
-            if cx.once && Some(current.offset()) < self.until {
+            if Some(current.offset()) < self.until && current.is_to_be_finished(cx) {
                 let open = current.ready(&self.path, cx)?;
-                if open && !current.finish(turn)? {
+                if !current.finish_or_abandon(open, turn)? {
                     return Ok(false);
                 }
             }

@@ -7,16 +7,22 @@ use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::LISTING_SHARE;
 use crate::fs::{Entry, Fs, Kind, MODIFIED_GRAIN, here, is_missing};
 use crate::report::Event;
+use crate::tail::descriptors::is_shortage;
 use crate::tail::pattern::{Pattern, State};
 use crate::tail::{TailContext, Vouch};
 
 /// A directory is listed anew at the latest after this time, whatever it says of its last change.
 const RELIST_AFTER: Duration = Duration::from_secs(10);
+
+/// How long to wait before a directory is tried again at the end for which there was no descriptor; doubles each time.
+const LAST_PAUSE_MIN: Duration = Duration::from_millis(10);
+const LAST_PAUSE_MAX: Duration = Duration::from_millis(640);
 
 /// A directory as it was when last listed.
 #[derive(Debug)]
@@ -77,6 +83,8 @@ pub(super) struct Scan<'a> {
     excluded: &'a dyn Fn(&Path) -> bool,
     /// List each directory, whether or not it seems to have changed.
     thorough: bool,
+    /// No look comes after this one.
+    pub(super) last: bool,
     /// Files that match and were not known.
     pub(super) found: Vec<Arc<Path>>,
     /// Files that were known and are not there any more.
@@ -99,7 +107,8 @@ impl<'a> Scan<'a> {
         thorough: bool,
     ) -> Self {
         let (found, gone, failed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { pattern, fs, excluded, thorough, found, gone, failed, watch: None, above: None, restless: false }
+        let (last, watch, above, restless) = (false, None, None, false);
+        Self { pattern, fs, excluded, thorough, last, found, gone, failed, watch, above, restless }
     }
 
     pub(super) fn dir(&mut self, path: &Path, state: State, dirs: &mut HashMap<PathBuf, Dir>) {
@@ -147,7 +156,7 @@ impl<'a> Scan<'a> {
         let age = modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
         let (mut files, mut dirs) = (HashSet::new(), Vec::new());
         let (mut old_files, old_dirs) = old.map_or_else(Default::default, |dir| (dir.files, dir.dirs));
-        let result = self.fs.list(here(path), &mut |Entry { name, kind, .. }| {
+        let result = list_in_time(self.fs, here(path), self.last, &mut |Entry { name, kind, .. }| {
             let mut next = self.pattern.next(state, name, kind == Kind::Link);
             let mut kind = kind;
             if self.pattern.goes_on(next) && matches!(kind, Kind::Link | Kind::Unknown) {
@@ -193,7 +202,7 @@ impl<'a> Scan<'a> {
     pub(super) fn tell(&self, first: bool, failed: &mut HashSet<PathBuf>, cx: &TailContext) {
         for (dir, error) in &self.failed {
             let reason = format!("the directory cannot be listed: {error}");
-            if cx.once {
+            if cx.once || self.last {
                 cx.ledger.input_failed(here(dir), &reason);
             } else if failed.insert(dir.clone()) {
                 cx.ledger.tell(&Event::Refused { input: here(dir), reason: &format!("{reason}; trying again") });
@@ -217,6 +226,23 @@ impl<'a> Scan<'a> {
                 self.forget(&path.join(name), dirs);
             }
         }
+    }
+}
+
+/// Lists a directory. If there is no descriptor for that, and no later look, it is tried again for a while.
+fn list_in_time(fs: &dyn Fs, dir: &Path, last: bool, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
+    let mut pause = LAST_PAUSE_MIN;
+    loop {
+        let mut told = false;
+        let listed = fs.list(dir, &mut |entry| {
+            told = true;
+            tell(entry);
+        });
+        match listed {
+            Err(error) if last && !told && is_shortage(&error) && pause <= LAST_PAUSE_MAX => thread::sleep(pause),
+            listed => return listed,
+        }
+        pause *= 2;
     }
 }
 

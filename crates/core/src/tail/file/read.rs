@@ -120,11 +120,12 @@ impl Generation {
             return Ok(Visit::Changed);
         };
         let (bytes, at) = (&spare[..read.len], self.offset + read.len as u64);
-        if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
+        let last = memrchr(b'\n', bytes);
+        if self.is_hole(bytes) && self.skip_hole(turn.source, turn.cx)? {
             return Ok(Visit::More);
         }
         self.set_searched(at, bytes, turn.cx);
-        if let Some(last) = memrchr(b'\n', bytes) {
+        if let Some(last) = last {
             self.check = read.window.slide(&bytes[..=last]);
             turn.batch.commit(self.offset, last + 1);
             self.past(last + 1);
@@ -142,7 +143,7 @@ impl Generation {
         let visit = self.read_on(&mut bytes[..want], self.offset, self.check, self.news_at()).and_then(|read| {
             let Some(mut read) = read else { return Ok(Visit::Changed) };
             let bytes = &bytes[..read.len];
-            if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
+            if self.is_hole(bytes) && self.skip_hole(turn.source, turn.cx)? {
                 return Ok(Visit::More);
             }
             let (start, at) = (self.offset, self.offset + read.len as u64);
@@ -292,7 +293,7 @@ impl Generation {
 
     /// Delivers what is left after the last newline, now that the input is over. False if the batch has no room.
     pub(in crate::tail) fn finish(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
-        self.leave(turn.source, turn.cx);
+        self.finish_drop(false, turn.source, turn.cx);
         let len = (self.searched - self.offset) as usize;
         if len == 0 {
             return Ok(true);
@@ -325,10 +326,22 @@ impl Generation {
         finished
     }
 
-    /// Stops reading where the offset stands; a line that was being dropped, and a hole, are accounted for.
+    /// Whether there is more to do at the end than to stop: a last line is to be delivered, or nobody has read it yet.
+    pub(in crate::tail) fn is_to_be_finished(&self, cx: &TailContext) -> bool {
+        cx.once && self.has_rest() || !self.is_open() && self.has_more()
+    }
+
+    /// Ends a file that is open, or else is not where it was. False if the batch has no room.
+    pub(in crate::tail) fn finish_or_abandon(&mut self, open: bool, turn: &mut Turn<'_>) -> io::Result<bool> {
+        if !open {
+            self.abandon(GapReason::Gone, turn.source, turn.cx);
+        }
+        if open && turn.cx.once { self.finish(turn) } else { Ok(true) }
+    }
+
+    /// Stops reading where the offset stands; a line that was being dropped is accounted for.
     pub(in crate::tail) fn leave(&mut self, source: &Source, cx: &TailContext) {
         self.finish_drop(false, source, cx);
-        self.finish_hole(source, cx);
     }
 
     /// Moves on past whole lines.
@@ -346,40 +359,33 @@ impl Generation {
         }
     }
 
-    /// Whether bytes read at the offset may belong to a hole, or follow upon one.
-    fn may_be_hole(&self, bytes: &[u8]) -> bool {
-        self.within == Within::Start && (self.hole.is_some() || bytes.first() == Some(&0))
+    /// Whether bytes read at the offset may belong to a hole.
+    fn is_hole(&self, bytes: &[u8]) -> bool {
+        self.within == Within::Start && bytes.first() == Some(&0)
     }
 
-    /// Moves on to where the file has data, if the offset is in a hole, and past the NUL bytes of `bytes`, which were
-    /// read there: what is left of a hole in its last block is NUL, too. How far that is, is found visit by visit. NUL
-    /// bytes that were written elsewhere are data.
-    fn skip_hole(&mut self, bytes: &[u8], source: &Source, cx: &TailContext) -> io::Result<bool> {
+    /// Moves on to where the file has data, if the offset is in a hole. NUL bytes that were written are data.
+    fn skip_hole(&mut self, source: &Source, cx: &TailContext) -> io::Result<bool> {
         let Some((file, _)) = &self.file else { return Ok(false) };
-        let nuls = count_nuls(bytes);
-        let mut to = self.offset + nuls as u64;
-        if nuls > 0 {
-            let data = file.next_data(self.offset)?.unwrap_or(self.size);
-            if data <= self.offset && self.hole.is_none() {
-                return Ok(false);
+        let mut data = file.next_data(self.offset)?.unwrap_or(self.size).max(self.offset);
+        if data == self.offset {
+            return Ok(false);
+        }
+        // A hole ends with a block of the file system; what is left of it in the first block with data is NUL too.
+        let mut block = [0; 4096];
+        loop {
+            let got = read_all(&**file, &mut block, data)?;
+            let nuls = block[..got].iter().take_while(|&&byte| byte == 0).count();
+            data += nuls as u64;
+            if nuls < got || got == 0 || nuls < block.len() {
+                break;
             }
-            to = to.max(data);
-            self.hole.get_or_insert(self.offset);
-            // The bytes of a hole are read as NUL.
-            self.check = Window::new(usize::try_from(to - self.offset).unwrap_or(usize::MAX)).check();
-            (self.offset, self.searched) = (to, to);
         }
-        if nuls < bytes.len() {
-            self.finish_hole(source, cx);
-        }
-        Ok(nuls > 0)
-    }
-
-    /// Accounts for a hole up to the offset.
-    pub(super) fn finish_hole(&mut self, source: &Source, cx: &TailContext) {
-        if let Some(from) = self.hole.take() {
-            cx.ledger.hole(source.path(), from, self.offset);
-        }
+        cx.ledger.hole(source.path(), self.offset, data);
+        // The bytes of a hole are read as NUL.
+        self.check = Window::new(usize::try_from(data - self.offset).unwrap_or(usize::MAX)).check();
+        (self.offset, self.searched) = (data, data);
+        Ok(true)
     }
 
     /// How many bytes have to be read at the offset for one of them to be news.
@@ -454,15 +460,6 @@ struct Read {
 /// A file ends sooner than its size says.
 fn ended_early(at: u64, size: u64) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, format!("it ends at byte {at}, although its size is {size} bytes"))
-}
-
-/// How many NUL bytes there are at the start.
-fn count_nuls(bytes: &[u8]) -> usize {
-    const BLOCK: [u8; 4096] = [0; 4096];
-    // Most often there are many, which are compared faster than they are counted.
-    let blocks = bytes.chunks_exact(BLOCK.len()).take_while(|block| **block == BLOCK).count();
-    let rest = &bytes[blocks * BLOCK.len()..];
-    blocks * BLOCK.len() + rest.iter().take_while(|&&byte| byte == 0).count()
 }
 
 /// How long a fragment may be to be read again: less than a chunk, or reading it again would not get further.
