@@ -41,7 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     let report = merge.stop_blocking(Duration::from_secs(30))?;
 
-    println!("{} lines, {} bytes, {} gaps, on {}", report.lines, report.bytes, report.gaps.len(), merge.backend());
+    println!("{} lines, {} bytes, on {}", report.lines, report.bytes, merge.backend());
+    if !report.is_complete() {
+        return Err(format!("not all is in the output: {report:?}").into());
+    }
     let mut inputs = fs::read_dir(&logs)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     inputs.sort();
     let checked = Check::new(&output).inputs(&inputs).run()?;

@@ -44,9 +44,9 @@ pub fn run<B: Backend>(backend: B, inputs: &[PathBuf], output: &Path, stop: Rece
     // If the output failed, this is the cause, and the readers' errors are what came of it.
     let report = merge.stop_blocking(STOP_WITHIN)?;
     read?;
-    match report.unwritten_bytes {
-        0 => Ok(()),
-        bytes => Err(format!("{bytes} bytes could not be written in time").into()),
+    match report.is_complete() {
+        true => Ok(()),
+        false => Err(format!("{} bytes could not be written in time", report.unwritten_bytes).into()),
     }
 }
 

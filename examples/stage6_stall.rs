@@ -68,7 +68,7 @@ pub async fn merge<B: Backend>(
 
     or(merge.finished(), async { stop.recv().await.unwrap_or_default() }).await;
     let report = merge.stop(STOP_WITHIN).await?;
-    match report.drained {
+    match report.is_complete() {
         true => Ok(()),
         false => Err(format!("not everything was delivered: {report:?}").into()),
     }

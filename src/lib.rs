@@ -11,7 +11,7 @@
 //!     let merge = Builder::new().input("logs/*.log").output("all.log").start_on(Smol::new()).await?;
 //!     // … the program does what it does …
 //!     let report = merge.stop(Duration::from_secs(10)).await?;
-//!     println!("{} lines, {} gaps", report.lines, report.gaps.len());
+//!     assert!(report.is_complete(), "not all is in the output: {report:?}");
 //!     Ok(())
 //! })
 //! # }

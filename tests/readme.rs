@@ -32,7 +32,7 @@ mod async_use {
         assert!(super::README.contains(include_str!("readme/async_use.rs")));
         let (dir, _guard) = super::in_directory_with_logs();
         let report = smol::block_on(merge_logs()).unwrap();
-        assert_eq!((report.lines, report.gaps.len()), (4, 0));
+        assert_eq!((report.lines, report.is_complete()), (4, true));
         assert_eq!(super::merged_lines(&dir), ["", "one", "started", "two"]);
     }
 }

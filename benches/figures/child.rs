@@ -50,7 +50,7 @@ fn once(output: &Path, inputs: &[PathBuf]) -> Outcome<()> {
     let merge = once_builder(output, inputs).start_on_blocking(Smol::new())?;
     merge.finished_blocking();
     let report = merge.stop_blocking(Duration::from_secs(10))?;
-    if !report.drained || !report.gaps.is_empty() || !report.failed_inputs.is_empty() {
+    if !report.is_complete() {
         return Err(format!("not all was merged: {report:?}").into());
     }
     println!("bytes {}", report.bytes);

@@ -11,6 +11,8 @@ async fn merge_logs() -> Result<Report, Box<dyn Error>> {
 
     // Reads what is there now, writes it, flushes, and ends the writer's thread.
     let report = merge.stop(Duration::from_secs(10)).await?;
-    println!("{} lines, {} gaps", report.lines, report.gaps.len());
+    if !report.is_complete() {
+        eprintln!("not all is in the output: {} gaps, {} inputs failed", report.gap_count, report.failed_input_count);
+    }
     Ok(report)
 }

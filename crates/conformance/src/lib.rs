@@ -205,6 +205,7 @@ macro_rules! conformance {
                     a_task_may_own_the_merge
                     dropped_on_the_only_thread_it_ends
                     stopped_on_the_only_thread_it_drains
+                    requests_on_the_only_thread_are_done
                     a_lost_executor_is_reported
                     no_task_touches_a_file
                     only_the_writers_thread_blocks_on
@@ -241,6 +242,12 @@ macro_rules! conformance {
                     a_stopped_tail_drains
                     a_tail_tells_that_its_executor_is_lost
                     a_dropped_tail_ends
+                }
+                stream {
+                    a_fifo_made_anew_is_read
+                    a_fifo_may_come_and_go
+                    two_names_of_a_fifo_are_one_input
+                    a_fifo_may_be_left
                 }
                 tailers {
                     the_line_limit_holds_for_tailers

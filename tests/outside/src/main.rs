@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     merge.sender("outside").send_blocking("from outside")?;
     Threads.block_on(merge.finished());
     let report = merge.stop_blocking(Duration::from_secs(30))?;
-    if !report.drained || !report.failed_inputs.is_empty() {
+    if !report.is_complete() {
         return Err(format!("{report:?}").into());
     }
     println!("{} lines on {}", report.lines, merge.backend());

@@ -81,6 +81,29 @@ pub fn stopped_on_the_only_thread_it_drains<B: Backend>(backend: B) {
     scene.check(["a.log"]);
 }
 
+/// Requests that wait on the host's only thread need no other one of its executor.
+pub fn requests_on_the_only_thread_are_done<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    scene.write("a.log", "a\n");
+    scene.write("b.log", "b\n");
+    let host = OneThread::new(backend);
+    let builder = scene.builder().path(scene.path("a.log"));
+    let report = host.run(async {
+        let merge = builder.start_on(host.clone()).await.expect("the merge starts");
+        merge.follow_blocking(scene.pattern("b.*")).expect("the merge runs");
+        merge.follow_blocking(scene.path("c.log")).expect("the merge runs");
+        merge.follow_blocking(scene.pattern("{a,")).expect_err("it is no pattern");
+        merge.unfollow_blocking(scene.path("c.log")).expect("the merge runs");
+        scene.write("c.log", "c\n");
+        merge.sender("host").send_blocking("sent").expect("the merge runs");
+        merge.flush_blocking().expect("the merge runs");
+        merge.stop(DEADLINE).await.expect("the merge ends well")
+    });
+    let report = block_on("the host's one thread", report);
+    assert!(report.is_complete(), "{report:?}");
+    assert_same("the output", &sorted(&scene.output()), b"a\nb\nsent\n");
+}
+
 /// The host drops its executor: what was submitted is written, and the report says that readers were lost.
 pub fn a_lost_executor_is_reported<B: Backend>(backend: B) {
     let scene = Scene::new();

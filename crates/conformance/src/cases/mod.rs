@@ -29,5 +29,6 @@ pub mod sizes;
 pub mod soak;
 pub mod stall;
 pub mod stop;
+pub mod stream;
 pub mod tailers;
 pub mod writer;

@@ -98,7 +98,7 @@ pub fn what_is_no_file_for_a_while_is_waited_for<B: Backend>(backend: B) {
     let mut all = "file 0\n".to_owned();
     scene.expect(&all);
     type Make = fn(&Scene);
-    let kinds: [(&str, Make, Make); 3] = [
+    let kinds: [(&str, Make, Make); 2] = [
         (
             "a directory",
             |scene| scene.make_dir("new"),
@@ -106,7 +106,6 @@ pub fn what_is_no_file_for_a_while_is_waited_for<B: Backend>(backend: B) {
                 fs::remove_dir(scene.path("a.log")).expect("a directory of the case");
             },
         ),
-        ("a named pipe", |scene| drop(scene.fifo("new")), |scene| scene.remove("a.log")),
         (
             "a socket",
             |scene| drop(UnixListener::bind(scene.path("new")).expect("a socket of the case")),

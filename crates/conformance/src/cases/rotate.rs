@@ -48,8 +48,9 @@ pub fn late_writes_to_the_renamed_file_come_out<B: Backend>(backend: B) {
         scene.expect_lines(number);
     }
     late.write_all(b"at the stop\n").expect("a file of the case");
-    stop_blocking(&merge);
+    let report = stop_blocking(&merge);
     scene.assert_output("1\n2\nlate 3\nlate 4\nlate 5\nat the stop\n");
+    assert_eq!(report.inputs[0].offset, 2, "it is the new file's");
 }
 
 /// Again and again, with a pattern that the old files match too: none is read twice.

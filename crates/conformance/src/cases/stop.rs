@@ -240,6 +240,13 @@ pub fn a_writer_that_does_not_come_back_is_told<B: Backend>(backend: B) {
     assert!(error.to_string().contains("does not return"), "{error}");
     assert_eq!(error.report().unwritten_bytes, 5);
     assert!(!error.is_panic() && error.output_error().is_none());
+    // It is not waited for again, neither by a stop nor when the handle is dropped.
+    let again = Instant::now();
+    block_on("stop", merge.stop(DEADLINE)).expect_err("the writer is stuck");
+    merge.stop_blocking(DEADLINE).expect_err("the writer is stuck");
+    block_on("stop now", merge.stop_now()).expect_err("the writer is stuck");
+    merge.stop_now_blocking().expect_err("the writer is stuck");
+    assert!(again.elapsed() < Duration::from_millis(500), "waited for again, for {:?}", again.elapsed());
     go.send(()).expect("the writer waits");
     block_on("the thread ends all the same", merge.finished());
 }

@@ -22,6 +22,7 @@ use crate::fs::{FileId, Fs, Kind, OsFs};
 use crate::line::{Format, LineFormat, LineLimit, LongLines, Prefix};
 use crate::report::{Event, Ledger, Observer};
 use crate::stall::STALL_LIMIT;
+use crate::stop::Stop;
 use crate::tail::{
     Claims, Descriptors, Excludes, Explained, Notifier, OpenLimits, PipeTailer, Spec, StartAt, Tail, TailContext,
     Tailer, Verdict, WatchMode, explain,
@@ -402,8 +403,10 @@ impl Builder {
         let (specs, excludes) = self.specs()?;
         let (specs, fifos): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| {
             let kind = spec.path().and_then(|path| self.fs.stat(path).ok()).map(|stat| stat.kind);
-            kind != Some(Kind::Fifo)
+            // Otherwise those who follow the path find it, whenever it is there.
+            !self.once || kind != Some(Kind::Fifo)
         });
+        let stop = Arc::new(Stop::new());
         let named = specs.iter().chain(&fifos).filter_map(Spec::path).map(|path| path.to_path_buf()).collect();
         let claims = Claims::default();
         for id in self.never_ids() {
@@ -424,6 +427,7 @@ impl Builder {
             ignore_older: self.ignore_older,
             deleted_max_age: self.deleted_max_age,
             deleted_max_bytes: self.deleted_max_bytes,
+            streams: None,
             watch: None,
         };
         let watch = if self.once { WatchMode::Poll } else { self.watch };
@@ -440,12 +444,12 @@ impl Builder {
         }
         for fifo in fifos.iter().filter_map(Spec::path) {
             let source = add(fifo);
-            let pipe = PipeTailer::fifo(fifo, source.clone(), self.limit, ledger.clone(), self.once);
+            let pipe = PipeTailer::fifo_once(source.clone(), self.limit, ledger.clone(), stop.clone());
             tailers.push((source, Box::new(pipe)));
         }
         if self.stdin {
             let source = add(Path::new("-"));
-            let pipe = PipeTailer::stdin(source.clone(), self.limit, ledger.clone());
+            let pipe = PipeTailer::stdin(source.clone(), self.limit, ledger.clone(), stop.clone());
             let pipe = pipe.map_err(|error| StartError::world(format!("standard input cannot be read: {error}")))?;
             tailers.push((source, Box::new(pipe)));
         }
@@ -472,6 +476,7 @@ impl Builder {
             notifier,
             stall_limit: self.stall_limit,
             capacity,
+            stop,
         };
         Ok(Prepared { inputs, batches, serve })
     }

@@ -102,9 +102,10 @@ impl Merge {
     ///
     /// # Blocking
     ///
-    /// Waits on this thread until the file system has been looked at.
+    /// Looks at the file system on this thread, and may have to wait for a look that is under way. It needs no other
+    /// thread of the host's executor. Where the merge itself calls the host, it only asks for it.
     pub fn follow_blocking(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
-        replied(self.parts.readers.follow(input.as_ref())?.recv_blocking())
+        self.parts.readers.follow_blocking(input.as_ref())
     }
 
     /// Stops following an input, given by the same text as when it was added.
@@ -130,9 +131,10 @@ impl Merge {
     ///
     /// # Blocking
     ///
-    /// Waits on this thread for discovery, which may be looking at the file system.
+    /// Waits on this thread for a look at the file system, if one is under way; otherwise as
+    /// [`Merge::follow_blocking`].
     pub fn unfollow_blocking(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
-        replied(self.parts.readers.unfollow(input.as_ref())?.recv_blocking())
+        self.parts.readers.unfollow_blocking(input.as_ref())
     }
 
     /// Completes when all that was submitted before the call is written and the writer has flushed it.

@@ -15,7 +15,6 @@ use crate::batch::Batch;
 use crate::lock::lock;
 use crate::own_thread::Marked;
 use crate::pool::BatchPool;
-use crate::stop::Stop;
 use crate::tail::{Failures, TailError, WatchSlot};
 use crate::write::{HostLines, Inbox, Message, Queue, Serve, Session, Sleep, WriterThread};
 
@@ -59,7 +58,7 @@ fn begin(merge: Merge, ready: Result<io::Result<()>, async_channel::RecvError>) 
 fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver<io::Result<()>>), StartError> {
     let Prepared { inputs, batches, serve } = prepared;
     let (capacity, ledger, format) = (inputs.capacity, inputs.tail.ledger.clone(), inputs.tail.format);
-    let stop = Arc::new(Stop::new());
+    let stop = inputs.stop.clone();
     let queue = Inbox::new();
     let pool = BatchPool::new(batches, capacity);
     let host = HostLines::new(capacity, inputs.tail.limit.max, queue.clone(), ledger.clone());
@@ -106,7 +105,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
     });
     let name = format!("{backend:?}");
     let thread = WriterThread::start(backend.clone(), serve, session).map_err(StartError::thread)?;
-    let readers = Readers::new(backend, inputs, Sink { pool, submit, stop, watch, end });
+    let readers = Readers::new(backend, inputs, Sink { pool, submit, watch, end });
     let merge = Merge::new(Parts { backend: name, thread, ledger, readers, host, queue, sleep, format });
     Ok((merge, ready))
 }
@@ -137,8 +136,8 @@ pub(crate) fn tail_on<B: Backend>(builder: Builder, backend: B) -> Result<TailPa
         }
         full.close();
     });
-    let (stop, watch) = (Arc::new(Stop::new()), WatchSlot::default());
-    let readers = Readers::new(backend, inputs, Sink { pool: pool.clone(), submit, stop, watch, end });
+    let watch = WatchSlot::default();
+    let readers = Readers::new(backend, inputs, Sink { pool: pool.clone(), submit, watch, end });
     readers.begin();
     readers.end_if_none();
     Ok(TailParts { full: taken, pool, readers })

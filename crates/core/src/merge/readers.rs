@@ -16,14 +16,15 @@ use crate::backend::Backend;
 use crate::batch::{Batch, Source};
 use crate::line::LineLimit;
 use crate::lock::lock;
-use crate::own_thread::Marked;
+use crate::own_thread::{Marked, is_own_thread};
 use crate::pool::BatchPool;
 use crate::report::{Event, Ledger};
 use crate::stall::guard_with;
 use crate::stop::{Stage, Stop};
 use crate::tail::{
-    Discovery, Excludes, Failures, Feed, FileShard, Mailbox, Many, ManyContext, Notifier, Pace, PatternError, Request,
-    Spec, StartAt, TailContext, TailError, Tailer, Vouch, WatchSlot, Watcher, Watching, discover, read, record_failure,
+    Discovery, Excludes, Failures, Feed, FileShard, Joining, Mailbox, Many, ManyContext, Notifier, Pace, PatternError,
+    PipeTailer, Request, SharedDiscovery, Spec, StartAt, Streams, TailContext, TailError, Tailer, Vouch, WatchSlot,
+    Watcher, Watching, discover, read, record_failure,
 };
 use crate::wake::Wake;
 
@@ -52,6 +53,7 @@ pub(super) struct Inputs {
     pub(super) stall_limit: Option<Duration>,
     /// Bytes in a batch.
     pub(super) capacity: usize,
+    pub(super) stop: Arc<Stop>,
 }
 
 /// Hears at the end what failed, and whether readers were lost. Perhaps more than once.
@@ -61,7 +63,6 @@ pub(super) type AtEnd = Box<dyn Fn(&Failures, bool) + Send + Sync>;
 pub(super) struct Sink {
     pub(super) pool: Arc<BatchPool>,
     pub(super) submit: Arc<dyn Fn(Batch) + Send + Sync>,
-    pub(super) stop: Arc<Stop>,
     /// For the thread that hints at changes.
     pub(super) watch: WatchSlot,
     /// Called when nothing will be read any more.
@@ -77,8 +78,8 @@ pub(crate) struct Readers {
     /// Starts discovery and the readers of files.
     start_files: Mutex<Option<StartFiles>>,
     files: OnceLock<Files>,
-    /// Wakes the host's tailers.
-    tailers: OnceLock<Arc<Mailbox>>,
+    /// Wakes the host's tailers, and streams.
+    tailers: Arc<Mailbox>,
 }
 
 type Begin = Box<dyn FnOnce(&Readers) + Send>;
@@ -87,14 +88,26 @@ type StartFiles = Box<dyn FnOnce() -> Files + Send>;
 /// Running readers of files.
 struct Files {
     requests: Sender<Request>,
+    discovery: Arc<SharedDiscovery>,
+    /// Wakes discovery.
+    hinted: Arc<Wake>,
     mailboxes: Vec<Arc<Mailbox>>,
+}
+
+impl Files {
+    /// Has the shards do what discovery told them, and discovery see to what it is to look at from now on.
+    fn wake(&self) {
+        self.hinted.wake();
+        self.mailboxes.iter().for_each(|mailbox| mailbox.wake.wake());
+    }
 }
 
 impl Readers {
     /// Makes readers ready; they start with [`Readers::begin`].
     pub(super) fn new<B: Backend>(backend: B, inputs: Inputs, sink: Sink) -> Self {
-        let Inputs { specs, excludes, start, tailers, tail, poll_interval, notifier, stall_limit, capacity } = inputs;
-        let Sink { pool, submit, stop, watch, end } = sink;
+        let Inputs { specs, excludes, start, tailers, tail, poll_interval, notifier, stall_limit, capacity, stop } =
+            inputs;
+        let Sink { pool, submit, watch, end } = sink;
         let state = Arc::new(State {
             live: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
@@ -105,7 +118,12 @@ impl Readers {
             stop,
             end,
         });
+        let joining = Arc::<Joining>::default();
         let hub = Hub {
+            joining: joining.clone(),
+            has_tailers: Arc::default(),
+            limit: tail.limit,
+            capacity,
             backend: Marked(backend),
             pool,
             submit,
@@ -115,16 +133,14 @@ impl Readers {
             poll_interval,
             watch: watch.clone(),
         };
-        let (has_files, limit) = (!specs.is_empty(), tail.limit);
+        let has_files = !specs.is_empty();
         let at_begin = hub.clone();
         Self {
             state,
             watch,
             begin: Mutex::new(Some(Box::new(move |readers: &Self| {
                 if !tailers.is_empty() {
-                    let mailbox = readers.tailers.get_or_init(Arc::default).clone();
-                    let many = Many::new(tailers, at_begin.many(limit, capacity, mailbox.clone()));
-                    at_begin.spawn("tailmerge: tailers", many, mailbox, None);
+                    at_begin.start_tailers(tailers);
                 }
                 if has_files {
                     readers.start_files();
@@ -132,7 +148,7 @@ impl Readers {
             }))),
             start_files: Mutex::new(Some(Box::new(move || hub.follow(specs, excludes, start, tail, notifier)))),
             files: OnceLock::new(),
-            tailers: OnceLock::new(),
+            tailers: joining.mailbox.clone(),
         }
     }
 
@@ -168,6 +184,32 @@ impl Readers {
         self.ask(|reply| Request::Unfollow { input: input.to_owned(), reply })
     }
 
+    /// Follows an input, on this thread. On one of the library's, which discovery may be waiting for, it only asks for it.
+    pub(super) fn follow_blocking(&self, input: &OsStr) -> Result<(), FollowError> {
+        if is_own_thread() {
+            return self.follow(input).map(drop);
+        }
+        if self.state.stop.stage() > Stage::Running {
+            return Err(FollowError::Closed);
+        }
+        self.start_files();
+        let files = self.files.get().ok_or(FollowError::Closed)?;
+        let done = files.discovery.follow_blocking(input).ok_or(FollowError::Closed)?;
+        files.wake();
+        Ok(done?)
+    }
+
+    /// Stops following an input, as [`follow_blocking`](Self::follow_blocking) follows one.
+    pub(super) fn unfollow_blocking(&self, input: &OsStr) -> Result<(), FollowError> {
+        if is_own_thread() {
+            return self.unfollow(input).map(drop);
+        }
+        let files = self.files.get().ok_or(FollowError::Closed)?;
+        files.discovery.unfollow_blocking(input).ok_or(FollowError::Closed)?;
+        files.wake();
+        Ok(())
+    }
+
     fn ask(
         &self,
         request: impl FnOnce(Sender<Result<(), PatternError>>) -> Request,
@@ -181,7 +223,7 @@ impl Readers {
     /// Hints that there may be news.
     pub(super) fn wake(&self) {
         let files = self.files.get().map(|files| &files.mailboxes[..]).unwrap_or_default();
-        files.iter().chain(self.tailers.get()).for_each(|mailbox| mailbox.hint_all());
+        files.iter().chain([&self.tailers]).for_each(|mailbox| mailbox.hint_all());
     }
 
     /// Asks the readers to read what is there now and then end.
@@ -249,20 +291,43 @@ struct Hub<B> {
     stall_limit: Option<Duration>,
     poll_interval: Duration,
     watch: WatchSlot,
+    joining: Arc<Joining>,
+    /// Whether the reader of the host's tailers, and of streams, has been started.
+    has_tailers: Arc<AtomicBool>,
+    limit: LineLimit,
+    /// Bytes in a batch.
+    capacity: usize,
 }
 
 impl<B: Backend> Hub<B> {
-    /// What the host's tailers need.
-    fn many(&self, limit: LineLimit, capacity: usize, mailbox: Arc<Mailbox>) -> ManyContext {
-        ManyContext {
+    /// Starts the reader of the host's tailers, and of streams; once.
+    fn start_tailers(&self, tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>) {
+        if self.has_tailers.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let cx = ManyContext {
             ledger: self.ledger.clone(),
             failures: self.state.failures.clone(),
-            mailbox,
+            joining: self.joining.clone(),
+            waits: !self.state.once,
             stop: self.state.stop.clone(),
-            limit,
+            limit: self.limit,
             poll_interval: self.poll_interval,
-            capacity,
-        }
+            capacity: self.capacity,
+        };
+        self.spawn("tailmerge: tailers", Many::new(tailers, cx), self.joining.mailbox.clone(), None);
+    }
+
+    /// Reads the FIFOs that the shards find as streams, by turns with the host's tailers.
+    fn streams(&self, cx: &TailContext) -> Streams {
+        let (hub, cx) = (self.clone(), cx.clone());
+        Streams(Arc::new(move |path, fifo| {
+            let source = Source::new(path.clone(), cx.format.labelled(path));
+            cx.ledger.add_source(&source);
+            let pipe = PipeTailer::fifo(fifo, source.clone(), &cx, hub.state.stop.clone());
+            hub.joining.add(source, pipe);
+            hub.start_tailers(Vec::new());
+        }))
     }
 
     /// Starts a reader, woken by its mailbox.
@@ -293,6 +358,9 @@ impl<B: Backend> Hub<B> {
         let watching =
             notifier.and_then(|notifier| Watching::start(notifier, &tail, mailboxes.clone(), hinted.clone()));
         let watcher = watching.as_ref().map(Watching::watcher);
+        if !tail.once {
+            tail.streams = Some(self.streams(&tail));
+        }
         tail.watch = watcher.clone().map(|watcher| watcher as Arc<dyn Vouch>);
         watching.into_iter().for_each(|watching| self.watch.put(watching));
         let pace = Pace { poll: self.poll_interval, sweep: SWEEP_EVERY.max(self.poll_interval) };
@@ -303,12 +371,13 @@ impl<B: Backend> Hub<B> {
             let shard = FileShard::new(tail.clone(), inbox, mailbox.clone(), pace);
             self.spawn("tailmerge: reader", shard, mailbox.clone(), watcher.clone());
         }
-        let discovery = Discovery::new(tail, specs, excludes, start, shards);
+        let discovery = SharedDiscovery::new(Discovery::new(tail, specs, excludes, start, shards));
+        let (shared, wake_discovery) = (discovery.clone(), hinted.clone());
         let (backend, stop, every) = (self.backend.clone(), self.state.stop.clone(), self.poll_interval);
-        let (state, readers) = (self.state.clone(), mailboxes.clone());
+        let (state, readers, once) = (self.state.clone(), mailboxes.clone(), self.state.once);
         self.run("tailmerge: discovery", async move {
             let wake = || readers.iter().for_each(|mailbox| mailbox.wake.wake());
-            let discovered = discover(backend, discovery, asked, hinted, stop.clone(), every, wake).await;
+            let discovered = discover(backend, discovery, once, asked, hinted, stop.clone(), every, wake).await;
             state.discovered.store(true, Ordering::SeqCst);
             if stop.stage() > Stage::Running {
                 stop.advance(Stage::Draining);
@@ -316,7 +385,7 @@ impl<B: Backend> Hub<B> {
             readers.iter().for_each(|mailbox| mailbox.wake.wake());
             discovered
         });
-        Files { requests, mailboxes }
+        Files { requests, discovery: shared, hinted: wake_discovery, mailboxes }
     }
 
     /// Runs a task that counts as a reader.

@@ -5,12 +5,14 @@
 
 mod scan;
 
+use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
@@ -23,6 +25,8 @@ use super::twins::Twins;
 use super::{Command, Excludes, Kin, PatternError, StartAt, TailContext, TailError};
 use crate::backend::Backend;
 use crate::fs::{Fs, here, is_missing};
+use crate::lock::lock;
+use crate::own_thread::mark;
 use crate::report::Event;
 use crate::stop::{Stage, Stop};
 use crate::wake::Wake;
@@ -301,6 +305,13 @@ impl Discovery {
         }
     }
 
+    /// Tells that it panicked, which only what the host gave does.
+    fn failed(&self, panic: &(dyn Any + Send)) -> TailError {
+        let error = TailError::panicked(panic);
+        self.cx.ledger.tell(&Event::Failed { name: "tailmerge: discovery", reason: &error.to_string() });
+        error
+    }
+
     /// Does what the host asks.
     fn serve(&mut self, request: Request) {
         let (reply, done) = match request {
@@ -367,13 +378,58 @@ impl Followed {
     }
 }
 
-/// Requests that come too late are dropped, with their replies, so that whoever asked hears of it.
-struct Requests(Receiver<Request>);
+/// Discovery, for its task and for a thread of the host's that waits for a request: that does the work itself, since it
+/// may be the only one that the host's executor has.
+#[derive(Debug)]
+pub(crate) struct SharedDiscovery {
+    discovery: Mutex<Option<Discovery>>,
+    over: AtomicBool,
+}
 
-impl Drop for Requests {
+impl SharedDiscovery {
+    pub(crate) fn new(discovery: Discovery) -> Arc<Self> {
+        Arc::new(Self { discovery: Mutex::new(Some(discovery)), over: AtomicBool::new(false) })
+    }
+
+    /// Works with it, on this thread. None: it is over.
+    fn with<T>(&self, work: impl FnOnce(&mut Discovery) -> T) -> Option<T> {
+        let done = lock(&self.discovery).as_mut().map(work);
+        if self.over.load(Ordering::SeqCst) {
+            self.close();
+        }
+        done
+    }
+
+    /// Lets go of it, so that the shards hear of its end: now, or as soon as who works with it has done so.
+    fn close(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        if let Ok(mut discovery) = self.discovery.try_lock() {
+            *discovery = None;
+        }
+    }
+
+    /// Does what the host asks on this thread. None: it is too late.
+    pub(crate) fn follow_blocking(&self, input: &OsStr) -> Option<Result<(), PatternError>> {
+        mark(|| self.with(|discovery| discovery.follow(input)))
+    }
+
+    /// Does what the host asks on this thread. None: it is too late.
+    pub(crate) fn unfollow_blocking(&self, input: &OsStr) -> Option<()> {
+        mark(|| self.with(|discovery| discovery.unfollow(input)))
+    }
+}
+
+/// The end of discovery. Requests that come too late are dropped, with their replies, so that whoever asked hears of it.
+struct AtEnd {
+    requests: Receiver<Request>,
+    discovery: Arc<SharedDiscovery>,
+}
+
+impl Drop for AtEnd {
     fn drop(&mut self) {
-        self.0.close();
-        while self.0.try_recv().is_ok() {}
+        self.discovery.close();
+        self.requests.close();
+        while self.requests.try_recv().is_ok() {}
     }
 }
 
@@ -387,40 +443,43 @@ impl Drop for Requests {
 /// The first panic, at the end: files that are found are followed all the same.
 pub(crate) async fn discover<B: Backend>(
     backend: B,
-    mut discovery: Discovery,
+    discovery: Arc<SharedDiscovery>,
+    once: bool,
     requests: Receiver<Request>,
     hinted: Arc<Wake>,
     stop: Arc<Stop>,
     every: Duration,
     wake: impl Fn(),
 ) -> Result<(), TailError> {
-    let requests = Requests(requests);
+    let at_end = AtEnd { requests, discovery };
     let (mut request, mut failed) = (None, None);
     loop {
-        let last = request.is_none() && (discovery.cx.once || stop.stage() > Stage::Running);
+        let last = request.is_none() && (once || stop.stage() > Stage::Running);
+        let discovery = at_end.discovery.clone();
         let job = move || {
-            let worked = catch_unwind(AssertUnwindSafe(|| match request {
-                Some(request) => {
-                    discovery.serve(request);
-                    true
-                }
-                None => discovery.scan(last),
-            }));
-            (discovery, worked.map_err(|panic| TailError::panicked(&*panic)))
+            discovery.with(|discovery| {
+                let worked = catch_unwind(AssertUnwindSafe(|| match request {
+                    Some(request) => {
+                        discovery.serve(request);
+                        true
+                    }
+                    None => discovery.scan(last),
+                }));
+                let news = worked.map_err(|panic| discovery.failed(&*panic));
+                (news, discovery.rest(every))
+            })
         };
-        let news;
-        (discovery, news) = backend.unblock(job).await;
+        // Only this task ends it.
+        let Some((news, (least, most))) = backend.unblock(job).await else { return Ok(()) };
         if news.as_ref().map_or(true, |news| *news) {
             wake();
         }
         if let Err(error) = news {
-            discovery.cx.ledger.tell(&Event::Failed { name: "tailmerge: discovery", reason: &error.to_string() });
             failed.get_or_insert(error);
         }
         if last {
             return failed.map_or(Ok(()), Err);
         }
-        let (least, most) = discovery.rest(every);
         let sleep = async {
             backend.sleep(least).await;
             or(hinted.woken(), backend.sleep(most - least)).await;
@@ -431,7 +490,7 @@ pub(crate) async fn discover<B: Backend>(
             None
         };
         let asked = async {
-            match requests.0.recv().await {
+            match at_end.requests.recv().await {
                 Ok(request) => Some(request),
                 // Nobody can ask any more.
                 Err(_) => std::future::pending().await,

@@ -15,6 +15,7 @@ use super::claims::{Claimed, Resume};
 use super::copies::Copies;
 use super::descriptors::is_shortage;
 use super::file::{Generation, Scratch, Turn, Visit};
+use super::pipe::{FifoInput, Streams};
 use super::trouble::Trouble;
 use super::{Kin, StartAt, TailContext};
 use crate::batch::{Batch, Source};
@@ -73,6 +74,8 @@ pub(super) struct Input {
     aside: Option<Box<Stat>>,
     /// Where reading begins in the current file, as long as that was never opened.
     unopened: Option<Box<Begin>>,
+    /// The FIFO under the path, while it is read as a stream.
+    fifo: Option<FifoInput>,
     /// The last trouble that was told, so that each is told once.
     trouble: Option<Trouble>,
     /// Why a file could not be read, when that was told.
@@ -103,6 +106,7 @@ impl Input {
             copies: Copies::default(),
             aside: None,
             unopened: None,
+            fifo: None,
             trouble: None,
             read_failed: None,
             last_tries: 0,
@@ -151,7 +155,13 @@ impl Input {
         if !self.vouched {
             self.vouched = cx.vouches(&self.path);
         }
-        match cx.fs.stat(&self.path) {
+        let stat = cx.fs.stat(&self.path);
+        if let Some(fifo) = &self.fifo
+            && !stat.as_ref().is_ok_and(|stat| stat.id == fifo.id())
+        {
+            self.fifo = None;
+        }
+        match stat {
             Ok(stat) => match Trouble::of(stat.kind) {
                 None => {
                     // It may be written to by a name elsewhere, of which nobody hears.
@@ -160,7 +170,10 @@ impl Input {
                 }
                 Some(trouble) => {
                     self.retire_current(cx);
-                    self.trouble(trouble, cx);
+                    match &cx.streams {
+                        Some(streams) if self.named && stat.kind == Kind::Fifo => self.stream(stat.id, streams, cx),
+                        _ => self.trouble(trouble, cx),
+                    }
                 }
             },
             Err(error) if is_missing(&error) => {
@@ -195,6 +208,21 @@ impl Input {
         }
         self.look_again(&stat, read_next, cx);
         self.current.as_ref().map(Generation::has_news)
+    }
+
+    /// There is a FIFO under the path, which is read as a stream.
+    fn stream(&mut self, id: FileId, streams: &Streams, cx: &TailContext) {
+        if self.fifo.is_some() {
+            return;
+        }
+        match cx.claims.claim(id, &*cx.fs) {
+            Claimed::Taken { .. } => {
+                self.fifo = Some(FifoInput::new(&self.path, id, cx, streams));
+                self.trouble = None;
+            }
+            Claimed::Held => self.trouble(Trouble::SameFile, cx),
+            Claimed::Forbidden => self.trouble(Trouble::Output, cx),
+        }
     }
 
     /// There is a regular file under the path.
@@ -569,6 +597,7 @@ impl Input {
 
     /// Stops following, where it stands: should the file be followed again, it goes on from there.
     pub(super) fn abandon(&mut self, cx: &TailContext) {
+        self.fifo.take().into_iter().for_each(FifoInput::leave);
         let Some(source) = &self.source else { return };
         for mut generation in self.older.drain(..).chain(self.current.take()) {
             generation.leave(source, cx);

@@ -21,6 +21,9 @@ const FRUITLESS_MAX: u32 = 1000;
 /// Its first pause; each is twice as long as the one before, up to a poll interval.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 
+/// How long nobody is asked when there is nobody, unless somebody joins.
+const ALONE: Duration = Duration::from_secs(3600);
+
 /// What failed, first cause first.
 pub(crate) type Failures = Mutex<Vec<(String, Arc<TailError>)>>;
 
@@ -31,11 +34,27 @@ pub(crate) fn record_failure(failures: &Failures, name: &str, error: TailError, 
     ledger.tell(&Event::Failed { name, reason: &reason });
 }
 
+/// Tailers that are to take turns with the others.
+#[derive(Default)]
+pub(crate) struct Joining {
+    tailers: Mutex<Vec<(Arc<Source>, Box<dyn Tailer>)>>,
+    pub(crate) mailbox: Arc<Mailbox>,
+}
+
+impl Joining {
+    pub(crate) fn add(&self, source: Arc<Source>, tailer: impl Tailer) {
+        lock(&self.tailers).push((source, Box::new(tailer)));
+        self.mailbox.hint_all();
+    }
+}
+
 /// What tailers that take turns need besides themselves.
 pub(crate) struct ManyContext {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) failures: Arc<Failures>,
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) joining: Arc<Joining>,
+    /// Whether it may go on without any tailer: others may join.
+    pub(crate) waits: bool,
     pub(crate) stop: Arc<Stop>,
     pub(crate) limit: LineLimit,
     pub(crate) poll_interval: Duration,
@@ -64,9 +83,14 @@ struct Member {
 
 impl Many {
     pub(crate) fn new(tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>, cx: ManyContext) -> Self {
+        let mut many = Self { tailers: Vec::new(), next: 0, raw: None, cx };
+        many.join(tailers);
+        many
+    }
+
+    fn join(&mut self, tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>) {
         let member = |(source, tailer)| Member { source, tailer, due: None, fruitless: 0 };
-        let tailers = tailers.into_iter().map(member);
-        Self { tailers: tailers.collect(), next: 0, raw: None, cx }
+        self.tailers.extend(tailers.into_iter().map(member));
     }
 
     /// Lets one tailer fill the batch, which is empty, and notes when it is to be asked again.
@@ -112,7 +136,11 @@ impl Many {
 
 impl Tailer for Many {
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError> {
-        let hinted = self.cx.mailbox.take(&mut Vec::new());
+        let hinted = self.cx.joining.mailbox.take(&mut Vec::new());
+        if hinted {
+            let joining = std::mem::take(&mut *lock(&self.cx.joining.tailers));
+            self.join(joining);
+        }
         // At the stop each is asked for what it has by then.
         let all = hinted || self.cx.stop.stage() >= Stage::Draining;
         let now = Instant::now();
@@ -135,7 +163,7 @@ impl Tailer for Many {
                 break;
             }
         }
-        Ok(if self.tailers.is_empty() { Progress::Ended } else { progress })
+        Ok(if self.tailers.is_empty() && !self.cx.waits { Progress::Ended } else { progress })
     }
 
     fn look(&mut self) {
@@ -147,7 +175,7 @@ impl Tailer for Many {
     }
 
     fn rest(&self) -> Option<Duration> {
-        let due = self.tailers.iter().map(|tailer| tailer.due).min()?;
+        let Some(due) = self.tailers.iter().map(|tailer| tailer.due).min() else { return Some(ALONE) };
         Some(due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now())))
     }
 }

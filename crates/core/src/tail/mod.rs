@@ -33,13 +33,13 @@ use std::time::Duration;
 
 pub(crate) use claims::Claims;
 pub(crate) use descriptors::{Descriptors, OpenLimits};
-pub(crate) use discover::{Discovery, Request, Spec, discover};
+pub(crate) use discover::{Discovery, Request, SharedDiscovery, Spec, discover};
 pub use explain::{Explained, Verdict};
 pub(crate) use explain::{explain, find_file, nothing_to_read};
-pub(crate) use many::{Failures, Many, ManyContext, record_failure};
+pub(crate) use many::{Failures, Joining, Many, ManyContext, record_failure};
 pub(crate) use pattern::Excludes;
 pub use pattern::PatternError;
-pub(crate) use pipe::PipeTailer;
+pub(crate) use pipe::{PipeTailer, Streams};
 pub(crate) use reader::{Feed, read};
 pub(crate) use shard::{FileShard, Pace};
 pub use stream::{Batches, Line, Lines, ReadBatch, Tail, tail};
@@ -196,6 +196,8 @@ pub(crate) struct TailContext {
     pub(crate) deleted_max_age: Option<Duration>,
     /// Most bytes of deleted files that are kept because they could not be read.
     pub(crate) deleted_max_bytes: Option<u64>,
+    /// Who reads a FIFO that is found under a named path; none: it is refused.
+    pub(crate) streams: Option<Streams>,
     /// Who hints at changes; none: everything is polled.
     pub(crate) watch: Option<Arc<dyn Vouch>>,
 }

@@ -1,23 +1,31 @@
 //! Inputs that cannot be read again: standard input, and FIFOs.
 //!
-//! They are read as a stream, once. What has no newline yet is kept here, no more than a line; after a crash
-//! what was read and not written is gone.
+//! They are read as a stream, once. What has no newline yet is kept here, no more than a line, and gets one when the
+//! stream is over or the merge stops; after a crash what was read and not written is gone.
+//!
+//! A named path is followed by a shard, which has the FIFO read here that it finds there, and another one as another
+//! stream. Under `once` a FIFO is read until its last writer closes it.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use memchr::{memchr, memrchr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
-use super::{Progress, TailError, Tailer};
+use super::{Claims, Progress, TailContext, TailError, Tailer};
 use crate::batch::{Batch, Source};
+use crate::fs::{FileId, ReadFile, is_missing};
 use crate::line::{LineLimit, LongLines};
 use crate::report::{Event, GapReason, Ledger};
+use crate::stop::{Stage, Stop};
 
 /// Bytes read at a time: what a pipe holds.
 const READ: usize = 64 * 1024;
@@ -26,11 +34,14 @@ const READ: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct PipeTailer {
     file: Option<File>,
-    path: PathBuf,
     source: Arc<Source>,
     limit: LineLimit,
     ledger: Arc<Ledger>,
-    once: bool,
+    stop: Arc<Stop>,
+    /// Which FIFO it is. None: standard input, or any that is there under `once`, which ends with its writers.
+    fifo: Option<Arc<Fifo>>,
+    /// When it was last heard of.
+    heard: Instant,
     /// What was read and is not yet submitted; begins with a line, or within one that is too long.
     held: Vec<u8>,
     /// Offset in the stream of what is held.
@@ -54,42 +65,75 @@ enum Within {
 
 impl PipeTailer {
     /// Standard input, which ends when its writers close it.
-    pub(crate) fn stdin(source: Arc<Source>, limit: LineLimit, ledger: Arc<Ledger>) -> io::Result<Self> {
+    pub(crate) fn stdin(
+        source: Arc<Source>,
+        limit: LineLimit,
+        ledger: Arc<Ledger>,
+        stop: Arc<Stop>,
+    ) -> io::Result<Self> {
         let file = File::from(rustix::io::dup(rustix::stdio::stdin())?);
-        let path = PathBuf::from("-");
-        Ok(Self::new(Some(file), path, source, limit, ledger, true))
+        Ok(Self::new(Some(file), None, source, limit, ledger, stop))
     }
 
-    /// A FIFO. Under `once` it ends when the last of its writers closes it, else others are waited for.
-    pub(crate) fn fifo(path: &Path, source: Arc<Source>, limit: LineLimit, ledger: Arc<Ledger>, once: bool) -> Self {
-        Self::new(None, path.to_owned(), source, limit, ledger, once)
+    /// A FIFO, which ends when the last of its writers closes it.
+    pub(crate) fn fifo_once(source: Arc<Source>, limit: LineLimit, ledger: Arc<Ledger>, stop: Arc<Stop>) -> Self {
+        Self::new(None, None, source, limit, ledger, stop)
+    }
+
+    /// A FIFO that lasts until it loses its name, and nothing comes for the grace time.
+    pub(crate) fn fifo(fifo: Arc<Fifo>, source: Arc<Source>, cx: &TailContext, stop: Arc<Stop>) -> Self {
+        Self::new(None, Some(fifo), source, cx.limit, cx.ledger.clone(), stop)
     }
 
     fn new(
         file: Option<File>,
-        path: PathBuf,
+        fifo: Option<Arc<Fifo>>,
         source: Arc<Source>,
         limit: LineLimit,
         ledger: Arc<Ledger>,
-        once: bool,
+        stop: Arc<Stop>,
     ) -> Self {
-        let (held, within) = (Vec::new(), Within::Start);
-        Self { file, path, source, limit, ledger, once, held, offset: 0, within, ended: false }
+        Self {
+            file,
+            source,
+            limit,
+            ledger,
+            stop,
+            fifo,
+            heard: Instant::now(),
+            held: Vec::new(),
+            offset: 0,
+            within: Within::Start,
+            ended: false,
+        }
+    }
+
+    /// Opens the FIFO. False: it is another one by now.
+    fn open(&mut self) -> io::Result<bool> {
+        // With a writer of our own the FIFO does not end between two others.
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(flags as i32);
+        let path = self.source.path();
+        let both = self.fifo.as_ref().and_then(|_| options.clone().write(true).open(path).ok());
+        let file = match both.map_or_else(|| options.open(path), Ok) {
+            Err(error) if self.fifo.is_some() && is_missing(&error) => return Ok(false),
+            file => file?,
+        };
+        let is_other = |fifo: &Arc<Fifo>| ReadFile::stat(&file).map(|stat| stat.id != fifo.id);
+        if self.fifo.as_ref().map_or(Ok(false), is_other)? {
+            return Ok(false);
+        }
+        self.file = Some(file);
+        Ok(true)
     }
 
     /// Reads what is there, without waiting. False if there is nothing.
     fn read(&mut self) -> io::Result<bool> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                // With a writer of our own the FIFO does not end between two others.
-                let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-                let mut options = OpenOptions::new();
-                options.read(true).custom_flags(flags as i32);
-                let both = if self.once { None } else { options.clone().write(true).open(&self.path).ok() };
-                self.file.insert(both.map_or_else(|| options.open(&self.path), Ok)?)
-            }
-        };
+        if self.file.is_none() && !self.open()? {
+            return Ok(false);
+        }
+        let Some(file) = &mut self.file else { return Ok(false) };
         let mut fds = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         if poll(&mut fds, Some(&now))? == 0 {
@@ -100,7 +144,7 @@ impl PipeTailer {
         let got = file.read(&mut self.held[len..]);
         self.held.truncate(len + got.as_ref().copied().unwrap_or(0));
         match got {
-            Ok(0) if !self.once => {
+            Ok(0) if self.fifo.is_some() => {
                 // Only a FIFO that may not be written to ends here: another writer may come.
                 self.file = None;
                 Ok(false)
@@ -109,10 +153,19 @@ impl PipeTailer {
                 self.ended = true;
                 Ok(true)
             }
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                self.heard = Instant::now();
+                Ok(true)
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether nothing more is to be waited for, now that there is nothing to read.
+    fn is_over(&self) -> bool {
+        let is_lost = |fifo: &Arc<Fifo>| fifo.lost.load(Ordering::Relaxed) && self.heard.elapsed() >= fifo.grace;
+        self.fifo.as_ref().is_some_and(is_lost) || self.stop.stage() >= Stage::Draining
     }
 
     /// Moves whole lines, or pieces of lines that are too long, to the batch. False if it has no room.
@@ -208,10 +261,83 @@ impl Tailer for PipeTailer {
         if self.ended {
             return Ok(Progress::Ended);
         }
-        let more = self.read().map_err(|error| TailError::new(format!("cannot be read: {error}")))?;
-        if more {
+        if self.fifo.as_ref().is_some_and(|fifo| fifo.left.load(Ordering::Relaxed)) {
+            self.ended = true;
+            self.submit(batch);
+            return Ok(Progress::More);
+        }
+        // Asked before reading: what is there when the stop comes is read.
+        let over = self.is_over();
+        let read = self.read().map_err(|error| TailError::new(format!("cannot be read: {error}")))?;
+        // What it has begun cannot be read again.
+        self.ended |= over && !read;
+        if read || self.ended {
             self.submit(batch);
         }
-        Ok(if more { Progress::More } else { Progress::Idle })
+        Ok(if read || self.ended { Progress::More } else { Progress::Idle })
+    }
+}
+
+impl Drop for PipeTailer {
+    fn drop(&mut self) {
+        // Read, and not written: the merge ended at once.
+        self.ledger.submitted.fetch_add(self.held.len() as u64, Ordering::Relaxed);
+    }
+}
+
+/// A FIFO that is found under a named path: claimed as long as somebody has this.
+#[derive(Debug)]
+pub(crate) struct Fifo {
+    id: FileId,
+    claims: Arc<Claims>,
+    grace: Duration,
+    /// Whether it has lost its name: it is read until nothing comes for the grace time.
+    lost: AtomicBool,
+    /// Whether it is followed no more.
+    left: AtomicBool,
+}
+
+impl Drop for Fifo {
+    fn drop(&mut self) {
+        self.claims.forget(self.id);
+    }
+}
+
+/// The FIFO that an input has read as a stream; dropped, it says that the FIFO has lost its name.
+#[derive(Debug)]
+pub(super) struct FifoInput(Arc<Fifo>);
+
+impl FifoInput {
+    /// Has it read. It is claimed already.
+    pub(super) fn new(path: &Arc<Path>, id: FileId, cx: &TailContext, streams: &Streams) -> Self {
+        let (lost, left) = (AtomicBool::new(false), AtomicBool::new(false));
+        let fifo = Arc::new(Fifo { id, claims: cx.claims.clone(), grace: cx.grace, lost, left });
+        (streams.0)(path, fifo.clone());
+        Self(fifo)
+    }
+
+    pub(super) fn id(&self) -> FileId {
+        self.0.id
+    }
+
+    /// It is followed no more.
+    pub(super) fn leave(self) {
+        self.0.left.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for FifoInput {
+    fn drop(&mut self) {
+        self.0.lost.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Who reads the FIFOs that are found.
+#[derive(Clone)]
+pub(crate) struct Streams(pub(crate) Arc<dyn Fn(&Arc<Path>, Arc<Fifo>) + Send + Sync>);
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams").finish_non_exhaustive()
     }
 }

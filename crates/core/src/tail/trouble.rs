@@ -28,9 +28,7 @@ impl fmt::Display for Trouble {
         match self {
             Self::Missing => f.write_str("no such file"),
             Self::NotAFile(Kind::Dir) => f.write_str("a directory, not a file; give a pattern, such as DIR/*.log"),
-            Self::NotAFile(Kind::Fifo) => {
-                f.write_str("a named pipe; it is read only when it is named as an input and there at the start")
-            }
+            Self::NotAFile(Kind::Fifo) => f.write_str("a named pipe; it is read only when it is named as an input"),
             Self::NotAFile(Kind::Socket) => f.write_str("a socket; only regular files are followed"),
             Self::NotAFile(_) => f.write_str("a device; only regular files are followed"),
             Self::Output => f.write_str("written by this program itself, not an input"),

@@ -101,6 +101,7 @@ impl World {
         let door = Door::new(disk);
         let prefix = if setup.labels { Prefix::Path } else { Prefix::None };
         let cx = TailContext {
+            streams: None,
             fs: Arc::new(door.clone()),
             ledger: Ledger::new(Box::new(door.clone())),
             claims: Arc::default(),
