@@ -1,8 +1,8 @@
 //! How many files may be open at a time, and what to do when there are no descriptors left.
 //!
 //! Ordinary files can be opened again by their names: those are kept open that changed last, and the others are opened,
-//! read and closed by turns. Files that lost their name cannot be opened again, and have a number of their own. Each
-//! shard has its share of both.
+//! read and closed by turns. Files that lost their name cannot be opened again, and have a number of their own; more of
+//! them are kept only as long as ordinary ones leave room. Each shard has its share of both.
 //!
 //! A process shares its descriptors with others: the host, directory listings, the output. The system gives out the
 //! lowest free number, so the number of a new descriptor tells how full the process is, before the system refuses one.
@@ -179,11 +179,15 @@ impl Descriptors {
         }
     }
 
-    /// Most ordinary files to be open. Files without a name take their places where they are more than they may be.
-    fn most(&self) -> usize {
+    /// Most ordinary files to be open, whatever the others are.
+    fn usual(&self) -> usize {
         self.heed();
-        let most = self.most.load(Ordering::Relaxed).min(self.part(self.common.limits.ordinary));
-        most.saturating_sub(self.excess_nameless()).max(1)
+        self.most.load(Ordering::Relaxed).min(self.part(self.common.limits.ordinary))
+    }
+
+    /// Most ordinary files to be open. Files without a name have their places until they are let go.
+    fn most(&self) -> usize {
+        self.usual().saturating_sub(self.excess_nameless()).max(1)
     }
 
     /// How many ordinary files are to be closed before one more is opened.
@@ -201,9 +205,15 @@ impl Descriptors {
         self.ordinary.load(Ordering::Relaxed) > self.part(IDLE_OPEN_MAX)
     }
 
-    /// How many of the files that lost their name are to be let go.
+    /// How many of the files that lost their name are to be let go: there are more than may be, and ordinary ones leave no
+    /// room for them.
     pub(super) fn excess_nameless(&self) -> usize {
-        self.nameless.load(Ordering::Relaxed).saturating_sub(self.part(self.common.limits.nameless))
+        let nameless = self.nameless.load(Ordering::Relaxed);
+        let over = nameless.saturating_sub(self.part(self.common.limits.nameless));
+        if over == 0 {
+            return 0;
+        }
+        over.saturating_sub(self.usual().saturating_sub(self.ordinary.load(Ordering::Relaxed)))
     }
 }
 
