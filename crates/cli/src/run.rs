@@ -43,11 +43,11 @@ pub(crate) async fn run<B: Backend>(
                 backend.sleep(stop_timeout).await;
                 None
             });
-            stops
-                .or(late, None)
-                .await
-                .flatten()
-                .ok_or_else(|| RunError::Other(Failure::run_time("stopped before the merge had started")))?
+            stops.or(late, None).await.flatten().ok_or_else(|| {
+                RunError::Other(Failure::run_time(
+                    "stopped before the merge had started: the output was not open yet, or the inputs not looked at",
+                ))
+            })?
         }
     };
     let merge = started.map_err(RunError::Start)?;

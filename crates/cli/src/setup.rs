@@ -45,6 +45,8 @@ pub(crate) fn builder(args: &Args, voice: &Voice) -> Builder {
     for glob in &args.exclude {
         builder = builder.exclude(glob);
     }
+    // Where messages go may be a file that a pattern finds.
+    builder = builder.never("/dev/stderr");
     if let Some(report) = &args.report {
         builder = builder.never(report);
     }

@@ -328,6 +328,7 @@ macro_rules! conformance {
                 large {
                     a_line_longer_than_memory_is_dealt_with_exactly
                     a_hole_of_a_gibibyte_costs_little
+                    a_hole_with_nuls_in_it_costs_little
                 }
                 soak {
                     amid_change_and_errors_each_line_comes_soon

@@ -149,3 +149,18 @@ fn no_name_can_pass_for_something_else() {
     let missing = dir.run(["--once", "a: b\u{9b}\u{202e}.log"]).expect(1);
     assert!(missing.stderr.contains("a\\u{3a} b\\u{9b}\\u{202e}.log: no such file"), "{}", missing.stderr);
 }
+
+#[test]
+fn what_the_program_says_is_no_input() {
+    let dir = Dir::new();
+    dir.write("a.log", "a\n");
+    let stderr = std::fs::File::create(dir.path("err.log")).unwrap();
+    let args = ["-v", "--poll-interval", "5ms", "-o", "all", "*.log"];
+    let running = dir.tailmerge(args).stderr(stderr).start();
+    wait_until("the program has said something", || dir.text("err.log").contains("a.log: followed"));
+    wait_until("the first line is merged", || dir.text("all").contains("a\n"));
+    dir.append("a.log", "b\n");
+    wait_until("the second line is merged", || dir.text("all").contains("b\n"));
+    running.stop().expect(0);
+    assert_eq!(dir.text("all"), "a\nb\n");
+}

@@ -12,6 +12,11 @@ use crate::victim::{Key, Written};
 
 /// How much later than the control has it a line may be in the output.
 const LATER: Duration = Duration::from_millis(250);
+/// Where others, who are not of this test, take more of the machine than this, the program's wait for a processor is no
+/// fault of its own,
+const OTHERS_SHARE: f64 = 0.1;
+/// but for more than this it is no excuse.
+const WAITED_MAX: Duration = Duration::from_secs(1);
 const MEMORY_KIB: u64 = 64 * 1024;
 /// Of one processor, once the attacker has gone. What is left for the files that he left: a look at names and sizes
 /// every few seconds, reading on in those that end in NULs, and the search for new files, all bounded.
@@ -41,8 +46,15 @@ impl Looks {
         Self { head, tail, key, secret: is_root() && setup.links.as_deref() != Some("follow") }
     }
 
+    /// Whether a line says that it is the victim's.
+    fn is_victims(&self, line: &[u8]) -> bool {
+        line.starts_with(if self.head.is_empty() { b"victim " } else { self.head })
+    }
+
     fn under_other_label(&self, line: &[u8]) -> Option<(u64, String)> {
         let body = line.strip_suffix(self.tail)?;
+        // Before the seal.
+        body.len().checked_sub(17).filter(|at| body[*at] == b' ')?;
         let at = body.windows(8).rposition(|part| part[1..] == *b"victim ")? + 1;
         Some((self.key.number(&body[at..])?, body[..at].escape_ascii().to_string()))
     }
@@ -64,28 +76,36 @@ pub(crate) struct Seen {
     secrets: u64,
     /// Whose the victim's lines seem to be that came under another label, which a copy's may.
     elsewhere: BTreeMap<u64, String>,
+    /// The last line of somebody else: many like it need no more looks.
+    last: Vec<u8>,
 }
 
 impl Seen {
-    pub(crate) fn line(&mut self, looks: &Looks, line: &[u8], when: Instant) {
+    /// Takes note of a line; `when`: since when it is in the output.
+    pub(crate) fn line(&mut self, looks: &Looks, line: &[u8], when: impl FnOnce() -> Instant) {
         self.lines += 1;
-        if let Some(body) =
-            line.strip_prefix(looks.head).filter(|body| !looks.head.is_empty() || body.starts_with(b"victim "))
-        {
+        if looks.is_victims(line) {
+            let body = &line[looks.head.len()..];
             match body.strip_suffix(looks.tail).and_then(|body| looks.key.number(body)) {
-                Some(number) => self.victim.push((number, when)),
+                Some(number) => self.victim.push((number, when())),
                 None => self.forged.add(line),
             }
-        } else if line.len() < 4096 {
-            if !is_plain(line) {
-                self.controls.add(line);
-            }
-            if looks.secret && line.ends_with(b"TOP SECRET") {
-                self.secrets += 1;
-            }
-            if let Some((number, label)) = looks.under_other_label(line) {
-                self.elsewhere.insert(number, label);
-            }
+        } else if line.len() < 4096 && line != self.last {
+            self.others(looks, line);
+            self.last.clear();
+            self.last.extend_from_slice(line);
+        }
+    }
+
+    fn others(&mut self, looks: &Looks, line: &[u8]) {
+        if !is_plain(line) {
+            self.controls.add(line);
+        }
+        if looks.secret && line.ends_with(b"TOP SECRET") {
+            self.secrets += 1;
+        }
+        if let Some((number, label)) = looks.under_other_label(line) {
+            self.elsewhere.insert(number, label);
         }
     }
 }
@@ -127,6 +147,8 @@ pub(crate) struct Judge<'a> {
     /// When the control saw each line.
     pub(crate) control: Vec<Instant>,
     pub(crate) usage: Usage,
+    /// Which share of the machine others had.
+    pub(crate) others: f64,
     /// The share of a processor once the attacker had gone.
     pub(crate) calm: f64,
     pub(crate) stop: Stop,
@@ -195,24 +217,32 @@ impl Judge<'_> {
         }
         let later = self.seen.victim.iter().filter_map(|(number, when)| {
             let control = *self.control.get(*number as usize)?;
-            let later = when.saturating_duration_since(control);
-            // Who gets no processor is not to blame; to ask that of each line would take long.
-            let waited = if later > LATER { self.usage.waited(control, *when) } else { Duration::ZERO };
-            Some((later, later.saturating_sub(waited), *number))
+            Some((when.saturating_duration_since(control), control, *when, *number))
         });
         let mut later: Vec<_> = later.collect();
         later.sort_unstable();
-        let part = |share: f64| later.get((later.len() as f64 * share) as usize).copied().unwrap_or_default().0;
+        let part = |share: f64| later.get((later.len() as f64 * share) as usize).map_or(Duration::ZERO, |late| late.0);
         let (p50, p99, p999) = (part(0.5), part(0.99), part(0.999));
-        let most = later.last().copied().unwrap_or_default().0;
+        let most = later.last().map_or(Duration::ZERO, |late| late.0);
         println!("  later than the control: p50 {p50:.1?}, p99 {p99:.1?}, p99.9 {p999:.1?}, most {most:.1?}");
-        let late: Vec<_> = later.iter().filter(|(_, own, _)| *own > LATER).collect();
-        if let Some((later, own, number)) = late.iter().max_by_key(|(_, own, _)| own) {
+        println!("  others took {:.0} % of the machine", self.others * 100.0);
+        let late = later.iter().filter(|late| late.0 > LATER).map(|&(later, from, to, number)| {
+            let waited = self.usage.waited(from, to);
+            let excused = if self.others > OTHERS_SHARE { waited.min(WAITED_MAX) } else { Duration::ZERO };
+            (later.saturating_sub(excused), later, waited, number)
+        });
+        let late: Vec<_> = late.collect();
+        if let Some((_, later, waited, number)) = late.iter().max() {
             let count = late.len();
-            broken.push(format!(
-                "{count} lines came later than {LATER:?}; line {number} by {later:.1?}, {own:.1?} without the time that \
-                 the program waited for a processor"
-            ));
+            let what = format!(
+                "{count} lines came later than {LATER:?}; line {number} by {later:.1?}, for {waited:.1?} of it the \
+                 program waited for a processor"
+            );
+            if late.iter().any(|late| late.0 > LATER) {
+                broken.push(what);
+            } else {
+                println!("  excused: {what}");
+            }
         }
     }
 

@@ -91,10 +91,46 @@ fn waited(pid: u32) -> Duration {
     Duration::from_nanos(nanos.sum())
 }
 
-/// How much it has had so far.
+/// How much a process has had so far.
 fn cpu_seconds(pid: u32) -> f64 {
+    // User and system time.
+    stat_seconds(&pid.to_string(), 2)
+}
+
+fn stat_seconds(pid: &str, fields: usize) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // Behind the name, which may hold anything: its user and system time are fields 14 and 15.
-    let rest = stat.rsplit(") ").next().unwrap_or_default();
-    rest.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
+    // Behind the name, which may hold anything; the times begin with field 14.
+    seconds(stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(fields))
+}
+
+fn seconds<'a>(ticks: impl Iterator<Item = &'a str>) -> f64 {
+    ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
+}
+
+/// How much of the machine goes to others than this test and what it has started and ended.
+#[derive(Debug)]
+pub(crate) struct Others {
+    start: Instant,
+    before: f64,
+}
+
+impl Others {
+    pub(crate) fn start() -> Self {
+        Self { start: Instant::now(), before: Self::seconds() }
+    }
+
+    /// Which part of all processors that was.
+    pub(crate) fn share(&self) -> f64 {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        (Self::seconds() - self.before) / (self.start.elapsed().as_secs_f64() * processors as f64)
+    }
+
+    fn seconds() -> f64 {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let all = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+        // All but the two fields that say how long it was idle, and not the last two, which are in the others.
+        let busy = seconds(all.enumerate().filter(|(at, _)| !matches!(at, 3 | 4 | 8..)).map(|(_, ticks)| ticks));
+        // This process, and with two more fields those that it has waited for.
+        busy - stat_seconds("self", 4)
+    }
 }

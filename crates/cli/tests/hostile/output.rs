@@ -166,13 +166,14 @@ impl Reader {
     }
 
     fn line(&mut self, line: &[u8], shared: &Shared) {
-        let mut lengths = shared.lengths.lock().unwrap();
-        while lengths.len() > 1 && lengths.front().is_some_and(|(_, length)| *length < self.at) {
-            lengths.pop_front();
-        }
-        let when = lengths.front().expect("it is not read before its length is known").0;
-        drop(lengths);
-        self.seen.line(&self.looks, line, when);
+        let at = self.at;
+        self.seen.line(&self.looks, line, || {
+            let mut lengths = shared.lengths.lock().unwrap();
+            while lengths.len() > 1 && lengths.front().is_some_and(|(_, length)| *length < at) {
+                lengths.pop_front();
+            }
+            lengths.front().expect("it is not read before its length is known").0
+        });
         shared.found.store(self.seen.victim.len() as u64, Ordering::SeqCst);
     }
 }

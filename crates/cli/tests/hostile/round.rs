@@ -15,7 +15,7 @@ use crate::attacker::{Attacker, Did, World};
 use crate::control::Control;
 use crate::judge::{Judge, Looks};
 use crate::kit::{Rng, setting};
-use crate::meter::Meter;
+use crate::meter::{Meter, Others};
 use crate::output::Output;
 use crate::sweep;
 use crate::tool::{Dir, Running, Tool};
@@ -119,7 +119,7 @@ impl Drop for Ground {
 /// Plays a round, and fails if the victim had to suffer.
 pub(crate) fn play(setup: &Setup, seconds: u64) {
     let length = Duration::from_secs(setting("TAILMERGE_HOSTILE_SECONDS", seconds));
-    let mut rng = Rng::new();
+    let (mut rng, others) = (Rng::new(), Others::start());
     let ground = Ground::new();
     let world = ground.world(setup);
     let mut victim = Victim::start(&world.dir, rng.split(1));
@@ -152,6 +152,7 @@ pub(crate) fn play(setup: &Setup, seconds: u64) {
         seen: output.finish(),
         control: control.finish(written.lines),
         usage,
+        others: others.share(),
         calm,
         stop,
         said: ground.0.read("out/said"),

@@ -111,6 +111,37 @@ pub fn a_hole_of_a_gibibyte_costs_little<B: Backend>(backend: B) {
     assert!(taken <= MEMORY_MAX_KIB && spent < CPU_MAX, "{taken} KiB, {spent:?}");
 }
 
+/// So does a hole of a tebibyte with NUL bytes written here and there; it is one, and other files do not wait for it.
+pub fn a_hole_with_nuls_in_it_costs_little<B: Backend>(backend: B) {
+    const HOLE: u64 = (1 << 40) + 5000;
+    const CPU_MAX: Duration = Duration::from_secs(2);
+    let scene = Scene::new();
+    let file = File::create(scene.path("sparse.log")).expect("a file of the case");
+    let write = |bytes: &[u8], at: u64| file.write_all_at(bytes, at).expect("a file of the case");
+    // Blocks within the hole, one after the other, and long runs.
+    for at in 1..500 {
+        write(&[0; 4096], at * 8192);
+        write(&[0; 100], (at << 30) + at);
+    }
+    write(&vec![0; 3 << 20], (3 << 30) + 1);
+    write(b"next\n", HOLE);
+    scene.write("a.log", "");
+    let cpu = cpu_time();
+    let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
+    let mut want = "next\n".to_owned();
+    scene.expect_lines(1);
+    for round in 0..10 {
+        scene.append("a.log", format!("a {round}\n"));
+        want += &format!("a {round}\n");
+        scene.expect(&want);
+    }
+    let report = stop(&merge);
+    assert_eq!((report.hole_bytes, report.gaps.len()), (HOLE, 0), "{report:?}");
+    assert_eq!(scene.events.count("skipped a hole from byte 0"), 1);
+    let spent = cpu_time() - cpu;
+    assert!(spent < CPU_MAX, "{spent:?}");
+}
+
 /// What this process has had of the processors; nothing where the system does not tell.
 fn cpu_time() -> Duration {
     /// Clock ticks of Linux are hundredths of a second.

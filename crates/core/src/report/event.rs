@@ -217,7 +217,9 @@ impl fmt::Display for Event<'_> {
             Self::SetAside { input } => {
                 write!(f, "{}: not changed for long, set aside until it grows", Name::from(*input))
             }
-            Self::TooManyOpen { kept } => write!(f, "too many open files: at most {kept} are kept open from now on"),
+            Self::TooManyOpen { kept } => {
+                write!(f, "too many open files: at most {kept} are kept open from now on; a higher limit is faster")
+            }
             Self::Rotated { input } => write!(f, "{}: rotated, the old file is read to its end", Name::from(*input)),
             Self::Truncated { input } => write!(f, "{}: truncated, read from its start", Name::from(*input)),
             Self::Refused { input, reason } => write!(f, "{}: {reason}", Name::from(*input)),

@@ -138,6 +138,8 @@ pub(super) struct Generation {
     /// Earlier places, the last one first, of a file that is read again and again.
     marks: Option<Box<[(Instant, Resume); 2]>>,
     within: Within,
+    /// Where the hole began that is being passed by.
+    hole: Option<u64>,
 }
 
 impl Generation {
@@ -165,6 +167,7 @@ impl Generation {
             kept: None,
             marks: None,
             within: Within::Start,
+            hole: None,
         }
     }
 
@@ -549,7 +552,7 @@ impl Generation {
 
     /// Gives up on what was not read.
     pub(super) fn abandon(&mut self, reason: GapReason, source: &Source, cx: &TailContext) {
-        self.finish_drop(false, source, cx);
+        self.leave(source, cx);
         // Of content that is gone, only so much was there for certain.
         let seen = match (self.shrunk.take(), reason) {
             (Some(before), GapReason::Truncated) => before,

@@ -189,6 +189,9 @@ fn cannot_open(path: &Path, error: io::Error) -> io::Error {
             None => error.to_string(),
         },
         io::ErrorKind::IsADirectory => "it is a directory; give the name of a file".to_owned(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            format!("{error}; choose another output, or allow writing there")
+        }
         _ => error.to_string(),
     };
     refused(path, error.kind(), &reason)

@@ -10,18 +10,27 @@ use super::Bout;
 
 /// A line that would be the victim's if it began where a line begins. Any number of them fills a piece of a long line.
 const FORGED: &[u8; 32] = b"victim.log: forged by long line ";
+/// How many files keep their names meanwhile, for so long that they are found.
+const LAG: usize = 400;
 const TIB: u64 = 1 << 40;
 
-/// More files than the program has descriptors, each with a line, and then without a name.
+/// More files than the program has descriptors, each with a line. They lose their names once they are found.
 pub(crate) fn held(bout: &mut Bout<'_>) {
-    let paths = bout.many(1300);
-    let mut files: Vec<_> = paths.iter().filter_map(|path| bout.create_line(path)).collect();
-    // Long enough for them to be found.
-    bout.rest(500);
-    for path in paths {
+    let count = 1300 + bout.rng.below(300);
+    let paths = bout.many(count);
+    let mut files = Vec::new();
+    for (at, path) in paths.iter().enumerate() {
+        files.extend(bout.create_line(path));
+        if at >= LAG {
+            bout.act(fs::remove_file(&paths[at - LAG]));
+        }
+        if at % 20 == 0 {
+            bout.rest(10);
+        }
+    }
+    for path in &paths[paths.len() - LAG..] {
         bout.act(fs::remove_file(path));
     }
-    bout.rest(500);
     while !bout.is_over() && !files.is_empty() {
         let at = bout.rng.below(files.len() as u64) as usize;
         bout.act(files[at].write_all(b"a late line\n"));
@@ -166,7 +175,7 @@ pub(crate) fn endless(bout: &mut Bout<'_>) {
 pub(crate) fn amplify(bout: &mut Bout<'_>) {
     let name = format!("{}{}.log", bout.tag, "x".repeat(251 - bout.tag.len()));
     let path = bout.place(name);
-    let newlines = vec![b'\n'; 20_000];
+    let newlines = vec![b'\n'; 5000];
     while !bout.is_over() {
         bout.append(&path, &newlines);
         bout.rest(50);

@@ -17,7 +17,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 
 use self::bout::Bout;
 use crate::kit::{Rng, setting};
@@ -164,6 +164,8 @@ pub(crate) fn process() {
     let length = Duration::from_millis(setting("TAILMERGE_HOSTILE_LENGTH", 0));
     let limit = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }).unwrap();
+    // That he takes the processors is for the system to prevent.
+    nice(10).unwrap();
     let did = &*Box::leak(Box::new(Mutex::new(Vec::new())));
     thread::spawn(move || {
         // Whatever comes first.
@@ -176,23 +178,20 @@ pub(crate) fn process() {
         std::process::exit(0);
     });
     let rng = Rng::new();
+    let deck = Deck::new(rng.split(HANDS));
     thread::scope(|scope| {
         for hand in 0..HANDS {
-            let (world, rng) = (&world, rng.split(hand));
-            scope.spawn(move || play(world, hand, rng, did));
+            let (world, rng, deck) = (&world, rng.split(hand), &deck);
+            scope.spawn(move || play(world, hand, rng, deck, did));
         }
     });
 }
 
 /// Plays one attack after the other.
-fn play(world: &World, hand: u64, mut rng: Rng, did: &Mutex<Vec<Did>>) {
-    let asked = env::var("TAILMERGE_HOSTILE_ATTACKS").ok();
-    let is_asked = |name: &str| asked.as_ref().is_none_or(|asked| asked.split(',').any(|asked| asked == name));
-    let attacks: Vec<_> = ATTACKS.into_iter().filter(|(name, _)| is_asked(name)).collect();
-    assert!(!attacks.is_empty(), "TAILMERGE_HOSTILE_ATTACKS names none of {:?}", ATTACKS.map(|(name, _)| name));
+fn play(world: &World, hand: u64, mut rng: Rng, deck: &Deck, did: &Mutex<Vec<Did>>) {
     let mut left = Vec::new();
     for number in 0_u64.. {
-        let (name, attack) = attacks[rng.below(attacks.len() as u64) as usize];
+        let (name, attack) = deck.draw();
         let until = Instant::now() + rng.millis(300, 2000);
         let mut bout = Bout::new(world, rng.split(number), until, format!("{name}{hand}-{number}"));
         attack(&mut bout);
@@ -201,6 +200,30 @@ fn play(world: &World, hand: u64, mut rng: Rng, did: &Mutex<Vec<Did>>) {
         if left.len() > LEFTOVERS || rng.below(2) == 0 {
             left.swap_remove(rng.below(left.len() as u64) as usize).clean();
         }
+    }
+}
+
+/// The attacks that are asked for, shuffled anew when each was drawn once.
+struct Deck {
+    all: Vec<(&'static str, Attack)>,
+    rest: Mutex<(Vec<(&'static str, Attack)>, Rng)>,
+}
+
+impl Deck {
+    fn new(rng: Rng) -> Self {
+        let asked = env::var("TAILMERGE_HOSTILE_ATTACKS").ok();
+        let is_asked = |name: &str| asked.as_ref().is_none_or(|asked| asked.split(',').any(|asked| asked == name));
+        let all: Vec<_> = ATTACKS.into_iter().filter(|(name, _)| is_asked(name)).collect();
+        assert!(!all.is_empty(), "TAILMERGE_HOSTILE_ATTACKS names none of {:?}", ATTACKS.map(|(name, _)| name));
+        Self { all, rest: Mutex::new((Vec::new(), rng)) }
+    }
+
+    fn draw(&self) -> (&'static str, Attack) {
+        let (rest, rng) = &mut *self.rest.lock().unwrap();
+        if rest.is_empty() {
+            rest.clone_from(&self.all);
+        }
+        rest.swap_remove(rng.below(rest.len() as u64) as usize)
     }
 }
 

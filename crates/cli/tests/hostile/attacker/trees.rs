@@ -32,7 +32,8 @@ fn down(bout: &mut Bout<'_>, here: &OwnedFd, name: &str) -> Option<OwnedFd> {
 pub(crate) fn deep(bout: &mut Bout<'_>) {
     let Some(mut here) = open(bout) else { return };
     let name = "d".repeat(bout.pick(&[1, 20, 200]));
-    for _ in 0..5000 {
+    let depth = bout.pick(&[500, 1000, 5000]);
+    for _ in 0..depth {
         let Some(below) = down(bout, &here, &name) else { break };
         here = below;
         if bout.is_over() {

@@ -120,12 +120,11 @@ impl Generation {
             return Ok(Visit::Changed);
         };
         let (bytes, at) = (&spare[..read.len], self.offset + read.len as u64);
-        let last = memrchr(b'\n', bytes);
-        if self.is_hole(bytes) && self.skip_hole(turn.source, turn.cx)? {
+        if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
             return Ok(Visit::More);
         }
         self.set_searched(at, bytes, turn.cx);
-        if let Some(last) = last {
+        if let Some(last) = memrchr(b'\n', bytes) {
             self.check = read.window.slide(&bytes[..=last]);
             turn.batch.commit(self.offset, last + 1);
             self.past(last + 1);
@@ -143,7 +142,7 @@ impl Generation {
         let visit = self.read_on(&mut bytes[..want], self.offset, self.check, self.news_at()).and_then(|read| {
             let Some(mut read) = read else { return Ok(Visit::Changed) };
             let bytes = &bytes[..read.len];
-            if self.is_hole(bytes) && self.skip_hole(turn.source, turn.cx)? {
+            if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
                 return Ok(Visit::More);
             }
             let (start, at) = (self.offset, self.offset + read.len as u64);
@@ -293,7 +292,7 @@ impl Generation {
 
     /// Delivers what is left after the last newline, now that the input is over. False if the batch has no room.
     pub(in crate::tail) fn finish(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
-        self.finish_drop(false, turn.source, turn.cx);
+        self.leave(turn.source, turn.cx);
         let len = (self.searched - self.offset) as usize;
         if len == 0 {
             return Ok(true);
@@ -339,9 +338,10 @@ impl Generation {
         if open && turn.cx.once { self.finish(turn) } else { Ok(true) }
     }
 
-    /// Stops reading where the offset stands; a line that was being dropped is accounted for.
+    /// Stops reading where the offset stands; a line that was being dropped, and a hole, are accounted for.
     pub(in crate::tail) fn leave(&mut self, source: &Source, cx: &TailContext) {
         self.finish_drop(false, source, cx);
+        self.finish_hole(source, cx);
     }
 
     /// Moves on past whole lines.
@@ -359,33 +359,40 @@ impl Generation {
         }
     }
 
-    /// Whether bytes read at the offset may belong to a hole.
-    fn is_hole(&self, bytes: &[u8]) -> bool {
-        self.within == Within::Start && bytes.first() == Some(&0)
+    /// Whether bytes read at the offset may belong to a hole, or follow upon one.
+    fn may_be_hole(&self, bytes: &[u8]) -> bool {
+        self.within == Within::Start && (self.hole.is_some() || bytes.first() == Some(&0))
     }
 
-    /// Moves on to where the file has data, if the offset is in a hole. NUL bytes that were written are data.
-    fn skip_hole(&mut self, source: &Source, cx: &TailContext) -> io::Result<bool> {
+    /// Moves on to where the file has data, if the offset is in a hole, and past the NUL bytes of `bytes`, which were
+    /// read there: what is left of a hole in its last block is NUL, too. How far that is, is found visit by visit. NUL
+    /// bytes that were written elsewhere are data.
+    fn skip_hole(&mut self, bytes: &[u8], source: &Source, cx: &TailContext) -> io::Result<bool> {
         let Some((file, _)) = &self.file else { return Ok(false) };
-        let mut data = file.next_data(self.offset)?.unwrap_or(self.size).max(self.offset);
-        if data == self.offset {
-            return Ok(false);
-        }
-        // A hole ends with a block of the file system; what is left of it in the first block with data is NUL too.
-        let mut block = [0; 4096];
-        loop {
-            let got = read_all(&**file, &mut block, data)?;
-            let nuls = block[..got].iter().take_while(|&&byte| byte == 0).count();
-            data += nuls as u64;
-            if nuls < got || got == 0 || nuls < block.len() {
-                break;
+        let nuls = count_nuls(bytes);
+        let mut to = self.offset + nuls as u64;
+        if nuls > 0 {
+            let data = file.next_data(self.offset)?.unwrap_or(self.size);
+            if data <= self.offset && self.hole.is_none() {
+                return Ok(false);
             }
+            to = to.max(data);
+            self.hole.get_or_insert(self.offset);
+            // The bytes of a hole are read as NUL.
+            self.check = Window::new(usize::try_from(to - self.offset).unwrap_or(usize::MAX)).check();
+            (self.offset, self.searched) = (to, to);
         }
-        cx.ledger.hole(source.path(), self.offset, data);
-        // The bytes of a hole are read as NUL.
-        self.check = Window::new(usize::try_from(data - self.offset).unwrap_or(usize::MAX)).check();
-        (self.offset, self.searched) = (data, data);
-        Ok(true)
+        if nuls < bytes.len() {
+            self.finish_hole(source, cx);
+        }
+        Ok(nuls > 0)
+    }
+
+    /// Accounts for a hole up to the offset.
+    pub(super) fn finish_hole(&mut self, source: &Source, cx: &TailContext) {
+        if let Some(from) = self.hole.take() {
+            cx.ledger.hole(source.path(), from, self.offset);
+        }
     }
 
     /// How many bytes have to be read at the offset for one of them to be news.
@@ -460,6 +467,15 @@ struct Read {
 /// A file ends sooner than its size says.
 fn ended_early(at: u64, size: u64) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, format!("it ends at byte {at}, although its size is {size} bytes"))
+}
+
+/// How many NUL bytes there are at the start.
+fn count_nuls(bytes: &[u8]) -> usize {
+    const BLOCK: [u8; 4096] = [0; 4096];
+    // Most often there are many, which are compared faster than they are counted.
+    let blocks = bytes.chunks_exact(BLOCK.len()).take_while(|block| **block == BLOCK).count();
+    let rest = &bytes[blocks * BLOCK.len()..];
+    blocks * BLOCK.len() + rest.iter().take_while(|&&byte| byte == 0).count()
 }
 
 /// How long a fragment may be to be read again: less than a chunk, or reading it again would not get further.
