@@ -46,9 +46,9 @@ pub enum Event<'a> {
         /// The input.
         input: &'a Path,
     },
-    /// There are too many open files; fewer are kept open from now on.
+    /// There are too many open files; fewer are kept open for now. Told once.
     TooManyOpen {
-        /// Files kept open at most.
+        /// Files kept open at most, by the reader that noticed it.
         kept: usize,
     },
     /// There is another file under the input's name now; the old one is read to its end.
@@ -218,7 +218,7 @@ impl fmt::Display for Event<'_> {
                 write!(f, "{}: not changed for long, set aside until it grows", Name::from(*input))
             }
             Self::TooManyOpen { kept } => {
-                write!(f, "too many open files: at most {kept} are kept open from now on; a higher limit is faster")
+                write!(f, "too many open files: at most {kept} are kept open for now; raise the limit ('ulimit -n')")
             }
             Self::Rotated { input } => write!(f, "{}: rotated, the old file is read to its end", Name::from(*input)),
             Self::Truncated { input } => write!(f, "{}: truncated, read from its start", Name::from(*input)),

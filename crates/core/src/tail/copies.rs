@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use super::TailContext;
 use super::claims::Claimed;
+use super::descriptors::is_shortage;
 use super::file::{Generation, read_all};
 use crate::fs::{FileId, Kind, Stat, here, is_missing};
 
@@ -51,8 +52,9 @@ impl Copies {
                 Ok(Some(held)) => held,
                 // The next look at the original finds that it was cut, and what this is then.
                 Ok(None) => return true,
-                // What cannot be read just now is taken for what it seems to be: another file.
-                Err(_) => false,
+                // What cannot be read just now is taken for what it seems to be: another file. Without a descriptor
+                // nobody could read it.
+                Err(error) => is_shortage(&error),
             }
         } else {
             false
@@ -104,12 +106,15 @@ fn search(
     let dir = path.parent().unwrap_or(Path::new(""));
     let mut beside = Vec::new();
     // A directory that cannot be listed has no copy to find.
-    drop(cx.fs.list(here(dir), &mut |entry| {
+    let listed = cx.fs.list(here(dir), &mut |entry| {
         let rest = entry.name.as_bytes().strip_prefix(name);
         if entry.kind != Kind::Dir && rest.is_some_and(|rest| !rest.is_empty()) {
             beside.push((entry.ino, dir.join(entry.name)));
         }
-    }));
+    });
+    if let Err(error) = listed {
+        cx.descriptors.failed(&error, &cx.ledger);
+    }
     let (mut adopted, mut moved) = (None, false);
     for (ino, path) in beside {
         let stat = match cx.fs.stat(&path) {
@@ -179,7 +184,7 @@ fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) ->
     if original.size() == 0 {
         return Ok(Some(false));
     }
-    let file = cx.fs.open(path)?;
+    let file = cx.fs.open(path).inspect_err(|error| cx.descriptors.failed(error, &cx.ledger))?;
     if file.stat()?.id != stat.id {
         return Ok(Some(false));
     }

@@ -160,6 +160,13 @@ impl Descriptors {
         }
     }
 
+    /// Something could not be opened: notes whether descriptors are short.
+    pub(super) fn failed(&self, error: &io::Error, ledger: &Ledger) {
+        if is_shortage(error) {
+            self.is_short(ledger);
+        }
+    }
+
     /// Nothing can be opened, and this shard has nothing to close: the others are asked to.
     pub(super) fn pause(&self) {
         let mut pause = lock(&self.pause);

@@ -15,7 +15,7 @@ use memchr::memrchr;
 use super::TailContext;
 use super::check::{Check, Window};
 use super::claims::{Kept, Resume};
-use super::descriptors::{Slot, is_shortage, shortage};
+use super::descriptors::{Slot, shortage};
 use crate::batch::{Batch, Source};
 use crate::fs::{FileId, MODIFIED_GRAIN, ReadFile, Stat, Storage, is_missing};
 use crate::report::GapReason;
@@ -410,9 +410,7 @@ impl Generation {
             Ok(file) => file,
             Err(error) if is_missing(&error) => return Ok(false),
             Err(error) => {
-                if is_shortage(&error) {
-                    cx.descriptors.is_short(&cx.ledger);
-                }
+                cx.descriptors.failed(&error, &cx.ledger);
                 return Err(error);
             }
         };

@@ -636,6 +636,9 @@ fn find(path: &Path, id: FileId, cx: &TailContext) -> io::Result<Option<PathBuf>
         }
     });
     let mut failed = listed.err().filter(|error| !is_missing(error));
+    if let Some(error) = &failed {
+        cx.descriptors.failed(error, &cx.ledger);
+    }
     for path in found {
         match cx.fs.stat(&path) {
             Ok(stat) if stat.id == id => return Ok(Some(path)),

@@ -36,6 +36,7 @@ impl Input {
                     }
                     Ok(None) => Some(GapReason::Gone),
                     Err(_) if older.has_expired(cx) => Some(GapReason::Expired),
+                    Err(error) if is_shortage(&error) => None,
                     Err(error) => {
                         self.trouble(Trouble::Unreadable(error.kind()), cx);
                         None
