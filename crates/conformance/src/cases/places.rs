@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tailmerge_core::{Backend, Merge};
+use tailmerge_core::{Backend, Merge, WatchMode};
 
 use crate::kit::{Scene, numbered, start, start_blocking, stop, stop_blocking, until};
 
@@ -129,4 +129,29 @@ pub fn what_is_no_file_for_a_while_is_waited_for<B: Backend>(backend: B) {
     }
     let report = stop(&merge);
     assert!(report.gaps.is_empty() && report.failed_inputs.is_empty(), "{report:?}");
+}
+
+/// Hundreds of names of one file, as anybody can make, are looked at by turns where the system hints at changes, and each
+/// has its turn: lines that were written by a name elsewhere come out.
+pub fn many_names_of_a_file_are_looked_at_by_turns<B: Backend>(backend: B) {
+    const NAMES: u64 = 400;
+    const INTERVAL: Duration = Duration::from_millis(20);
+    const INTERVALS: u32 = 25;
+
+    let scene = Scene::new();
+    scene.write("elsewhere", "1\n");
+    let names: Vec<_> = (0..NAMES).map(|name| scene.path(format!("{name}.log"))).collect();
+    names.iter().for_each(|name| fs::hard_link(scene.path("elsewhere"), name).expect("a link of the case"));
+    let builder = scene.builder().watch(WatchMode::Auto).poll_interval(INTERVAL);
+    let merge = start(builder.input(scene.pattern("*.log")), backend);
+    scene.expect("1\n");
+    until("each was looked at", || names.iter().all(|name| scene.fs.looks(name) > 1));
+    let looks = || names.iter().map(|name| scene.fs.looks(name)).sum::<u64>();
+    let (start, before) = (Instant::now(), looks());
+    until("some time is over", || start.elapsed() >= INTERVAL * INTERVALS);
+    let (intervals, looks) = (start.elapsed().div_duration_f64(INTERVAL), looks() - before);
+    assert!(looks < NAMES * intervals as u64 / 2, "{looks} looks at {NAMES} names in {intervals} intervals");
+    scene.append("elsewhere", "2\n");
+    scene.expect("1\n2\n");
+    stop(&merge);
 }

@@ -39,6 +39,17 @@ enum Begin {
     Resume(Resume),
 }
 
+/// How an input is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Polling {
+    /// Changes of it are hinted at.
+    Never,
+    /// With others like it, so many at a time: nothing is read there now, or what is has a name elsewhere. Anybody can
+    /// make any number of these.
+    ByTurns,
+    Always,
+}
+
 /// What a merge follows under one path.
 #[derive(Debug)]
 pub(super) struct Input {
@@ -60,6 +71,10 @@ pub(super) struct Input {
     pub(super) polled: bool,
     /// Whether changes of what is under the path will be hinted at.
     vouched: bool,
+    /// Whether it is among those that are polled by turns.
+    pub(super) has_turn: bool,
+    /// Whether the file has other names: it may be written to by one elsewhere, of which nobody hears.
+    linked: bool,
     /// Whether what the last look or visit came to may change without a word: it failed, or waits for something.
     unsettled: bool,
     /// No pattern finds it any more.
@@ -99,6 +114,8 @@ impl Input {
             hot: false,
             polled: false,
             vouched: false,
+            has_turn: false,
+            linked: false,
             unsettled: false,
             gone: false,
             kin,
@@ -119,9 +136,15 @@ impl Input {
         self.gone && self.current.is_none() && self.older.is_empty()
     }
 
-    /// Whether something may become of it that nobody will hint at.
-    pub(super) fn is_restless(&self) -> bool {
-        !self.vouched || self.unsettled || !self.older.is_empty() || !self.copies.is_empty()
+    /// How often to look what nobody may hint at.
+    pub(super) fn polling(&self) -> Polling {
+        let reads = self.current.is_some() || !self.older.is_empty() || !self.copies.is_empty();
+        let restless = !self.vouched || self.unsettled || !self.older.is_empty() || !self.copies.is_empty();
+        match restless {
+            true if reads => Polling::Always,
+            false if !self.linked => Polling::Never,
+            _ => Polling::ByTurns,
+        }
     }
 
     /// What the path leads to may be another, or do so by way of a link: it is to be asked again who hints at that.
@@ -151,7 +174,7 @@ impl Input {
     pub(super) fn look(&mut self, elder: Option<&mut Self>, scratch: &mut Scratch, cx: &TailContext) -> bool {
         let start = std::mem::take(&mut self.start);
         let elder = elder.filter(|_| !self.present);
-        (self.present, self.unsettled) = (false, false);
+        (self.present, self.unsettled, self.linked) = (false, false, false);
         if !self.vouched {
             self.vouched = cx.vouches(&self.path);
         }
@@ -164,8 +187,7 @@ impl Input {
         match stat {
             Ok(stat) => match Trouble::of(stat.kind) {
                 None => {
-                    // It may be written to by a name elsewhere, of which nobody hears.
-                    self.vouched &= stat.links <= 1;
+                    self.linked = stat.links > 1;
                     self.look_at(stat, start, elder, scratch, cx);
                 }
                 Some(trouble) => {
@@ -198,7 +220,7 @@ impl Input {
     /// it is read next, which tells as much. True if there is something to read; none if a whole look is needed.
     pub(super) fn look_at_content(&mut self, read_next: bool, cx: &TailContext) -> Option<bool> {
         let current = self.current.as_mut().filter(|_| self.older.is_empty() && !self.unsettled)?;
-        if read_next && self.vouched && current.is_read() {
+        if read_next && self.vouched && !self.linked && current.is_read() {
             current.suspect();
             return Some(true);
         }

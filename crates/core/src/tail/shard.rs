@@ -14,7 +14,7 @@ use async_channel::{Receiver, TryRecvError};
 
 use super::descriptors::shortage;
 use super::file::{Scratch, Visit};
-use super::input::Input;
+use super::input::{Input, Polling};
 use super::{Change, Command, Mailbox, Progress, TailContext, TailError, Tailer};
 use crate::batch::Batch;
 
@@ -24,6 +24,9 @@ const SWEEP_STEP: usize = 1024;
 
 /// So many inputs are polled by themselves; more of them by the sweep, which is then as frequent.
 const POLLED_MAX: usize = SWEEP_STEP;
+
+/// How many inputs of those that are polled by turns.
+const TURNS: usize = 32;
 
 /// How many files are added between two batches while there is something to read: each costs some microseconds to be
 /// opened, and the writer is to have something to do meanwhile.
@@ -76,6 +79,8 @@ pub(crate) struct FileShard {
     pace: Pace,
     /// Inputs of whose changes nobody hints.
     restless: Vec<usize>,
+    /// Those that are polled by turns, the next one first.
+    turns: VecDeque<usize>,
     poll_due: Instant,
     /// Inputs with news that wait for a descriptor.
     short: Vec<usize>,
@@ -137,6 +142,7 @@ impl FileShard {
             sweep: Sweep::default(),
             pace,
             restless: Vec::new(),
+            turns: VecDeque::new(),
             poll_due: Instant::now(),
             short: Vec::new(),
             shed_due: Instant::now(),
@@ -224,16 +230,20 @@ impl FileShard {
 
     /// Has an input polled if need be.
     fn note_restless(&mut self, at: usize) {
-        if self.cx.watch.is_some()
-            && let Some(input) = &mut self.inputs[at]
-            && !input.polled
-            && input.is_restless()
-        {
-            input.polled = true;
-            self.restless.push(at);
-            if self.restless.len() == POLLED_MAX + 1 {
-                self.sweep.within(self.pace.poll);
+        let Some(input) = self.inputs[at].as_mut().filter(|_| self.cx.watch.is_some()) else { return };
+        match input.polling() {
+            Polling::Always if !input.polled => {
+                input.polled = true;
+                self.restless.push(at);
+                if self.restless.len() == POLLED_MAX + 1 {
+                    self.sweep.within(self.pace.poll);
+                }
             }
+            Polling::ByTurns if !input.has_turn => {
+                input.has_turn = true;
+                self.turns.push_back(at);
+            }
+            _ => {}
         }
     }
 
@@ -263,7 +273,8 @@ impl FileShard {
 
     /// Whether inputs are polled by themselves.
     fn polls(&self) -> bool {
-        (1..=POLLED_MAX).contains(&self.restless.len())
+        // With more than these the sweep is so frequent, and has the others in it.
+        self.restless.len() <= POLLED_MAX && !(self.restless.is_empty() && self.turns.is_empty())
     }
 
     /// Looks at the inputs that are polled, if it is time.
@@ -273,6 +284,11 @@ impl FileShard {
         }
         self.poll_due = after(Instant::now(), self.pace.poll);
         for at in self.take_restless() {
+            self.look_at(at);
+        }
+        for _ in 0..self.turns.len().min(TURNS) {
+            let Some(at) = self.turns.pop_front() else { return };
+            self.inputs[at].iter_mut().for_each(|input| input.has_turn = false);
             self.look_at(at);
         }
     }
@@ -294,6 +310,9 @@ impl FileShard {
             self.short.retain(|&short| short != at);
             if input.polled {
                 self.restless.retain(|&restless| restless != at);
+            }
+            if input.has_turn {
+                self.turns.retain(|&turn| turn != at);
             }
             self.vacant.push(at);
         }
