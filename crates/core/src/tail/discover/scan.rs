@@ -189,6 +189,7 @@ impl<'a> Scan<'a> {
             Err(error) => {
                 // What was there before is taken to be there still.
                 unsure = true;
+                self.restless |= is_shortage(&error);
                 files.extend(old_files);
                 dirs = old_dirs;
                 self.failed.push((path.to_owned(), error));
