@@ -51,7 +51,7 @@ fn merge_on<B: Backend>(backend: B, args: &Args, voice: &Voice) -> Result<(), Fa
             Stops::new(voice).map_err(|error| Failure::run_time(format!("cannot receive signals: {error}")))?;
         let ended = run::run(builder, &backend, args.stop_timeout, &mut stops, voice).await;
         let (report, done) = match &ended {
-            Ok(report) => (Some(report), verdict::of(report)),
+            Ok(report) => (Some(report), verdict::of(report, &backend).await),
             Err(RunError::Merge(error)) => (Some(error.report()), Err(merge_failure(args, error))),
             Err(RunError::Start(error)) => (None, Err(start_failure(error))),
             Err(RunError::Other(failure)) => (None, Err(failure.clone())),

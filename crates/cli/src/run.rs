@@ -39,11 +39,12 @@ pub(crate) async fn run<B: Backend>(
     let started = match stops.or(starting.as_mut(), None).await {
         Some(started) => started,
         None => {
+            let tell = tell_of_stop("its start is waited for", stop_timeout, backend, voice);
             let late = future::or(async { Some(starting.await) }, async {
                 backend.sleep(stop_timeout).await;
                 None
             });
-            stops.or(late, None).await.flatten().ok_or_else(|| {
+            stops.or(future::or(late, tell), None).await.flatten().ok_or_else(|| {
                 RunError::Other(Failure::run_time(
                     "stopped before the merge had started: the output was not open yet, or the inputs not looked at",
                 ))
@@ -55,18 +56,19 @@ pub(crate) async fn run<B: Backend>(
     if stops.count == 0 {
         stops.or(merge.finished(), Some(&merge)).await;
     }
-    let tell = async {
-        backend.sleep(TELL_AFTER).await;
-        voice.note(format_args!(
-            "stopping: what is there is written first, for {stop_timeout:?} at most; a second signal stops at once"
-        ));
-        pending().await
-    };
+    let tell = tell_of_stop("what is there is written first", stop_timeout, backend, voice);
     match stops.or(future::or(merge.stop(stop_timeout), tell), Some(&merge)).await {
         Some(stopped) => stopped,
         None => merge.stop_now().await,
     }
     .map_err(RunError::Merge)
+}
+
+/// Says what a stop that takes long waits for. Never completes.
+async fn tell_of_stop<B: Backend, T>(what: &str, within: Duration, backend: &B, voice: &Voice) -> T {
+    backend.sleep(TELL_AFTER).await;
+    voice.note(format_args!("stopping: {what}, for {within:?} at most; a second signal stops at once"));
+    pending().await
 }
 
 /// The signals that stop the program.

@@ -1,15 +1,20 @@
 //! What the end of a merge means: the exit status, and the line that says why it is not 0.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use tailmerge::{InputReport, Report};
+use futures_lite::future;
+use tailmerge::{Backend, InputReport, Report};
 
 use crate::status::{Failure, Status};
 use crate::voice::count;
 
+/// How long the inputs are looked at for what was left in them: their file system may hang.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
+
 /// Judges a merge that ended in order.
-pub(crate) fn of(report: &Report) -> Result<(), Failure> {
+pub(crate) async fn of<B: Backend>(report: &Report, backend: &B) -> Result<(), Failure> {
     // Who closes the output has what he wanted.
     if report.output_closed {
         return Ok(());
@@ -20,7 +25,7 @@ pub(crate) fn of(report: &Report) -> Result<(), Failure> {
         ));
     }
     if !report.drained || report.unwritten_bytes > 0 {
-        return Err(unwritten(report));
+        return Err(unwritten(report, unread(report, backend).await));
     }
     if let Some((path, reason)) = report.failed_inputs.first() {
         let failed = count(report.failed_input_count, "input");
@@ -35,8 +40,18 @@ pub(crate) fn of(report: &Report) -> Result<(), Failure> {
     Ok(())
 }
 
-fn unwritten(report: &Report) -> Failure {
-    let unread: u64 = report.inputs.iter().map(|input| rest(&input.name, input.offset)).sum();
+/// Bytes of the inputs beyond where they were read to, as far as that can be seen in time.
+async fn unread<B: Backend>(report: &Report, backend: &B) -> u64 {
+    let ends: Vec<(PathBuf, u64)> = report.inputs.iter().map(|input| (input.name.clone(), input.offset)).collect();
+    let look = backend.unblock(move || ends.iter().map(|(path, offset)| rest(path, *offset)).sum());
+    let late = async {
+        backend.sleep(LOOK_WITHIN).await;
+        0
+    };
+    future::or(look, late).await
+}
+
+fn unwritten(report: &Report, unread: u64) -> Failure {
     let bytes = unread.max(report.unwritten_bytes);
     if bytes == 0 {
         return Failure::run_time(

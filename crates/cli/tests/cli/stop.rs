@@ -1,12 +1,14 @@
 //! Stopping in time, whatever stands in the way.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::tool::{Dir, Finished, Tool, numbered, wait_until};
+use crate::tool::{Dir, Finished, Running, Tool, numbered, wait_until};
 
 /// A stop that must not wait for its timeout, or has a short one, is over by then. Far from the timeouts
 /// that are not to be waited for, and generous for a busy machine.
@@ -119,20 +121,89 @@ fn a_hangup_that_is_ignored_stays_ignored() {
     running.stop().expect_quiet();
 }
 
+/// Waits until its handlers are in place, which the kernel says; what else is done by then is open.
+///
+/// What comes while one is being put there can be lost, so it is the one behind those that stop: SIGXFSZ.
+fn until_signals_are_caught(running: &mut Running) {
+    let status = format!("/proc/{}/status", running.child().id());
+    wait_until("the handlers are in place", || {
+        let text = fs::read_to_string(&status).unwrap();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+        u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << (25 - 1)) != 0
+    });
+}
+
 #[test]
 fn a_signal_right_after_the_start_is_not_lost() {
     for round in 0..20 {
         let dir = Dir::new();
         dir.write("a.log", numbered("a", 1000));
         let mut running = dir.tailmerge(["-o", "all", "a.log"]).start();
-        // Its handlers are in place as soon as the kernel says so; what else is done by then is open.
-        let status = format!("/proc/{}/status", running.child().id());
-        wait_until("the handlers are in place", || {
-            let text = std::fs::read_to_string(&status).unwrap();
-            let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
-            u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << (15 - 1)) != 0
-        });
+        until_signals_are_caught(&mut running);
         running.stop().expect_quiet();
         assert_eq!(dir.text("all"), numbered("a", 1000), "round {round}");
+    }
+}
+
+/// A library that has the program hang at a path as long as there is the file `hangs`. None without a compiler.
+fn hanging(dir: &Dir) -> Option<PathBuf> {
+    let (source, library) = (concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/hang.c"), dir.path("hang.so"));
+    let built = Command::new("gcc").args(["-shared", "-fPIC", "-o"]).arg(&library).args([source, "-ldl"]).status();
+    if built.is_ok_and(|status| status.success()) {
+        return Some(library);
+    }
+    eprintln!("skipped: needs gcc");
+    None
+}
+
+#[test]
+fn a_file_system_that_hangs_does_not_hold_up_a_stop() {
+    for (at, signals) in [("a.log", 1), ("a.log", 2), ("r.json", 1), ("r.json", 2)] {
+        let dir = Dir::new();
+        let Some(library) = hanging(&dir) else { return };
+        dir.write("a.log", "a\n");
+        let timeout = if signals == 1 { "300ms" } else { "50m" };
+        let args = ["--watch", "poll", "-o", "all", "--report", "r.json", "--stop-timeout", timeout, "a.log"];
+        let mut tool = dir.tailmerge(args);
+        tool.command().env("LD_PRELOAD", library).env("HANG_AT", at).env("HANG_WHILE", dir.path("hangs"));
+        let running = tool.start();
+        wait_until("the line is merged", || dir.text("all") == "a\n");
+        dir.write("hangs", "");
+        running.signal(Signal::TERM);
+        if signals == 2 {
+            running.until_said("a second signal");
+            running.signal(Signal::TERM);
+        }
+        let start = Instant::now();
+        let finished = running.finish().expect(1);
+        assert!(start.elapsed() < IN_TIME, "it took {:?} at {at}", start.elapsed());
+        match at {
+            "a.log" => drop(finished.says("stopped before a last look at the inputs")),
+            _ if signals == 1 => drop(finished.says("r.json: the report is not taken within 1s")),
+            _ => drop(finished.says("stopped before the report was written")),
+        }
+        assert_eq!(dir.text("r.json").is_empty(), at == "r.json");
+    }
+}
+
+#[test]
+fn a_start_that_hangs_is_stopped() {
+    for (signals, timeout) in [(1, "3s"), (2, "50m")] {
+        let dir = Dir::new();
+        let Some(library) = hanging(&dir) else { return };
+        dir.write("a.log", "a\n");
+        dir.write("hangs", "");
+        let mut tool = dir.tailmerge(["-o", "all", "--stop-timeout", timeout, "a.log"]);
+        tool.command().env("LD_PRELOAD", library).env("HANG_AT", "all").env("HANG_WHILE", dir.path("hangs"));
+        let mut running = tool.start();
+        until_signals_are_caught(&mut running);
+        running.signal(Signal::TERM);
+        running.until_said("stopping: its start is waited for");
+        let start = Instant::now();
+        if signals == 2 {
+            running.signal(Signal::TERM);
+        }
+        running.finish().expect(1).says("stopped before the merge had started");
+        assert!(start.elapsed() < IN_TIME, "it took {:?}", start.elapsed());
     }
 }
