@@ -34,12 +34,12 @@ mod difference;
 mod lines;
 
 use std::error::Error;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tailmerge_core::LongLines;
+use tailmerge_core::{LongLines, escaped};
 
 use self::difference::{Difference, Input, account_for_fragments, align, excess, sum};
 use self::lines::{BLOCK_BYTES, EXCERPT_BYTES, End, Limit, Parts, each_line, hash, locate};
@@ -310,8 +310,8 @@ pub enum CheckError {
     },
 }
 
-impl fmt::Display for CheckError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl CheckError {
+    fn write(&self, f: &mut String) -> fmt::Result {
         match self {
             Self::Io { path, error } => write!(f, "{}: cannot be read: {error}", path.display()),
             Self::Fragment { output, line, text } => {
@@ -343,6 +343,15 @@ impl fmt::Display for CheckError {
                 Ok(())
             }
         }
+    }
+}
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut message = String::new();
+        self.write(&mut message)?;
+        // Names may hold anything.
+        escaped(&message).fmt(f)
     }
 }
 

@@ -248,6 +248,7 @@ macro_rules! conformance {
                     a_fifo_may_come_and_go
                     two_names_of_a_fifo_are_one_input
                     a_fifo_may_be_left
+                    a_stream_without_end_is_stopped
                 }
                 tailers {
                     the_line_limit_holds_for_tailers

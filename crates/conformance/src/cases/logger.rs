@@ -44,7 +44,8 @@ impl Log for ToSender {
 fn log_to(panics: bool) -> &'static ToSender {
     let logger = Box::leak(Box::new(ToSender { sender: OnceLock::new(), panics }));
     log::set_logger(logger).expect("the case is alone in its process");
-    log::set_max_level(LevelFilter::Trace);
+    // Below that, executors tell what they do themselves, on the writer's thread, too.
+    log::set_max_level(LevelFilter::Info);
     logger
 }
 

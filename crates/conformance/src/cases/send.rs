@@ -266,7 +266,7 @@ pub fn senders_of_one_name_are_one_input<B: Backend>(backend: B) {
         writeln!(merge.sender("app"), "line {number}").expect("the merge runs");
     }
     let held = merge.sender("other 0");
-    (0..3000).for_each(|number| drop(merge.sender(format!("other {number}"))));
+    (0..30_000).for_each(|number| drop(merge.sender(format!("other {number}"))));
     held.send_blocking("held").expect("the merge runs");
     merge.sender("other 0").send_blocking("asked for again").expect("the merge runs");
     let report = stop_blocking(&merge);

@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use tailmerge_core::Backend;
 
-use crate::kit::{Scene, numbered, on_thread, sorted, start, start_blocking, stop, stop_blocking, text};
+use crate::kit::{DEADLINE, Scene, numbered, on_thread, sorted, start, start_blocking, stop, stop_blocking, text};
 
 /// As short as can be.
 const SHORT: Duration = Duration::from_millis(1);
@@ -115,4 +117,41 @@ pub fn a_fifo_may_be_left<B: Backend>(backend: B) {
     // A line that was begun when it was left got its newline then.
     let joined = |text: &str| text.replace('\n', "");
     assert_eq!(joined(&text(&scene.output())), joined(&want));
+}
+
+/// A FIFO that is written to without end does not hold up the stop, and its last line is whole.
+pub fn a_stream_without_end_is_stopped<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    scene.fifo("in");
+    let merge = start(scene.builder().path(scene.path("in")), backend);
+    let (over, mut writer) = (Arc::new(AtomicBool::new(false)), writer(&scene, "in"));
+    let writing = {
+        let over = over.clone();
+        on_thread("a writer", move || {
+            let mut written = String::new();
+            for number in 0.. {
+                let line = format!("line {number}\n");
+                if over.load(Ordering::Relaxed) || writer.write_all(line.as_bytes()).is_err() {
+                    break;
+                }
+                written += &line;
+            }
+            (written, writer)
+        })
+    };
+    scene.expect_lines(1000);
+    let start = Instant::now();
+    let report = stop(&merge);
+    let took = start.elapsed();
+    over.store(true, Ordering::Relaxed);
+    // A writer that waits for room is let go.
+    let reader = File::options().read(true).open(scene.path("in")).expect("a FIFO of the case");
+    let drain = on_thread("a reader", move || std::io::copy(&mut { reader }, &mut std::io::sink()));
+    let (written, writer) = writing.wait();
+    drop(writer);
+    drain.wait().expect("a FIFO of the case");
+    assert!(took < DEADLINE / 3, "it took {took:?}");
+    assert!(report.is_complete(), "{report:?}");
+    let output = text(&scene.output());
+    assert!(written.starts_with(&output), "whole lines, in order");
 }

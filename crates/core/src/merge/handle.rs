@@ -72,7 +72,7 @@ impl Merge {
     }
 
     /// A sender of the host's own lines into the output. Those of one name are one input of the report: to ask for it
-    /// anew for each line costs little.
+    /// anew for each line costs little. Of more than 10,000 names, those that no sender has are forgotten.
     pub fn sender(&self, name: impl Into<OsString>) -> LineSender {
         let source = self.parts.host.source(&name.into(), self.parts.format);
         LineSender::new(self.parts.host.clone(), source)

@@ -128,14 +128,13 @@ impl Ledger {
     /// Tells of an event. What it says must be recorded before: the host's logger and observer may panic, and
     /// nothing else changes by that.
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        let logged = self.log(event);
+        let logged = self.log(event.level(), event);
         let told = caught(|| self.observer.event(event));
         if let Err(message) = told
             && !self.observer_panicked.swap(true, Ordering::Relaxed)
         {
-            let log = || log::error!(target: "tailmerge", "the observer panicked, told once: {message}");
-            // Then nobody is left to hear of it.
-            drop(caught(log));
+            // If the logger panics, too, nobody is left to hear of it.
+            drop(self.log(Level::Error, &format_args!("the observer panicked, told once: {message}")));
         }
         if let Err(message) = logged
             && !self.logger_panicked.swap(true, Ordering::Relaxed)
@@ -145,28 +144,27 @@ impl Ledger {
         }
     }
 
-    /// Logs an event. On the writer's thread that is left to another one: the host's logger may have a lock, which
-    /// somebody holds who waits for the writer.
-    fn log(&self, event: &Event<'_>) -> Result<(), String> {
-        let level = event.level();
+    /// Logs something. On the writer's thread that is left to another one: the host's logger may have a lock, which
+    /// somebody holds who waits for the writer. An error: the logger panicked.
+    pub(crate) fn log(&self, level: Level, what: &dyn fmt::Display) -> Result<(), String> {
         if level > log::max_level() {
             return Ok(());
         }
         if !is_writer_thread() {
             self.log_rest();
-            return caught(|| log::log!(target: "tailmerge", level, "{event}"));
+            return caught(|| log::log!(target: "tailmerge", level, "{what}"));
         }
         let mut unlogged = lock(&self.unlogged);
         if unlogged.lines.len() < UNLOGGED_MAX {
-            unlogged.lines.push_back((level, event.to_string()));
+            unlogged.lines.push_back((level, what.to_string()));
         }
         let is_asked = std::mem::replace(&mut unlogged.is_asked, true);
         drop(unlogged);
         match self.log_later.get() {
-            Some(log_later) if !is_asked => log_later(),
-            _ => {}
+            // The backend is the host's.
+            Some(log_later) if !is_asked => caught(log_later),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Logs what the writer's thread left to do.

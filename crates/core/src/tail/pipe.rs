@@ -40,6 +40,10 @@ pub(crate) struct PipeTailer {
     stop: Arc<Stop>,
     /// Which FIFO it is. None: standard input, or any that is there under `once`, which ends with its writers.
     fifo: Option<Arc<Fifo>>,
+    /// Once it is to end: how many bytes of what was there then are still to be read.
+    left: Option<u64>,
+    /// Whether it was told that it cannot be opened.
+    refused: bool,
     /// When it was last heard of.
     heard: Instant,
     /// What was read and is not yet submitted; begins with a line, or within one that is too long.
@@ -100,6 +104,8 @@ impl PipeTailer {
             ledger,
             stop,
             fifo,
+            left: None,
+            refused: false,
             heard: Instant::now(),
             held: Vec::new(),
             offset: 0,
@@ -108,7 +114,7 @@ impl PipeTailer {
         }
     }
 
-    /// Opens the FIFO. False: it is another one by now.
+    /// Opens the FIFO. False: it is another one by now, or cannot be opened just now.
     fn open(&mut self) -> io::Result<bool> {
         // With a writer of our own the FIFO does not end between two others.
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
@@ -117,15 +123,30 @@ impl PipeTailer {
         let path = self.source.path();
         let both = self.fifo.as_ref().and_then(|_| options.clone().write(true).open(path).ok());
         let file = match both.map_or_else(|| options.open(path), Ok) {
-            Err(error) if self.fifo.is_some() && is_missing(&error) => return Ok(false),
+            Err(error) if self.fifo.is_some() => {
+                if !is_missing(&error) && !std::mem::replace(&mut self.refused, true) {
+                    let reason = format!("cannot be opened: {}; trying again", error.kind());
+                    self.ledger.tell(&Event::Refused { input: self.source.path(), reason: &reason });
+                }
+                return Ok(false);
+            }
             file => file?,
         };
         let is_other = |fifo: &Arc<Fifo>| ReadFile::stat(&file).map(|stat| stat.id != fifo.id);
         if self.fifo.as_ref().map_or(Ok(false), is_other)? {
             return Ok(false);
         }
-        self.file = Some(file);
+        (self.file, self.refused) = (Some(file), false);
         Ok(true)
+    }
+
+    /// How much may be read at a time. Of what comes once it is to end, as much as ends a line that was begun.
+    fn most(&self) -> usize {
+        match self.left {
+            None => READ,
+            Some(0) => usize::from(self.held.last().is_some_and(|&last| last != b'\n')),
+            Some(left) => usize::try_from(left).unwrap_or(READ).min(READ),
+        }
     }
 
     /// Reads what is there, without waiting. False if there is nothing.
@@ -133,14 +154,18 @@ impl PipeTailer {
         if self.file.is_none() && !self.open()? {
             return Ok(false);
         }
-        let Some(file) = &mut self.file else { return Ok(false) };
+        let Some(file) = &self.file else { return Ok(false) };
         let mut fds = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         if poll(&mut fds, Some(&now))? == 0 {
             return Ok(false);
         }
-        let len = self.held.len();
-        self.held.resize(len + READ, 0);
+        let (len, most) = (self.held.len(), self.most());
+        if most == 0 {
+            return Ok(false);
+        }
+        let Some(file) = &mut self.file else { return Ok(false) };
+        self.held.resize(len + most, 0);
         let got = file.read(&mut self.held[len..]);
         self.held.truncate(len + got.as_ref().copied().unwrap_or(0));
         match got {
@@ -153,8 +178,9 @@ impl PipeTailer {
                 self.ended = true;
                 Ok(true)
             }
-            Ok(_) => {
+            Ok(got) => {
                 self.heard = Instant::now();
+                self.left = self.left.map(|left| left.saturating_sub(got as u64));
                 Ok(true)
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(false),
@@ -266,11 +292,26 @@ impl Tailer for PipeTailer {
             self.submit(batch);
             return Ok(Progress::More);
         }
-        // Asked before reading: what is there when the stop comes is read.
+        // Asked before reading: what is there when the stop comes is read, and no more, however fast others write.
         let over = self.is_over();
-        let read = self.read().map_err(|error| TailError::new(format!("cannot be read: {error}")))?;
+        if over && self.left.is_none() {
+            let there = self.file.as_ref().map_or(Ok(u64::MAX), rustix::io::ioctl_fionread);
+            self.left = Some(there.unwrap_or(u64::MAX));
+        }
+        let failed = |error| TailError::new(format!("cannot be read: {error}"));
+        let mut read = self.read().map_err(failed)?;
+        for _ in 0..READ {
+            // The end of a line that was begun comes byte by byte, to take nothing of the next one.
+            if !read || self.left != Some(0) {
+                break;
+            }
+            read = self.read().map_err(failed)?;
+        }
         // What it has begun cannot be read again.
-        self.ended |= over && !read;
+        self.ended |= over && (!read || self.left == Some(0));
+        if self.ended && self.refused {
+            self.ledger.input_failed(self.source.path(), &"cannot be opened");
+        }
         if read || self.ended {
             self.submit(batch);
         }

@@ -16,7 +16,7 @@ use crate::lock::lock;
 use crate::report::{GapReason, Ledger};
 
 /// Beyond so many names, those that no sender has are forgotten.
-const NAMES_MAX: usize = 1000;
+const NAMES_MAX: usize = 10_000;
 
 /// The buffer between senders and the writer. All senders of a merge share it.
 pub(crate) struct HostLines {

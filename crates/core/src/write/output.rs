@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::Level;
 use rustix::fs::OFlags;
 
 use super::file::{FileWriter, Sharing};
@@ -97,7 +98,8 @@ impl FileOutput {
             let append =
                 rustix::fs::fcntl_getfl(&file).and_then(|flags| rustix::fs::fcntl_setfl(&file, flags | OFlags::APPEND));
             if let Err(error) = append {
-                log::debug!(target: "tailmerge", "standard output cannot be set to append: {error}");
+                // The logger's panic is its own.
+                drop(cx.ledger.log(Level::Debug, &format_args!("standard output cannot be set to append: {error}")));
             }
         }
         Ok(Target::File { file: FileWriter::new(Box::new(file), stat.size, Sharing::Foreign), id: stat.id })
@@ -126,7 +128,8 @@ impl FileOutput {
                 return Err(refused(path, io::ErrorKind::ResourceBusy, reason));
             }
             Err(error) => {
-                log::debug!(target: "tailmerge", "{}: a file system without locks: {error}", path.display());
+                let what = format!("{}: a file system without locks: {error}", path.display());
+                drop(cx.ledger.log(Level::Debug, &what));
                 true
             }
         };

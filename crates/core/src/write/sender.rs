@@ -28,7 +28,10 @@ use crate::own_thread::is_own_thread;
 ///
 /// Where the merge itself calls the host (a logger that is told of its events, an observer, a tailer, a writer), it would
 /// wait for itself. There nothing waits: what there is no room for is refused as [`SendError::Full`], the whole line in
-/// the case of an [`io::Write`], whose `flush` is refused likewise. So a sender may be where a logger writes to.
+/// the case of an [`io::Write`], whose `flush` is refused likewise. So a sender may be where a logger writes to. The
+/// writer's thread leaves what it logs itself to another one, since the logger may have a lock that is held by who waits
+/// for room; where something else logs on that thread (a writer of the host's, or an executor that traces what it does),
+/// such a logger must not wait with its lock held, but use [`try_send`](Self::try_send).
 ///
 /// # Examples
 ///
