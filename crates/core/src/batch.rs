@@ -140,7 +140,7 @@ impl Batch {
     ///
     /// # Panics
     ///
-    /// If there is not so much room, or if the last of these bytes is no newline.
+    /// If there is not so much room, if the last of these bytes is no newline, or if they end beyond offset 2^64.
     pub fn commit(&mut self, start: u64, len: usize) {
         self.commit_changed(start, len as u64, len);
     }
@@ -151,10 +151,11 @@ impl Batch {
     ///
     /// # Panics
     ///
-    /// If there is not so much room, or if the last of these bytes is no newline.
+    /// If there is not so much room, if the last of these bytes is no newline, or if they end beyond offset 2^64.
     pub fn commit_changed(&mut self, start: u64, len_in: u64, len: usize) {
         let bytes = &self.buf[self.filled..self.filled + len];
         assert_eq!(bytes.last(), Some(&b'\n'), "a batch holds whole lines");
+        assert!(start.checked_add(len_in).is_some(), "an input ends before 2^64 bytes");
         let lines = memchr_iter(b'\n', bytes).count() as u64;
         self.filled += len;
         let (source, generation) = (self.source.clone(), self.generation);
@@ -251,5 +252,19 @@ impl Batch {
         if self.buf.len() != capacity {
             self.buf = vec![0; capacity];
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who commits hears of it, not the writer.
+    #[test]
+    #[should_panic(expected = "an input ends before 2^64 bytes")]
+    fn what_ends_beyond_all_offsets_is_refused() {
+        let mut batch = Batch::with_capacity(2);
+        batch.spare().copy_from_slice(b"x\n");
+        batch.commit(u64::MAX - 1, 2);
     }
 }

@@ -280,3 +280,21 @@ impl fmt::Debug for Ledger {
         f.debug_struct("Ledger").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_counted_beyond_those_that_are_listed() {
+        let ledger = Ledger::new(Box::new(|_: &Event<'_>| {}));
+        let gap = |start, end| ledger.gap(Path::new("a"), start, end, GapReason::Gone);
+        (0..GAPS_MAX as u64 + 1).for_each(|number| gap(10 * number, 10 * number + 5));
+        let last = 10 * GAPS_MAX as u64;
+        gap(last + 5, last + 7);
+        let report = ledger.report();
+        assert_eq!((report.gaps.len(), report.gap_count), (GAPS_MAX, GAPS_MAX as u64 + 1));
+        assert_eq!(report.gap_bytes, 5 * (GAPS_MAX as u64 + 1) + 2);
+        assert_eq!(report.gaps.last().map(|gap| gap.end), Some(last - 5), "it goes on with one that is not listed");
+    }
+}
