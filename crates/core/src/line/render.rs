@@ -114,7 +114,7 @@ impl Renderer {
     }
 }
 
-fn push_json_field(out: &mut Vec<u8>, key: &str, value: &[u8], push_text: fn(&mut Vec<u8>, &str)) {
+fn push_json_field(out: &mut Vec<u8>, key: &str, value: &[u8], push_text: impl Fn(&mut Vec<u8>, &str)) {
     out.push(b'"');
     out.extend_from_slice(key.as_bytes());
     match std::str::from_utf8(value) {
