@@ -7,7 +7,7 @@ use std::env;
 use std::io;
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Barrier, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -105,8 +105,8 @@ pub(crate) fn no_threads(error: &io::Error) -> Failure {
     ))
 }
 
-/// Starts the executor, its timers and its pool. Others may take the room that there was a moment ago: then this
-/// panics or spins, on a thread of its own.
+/// Starts the executor, its timers and all threads of its pool, so that no limit that falls later matters to them.
+/// Others may take the room that there was a moment ago: then this panics or spins, on a thread of its own.
 fn start<B: Backend>(backend: &B) -> Result<(), Failure> {
     STARTING.store(true, Ordering::Relaxed);
     let backend = backend.clone();
@@ -114,9 +114,17 @@ fn start<B: Backend>(backend: &B) -> Result<(), Failure> {
     let starting = thread::Builder::new().name("tailmerge-start".into()).spawn(move || {
         // Polled, a timer starts what drives timers.
         future::block_on(future::poll_once(backend.sleep(START_MAX)));
-        let pool = backend.unblock(|| ());
+        let all = Arc::new(Barrier::new(POOL_THREADS.get()));
+        let job = |all: Arc<Barrier>| {
+            backend.unblock(move || {
+                all.wait();
+            })
+        };
+        let pool: Vec<_> = (0..POOL_THREADS.get()).map(|_| job(all.clone())).collect();
         backend.spawn(async move {
-            pool.await;
+            for job in pool {
+                job.await;
+            }
             // Whoever asked has given up.
             started.send(()).ok();
         });
@@ -165,7 +173,7 @@ pub(crate) fn share_one_heap() {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{Future, ready};
+    use std::future::{Future, pending, ready};
 
     use super::*;
 
@@ -184,9 +192,9 @@ mod tests {
 
         fn unblock<T: Send + 'static>(
             &self,
-            job: impl FnOnce() -> T + Send + 'static,
+            _job: impl FnOnce() -> T + Send + 'static,
         ) -> impl Future<Output = T> + Send + 'static {
-            ready(job())
+            pending()
         }
 
         fn sleep(&self, _duration: Duration) -> impl Future<Output = ()> + Send + 'static {
