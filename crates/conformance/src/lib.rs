@@ -290,6 +290,10 @@ macro_rules! conformance {
                     a_size_ahead_of_the_data_harms_no_other
                     a_size_ahead_of_the_data_ends
                     a_size_that_is_ahead_for_a_while_is_read_on
+                    a_size_that_comes_and_goes_is_no_truncation
+                    what_comes_to_nothing_is_tried_ever_more_seldom
+                    a_size_of_nothing_is_not_believed
+                    a_file_without_end_is_read_up_to_a_bound
                 }
                 descriptors {
                     more_files_than_may_be_open_are_read_by_turns

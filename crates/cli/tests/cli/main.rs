@@ -8,6 +8,7 @@ mod lines;
 mod names;
 mod once;
 mod output;
+mod pseudo;
 mod reopen;
 mod report;
 mod stop;

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use rustix::io::Errno;
 use tailmerge_core::{Backend, LongLines, Prefix};
 
-use crate::kit::{Scene, TestFs, block_on, lines, numbered, start, stop};
+use crate::kit::{Op, Scene, TestFs, block_on, lines, numbered, start, stop, until};
 
 /// How many bytes a read gives at most: one, fewer than are checked before each offset, those and few more, and many.
 const READS: [usize; 4] = [1, 100, 300, 1000];
@@ -164,4 +165,109 @@ pub fn a_size_that_is_ahead_for_a_while_is_read_on<B: Backend>(backend: B) {
     let report = stop(&merge);
     scene.assert_output(&want);
     assert!(report.failed_inputs.is_empty() && report.gaps.is_empty(), "{report:?}");
+}
+
+/// A size that is now too small and now right is no truncation, as long as the bytes are there.
+pub fn a_size_that_comes_and_goes_is_no_truncation<B: Backend>(backend: B) {
+    let asked = AtomicUsize::new(0);
+    let fs = TestFs::new().with_sizes(move |_, size| match asked.fetch_add(1, Ordering::Relaxed) % 3 {
+        0 => size / 2,
+        _ => size,
+    });
+    let scene = Scene::on(fs);
+    let mut all = numbered("line", 0..1000);
+    scene.write("a.log", &all);
+    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    scene.expect(&all);
+    for round in 0..20 {
+        scene.append("a.log", format!("{round}\n"));
+        all += &format!("{round}\n");
+        scene.expect(&all);
+        scene.looked(&merge, "a.log");
+    }
+    let report = stop(&merge);
+    scene.assert_output(&all);
+    assert_eq!(scene.events.count("truncated"), 0);
+    assert!(report.gaps.is_empty() && report.failed_inputs.is_empty(), "{report:?}");
+}
+
+/// A file system on which nothing but one thing is wrong with `bad.log`.
+fn failing(op: Op) -> TestFs {
+    TestFs::failing(move |asked, path: &Path| match asked == op && path.ends_with("bad.log") {
+        true => Err(Errno::IO.into()),
+        false => Ok(()),
+    })
+}
+
+/// What comes to nothing each time is told once, and tried ever more seldom; other files do not wait for it.
+pub fn what_comes_to_nothing_is_tried_ever_more_seldom<B: Backend>(backend: B) {
+    /// Looks at another file meanwhile.
+    const LOOKS: u64 = 400;
+    let ahead = || TestFs::new().with_sizes(|path, size| size + if path.ends_with("bad.log") { 10 } else { 0 });
+    let sizeless = || TestFs::new().with_sizes(|path, size| if path.ends_with("bad.log") { 0 } else { size });
+    let kinds = [
+        (failing(Op::Stat), "cannot be opened"),
+        (failing(Op::Open), "cannot be opened"),
+        (failing(Op::Read), "cannot be opened"),
+        (ahead(), "it ends at byte"),
+        (sizeless(), "its size says nothing"),
+    ];
+    for (fs, told) in kinds {
+        let scene = Scene::on(fs);
+        scene.write("bad.log", "bad\n");
+        scene.write("good.log", "");
+        let merge = start(scene.polled().input(scene.pattern("*.log")), backend.clone());
+        scene.events.until(told);
+        let looks = |name: &str| scene.fs.looks(&scene.path(name));
+        let (bad, good) = (looks("bad.log"), looks("good.log"));
+        for round in 0..LOOKS / 10 {
+            scene.append("good.log", format!("{round}\n"));
+            until("the good one is looked at", || looks("good.log") >= good + 10 * round);
+        }
+        let tried = looks("bad.log") - bad;
+        assert!(tried <= LOOKS / 8, "{told}: {tried} times");
+        assert!(scene.events.count(told) <= 1, "{told}: told once");
+        let report = stop(&merge);
+        assert!(lines(&scene.output()).len() as u64 >= LOOKS / 10, "{report:?}");
+    }
+}
+
+/// What has something to read although its size is 0 is read: once under `once`, its last line as well.
+pub fn a_size_of_nothing_is_not_believed<B: Backend>(backend: B) {
+    let sizeless = || TestFs::new().with_sizes(|_, _| 0);
+    let content = format!("{}the last one", numbered("line", 0..10_000));
+    let scene = Scene::on(sizeless());
+    scene.write("a.log", &content);
+    let merge = start(scene.builder().once(true).path(scene.path("a.log")), backend.clone());
+    block_on("the merge ends by itself", merge.finished());
+    let report = stop(&merge);
+    scene.assert_output(format!("{content}\n"));
+    assert!(report.gaps.is_empty() && report.failed_inputs.is_empty(), "{report:?}");
+    assert_eq!((report.unterminated_lines, scene.events.count("size")), (1, 0), "{report:?}");
+
+    let scene = Scene::on(sizeless());
+    scene.write("a.log", "1\n");
+    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    scene.expect("1\n");
+    scene.append("a.log", "2\n");
+    scene.expect("1\n2\n");
+    scene.write("a.log", "other\n");
+    scene.expect("1\n2\nother\n");
+    let report = stop(&merge);
+    assert_eq!((scene.events.count("its size says nothing"), scene.events.count("truncated")), (1, 0));
+    assert!(report.gaps.is_empty() && report.failed_inputs.is_empty(), "{report:?}");
+}
+
+/// A file without a size and without an end is read up to a bound.
+pub fn a_file_without_end_is_read_up_to_a_bound<B: Backend>(backend: B) {
+    const MOST: usize = 16 << 20;
+    let scene = Scene::on(TestFs::new().with_sizes(|_, _| 0));
+    scene.write("a.log", numbered("a line of some length", 0..800_000));
+    assert!(scene.read("a.log").len() > MOST + 1_000_000);
+    let merge = start(scene.builder().once(true).path(scene.path("a.log")), backend);
+    block_on("the merge ends by itself", merge.finished());
+    let report = stop(&merge);
+    let [(_, reason)] = &report.failed_inputs[..] else { panic!("one input: {report:?}") };
+    assert!(reason.contains("its first 16 MiB"), "{reason}");
+    assert!((MOST - 100..=MOST + 1).contains(&scene.output().len()), "{} bytes", scene.output().len());
 }

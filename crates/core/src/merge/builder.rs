@@ -424,6 +424,7 @@ impl Builder {
             grace: self.rotated_grace,
             copy_grace: self.rotated_grace,
             chunk,
+            poll_interval: self.poll_interval,
             ignore_older: self.ignore_older,
             deleted_max_age: self.deleted_max_age,
             deleted_max_bytes: self.deleted_max_bytes,

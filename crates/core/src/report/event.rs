@@ -95,6 +95,11 @@ pub enum Event<'a> {
         /// Where it ends.
         end: u64,
     },
+    /// The size of a file says nothing of what it holds, as in `/proc`: it is read, and looked at ever more seldom.
+    SizeUnknown {
+        /// The input.
+        input: &'a Path,
+    },
     /// The system does not tell of changes here: files are looked at once every poll interval. Told once.
     Polled {
         /// The first directory or file of which that is so; none: it is so everywhere.
@@ -165,6 +170,7 @@ impl Event<'_> {
             | Self::ReadFailed { .. }
             | Self::LongLine { .. }
             | Self::Hole { .. }
+            | Self::SizeUnknown { .. }
             | Self::TooManyOpen { .. }
             | Self::Polled { .. }
             | Self::Gap(_)
@@ -189,7 +195,8 @@ impl Event<'_> {
             | Self::Refused { input, .. }
             | Self::ReadFailed { input, .. }
             | Self::LongLine { input, .. }
-            | Self::Hole { input, .. } => Some(input),
+            | Self::Hole { input, .. }
+            | Self::SizeUnknown { input } => Some(input),
             Self::Polled { path, .. } => *path,
             Self::Gap(gap) => Some(&gap.input),
             Self::TooManyOpen { .. }
@@ -237,6 +244,9 @@ impl fmt::Display for Event<'_> {
             }
             Self::Hole { input, start, end } => {
                 write!(f, "{}: skipped a hole from byte {start} to {end}, left by a truncation", Name::from(*input))
+            }
+            Self::SizeUnknown { input } => {
+                write!(f, "{}: its size says nothing of what it holds, looked at ever more seldom", Name::from(*input))
             }
             Self::Polled { path: Some(path), reason } => write!(f, "{}: polled, since {reason}", Name::from(*path)),
             Self::Polled { path: None, reason } => write!(f, "files are polled, since {reason}"),

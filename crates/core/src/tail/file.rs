@@ -27,6 +27,9 @@ const IDLE_AFTER: Duration = Duration::from_secs(10);
 /// milliseconds.
 const READS_MAX: usize = 1024;
 
+/// Most bytes that are read of a file whose size says nothing, and which may have no end.
+const PSEUDO_MAX: u64 = 16 * 1024 * 1024;
+
 /// How far apart, at least, two places are in time that are remembered for finding short copies.
 const MARK_EVERY: Duration = Duration::from_secs(1);
 
@@ -179,9 +182,19 @@ impl Generation {
         self.size
     }
 
-    /// Its length as it says itself.
+    /// Its length as it says itself; if that says nothing, as much as may be.
     pub(super) fn claimed_size(&self) -> u64 {
-        self.ahead.unwrap_or(self.size)
+        if self.is_pseudo() { u64::MAX } else { self.ahead.unwrap_or(self.size) }
+    }
+
+    /// Whether its size says nothing of what can be read.
+    pub(super) fn is_pseudo(&self) -> bool {
+        self.storage == Some(Storage::Pseudo)
+    }
+
+    /// Whether there is more than is read of a file whose size says nothing.
+    pub(super) fn is_endless(&self) -> bool {
+        self.is_pseudo() && self.searched >= PSEUDO_MAX
     }
 
     /// Whether a file that lost its name has been quiet for long enough to be let go.
@@ -420,7 +433,10 @@ impl Generation {
             return Ok(false);
         }
         if self.storage.is_none() {
-            self.storage = Some(file.storage().unwrap_or_default());
+            self.storage = Some(storage(&*file, stat.size)?);
+            if self.is_pseudo() {
+                (self.size, self.suspect) = (0, true);
+            }
         }
         self.file = Some((file, slot));
         self.saw(&stat);
@@ -469,6 +485,9 @@ impl Generation {
     /// Moves to an offset, or to the start of the line that it stands in.
     pub(super) fn skip_to(&mut self, mut end: u64, scratch: &mut Scratch) -> io::Result<()> {
         let Some((file, _)) = &self.file else { return Ok(()) };
+        if self.is_pseudo() {
+            end = PSEUDO_MAX;
+        }
         while end > 0 {
             let bytes = scratch.bytes(usize::try_from(end).unwrap_or(usize::MAX).min(64 * 1024));
             let from = end - bytes.len() as u64;
@@ -517,6 +536,9 @@ impl Generation {
     /// Takes note of how the file is. True if it was cut below what has been read, or before anything was: that part
     /// is over.
     pub(super) fn saw(&mut self, stat: &Stat) -> bool {
+        if self.is_pseudo() {
+            return false;
+        }
         self.ahead = self.ahead.filter(|size| *size == stat.size);
         let size = if self.ahead.is_some() { self.size } else { stat.size };
         let shrank = size < self.size;
@@ -541,6 +563,18 @@ impl Generation {
         false
     }
 
+    /// Whether it still has what is known to stand beyond a size that it says to have, which is then not believed. On
+    /// local file systems it is.
+    pub(super) fn disproves(&mut self, size: u64) -> bool {
+        let is_doubtful = self.is_open() && self.storage == Some(Storage::Other);
+        let beyond = self.known().filter(|at| is_doubtful && at.offset > size);
+        let beyond = beyond.filter(|at| self.has_before(at.offset, at.check).unwrap_or(false));
+        if let Some(at) = beyond {
+            (self.size, self.shrunk) = (at.offset, None);
+        }
+        beyond.is_some()
+    }
+
     /// Starts again at the file's first byte; what was not read of the old content is a gap.
     pub(super) fn restart(&mut self, number: u32, size: u64, reason: GapReason, source: &Source, cx: &TailContext) {
         self.abandon(reason, source, cx);
@@ -553,6 +587,7 @@ impl Generation {
         self.leave(source, cx);
         // Of content that is gone, only so much was there for certain.
         let seen = match (self.shrunk.take(), reason) {
+            _ if self.is_pseudo() => self.offset,
             (Some(before), GapReason::Truncated) => before,
             (Some(before), _) => before.max(self.size),
             (None, GapReason::Overwritten) => self.sure_size,
@@ -565,6 +600,17 @@ impl Generation {
             false => cx.ledger.possible_loss(source),
         }
         (self.offset, self.searched, self.within) = (end, end, Within::Start);
+    }
+}
+
+/// On what kind of file system a file is that says to be so long. Where nothing is known of that, a file that is empty
+/// by its size and yet has something to read is like those of the kernel.
+fn storage(file: &dyn ReadFile, size: u64) -> io::Result<Storage> {
+    match file.storage().unwrap_or_default() {
+        Storage::Other if size == 0 && read_all(file, &mut [0], 0)? > 0 && file.stat()?.size == 0 => {
+            Ok(Storage::Pseudo)
+        }
+        storage => Ok(storage),
     }
 }
 

@@ -15,6 +15,7 @@ use super::claims::{Claimed, Resume};
 use super::copies::Copies;
 use super::descriptors::is_shortage;
 use super::file::{Generation, Scratch, Turn, Visit};
+use super::pause::Pause;
 use super::pipe::{FifoInput, Streams};
 use super::trouble::Trouble;
 use super::{Kin, StartAt, TailContext};
@@ -77,6 +78,8 @@ pub(super) struct Input {
     linked: bool,
     /// Whether what the last look or visit came to may change without a word: it failed, or waits for something.
     unsettled: bool,
+    /// How long it is left alone, unless somebody hints at it, after looks and visits that came to nothing.
+    pause: Pause,
     /// No pattern finds it any more.
     pub(super) gone: bool,
     /// Other inputs that it has to do with.
@@ -117,6 +120,7 @@ impl Input {
             has_turn: false,
             linked: false,
             unsettled: false,
+            pause: Pause::default(),
             gone: false,
             kin,
             present,
@@ -139,12 +143,22 @@ impl Input {
     /// How often to look what nobody may hint at.
     pub(super) fn polling(&self) -> Polling {
         let reads = self.current.is_some() || !self.older.is_empty() || !self.copies.is_empty();
-        let restless = !self.vouched || self.unsettled || !self.older.is_empty() || !self.copies.is_empty();
+        let restless = !self.vouched
+            || self.unsettled
+            || self.pause.has_failed()
+            || !self.older.is_empty()
+            || !self.copies.is_empty()
+            || self.current.as_ref().is_some_and(Generation::is_pseudo);
         match restless {
             true if reads => Polling::Always,
             false if !self.linked => Polling::Never,
             _ => Polling::ByTurns,
         }
+    }
+
+    /// Until when it is left alone, unless somebody hints at it.
+    pub(super) fn rests_until(&self) -> Option<Instant> {
+        self.pause.until()
     }
 
     /// What the path leads to may be another, or do so by way of a link: it is to be asked again who hints at that.
@@ -211,6 +225,18 @@ impl Input {
             }
         }
         self.look_at_older(cx);
+        if let Some(current) = self.current.as_mut().filter(|current| current.is_pseudo()) {
+            // Only reading tells whether there is anything new; under `once` it is read once.
+            if !cx.once && self.pause.until().is_none() {
+                current.suspect();
+            }
+        } else if !self.unsettled && !self.has_news(cx) {
+            self.pause.succeeded();
+        }
+        self.has_news(cx)
+    }
+
+    fn has_news(&self, cx: &TailContext) -> bool {
         self.unopened.is_some()
             || self.current.as_ref().is_some_and(Generation::has_news)
             || self.older.iter().any(|older| older.has_news() || older.is_quiet(cx))
@@ -302,7 +328,9 @@ impl Input {
         let Some(current) = &mut self.current else { return };
         let stirs = !read_next && stat.size != current.size() && current.is_quieter_than(UNWATCHED_MAX);
         if current.saw(stat) {
-            self.restart(stat.size, GapReason::Truncated, cx);
+            if !current.disproves(stat.size) {
+                self.restart(stat.size, GapReason::Truncated, cx);
+            }
         } else if !current.has_news() {
             current.close_idle(cx);
         } else if stirs && !current.holds(current.place()).unwrap_or(true) {
@@ -376,7 +404,7 @@ impl Input {
             return Ok(false);
         }
         match **begin {
-            Begin::At(offset) if offset <= generation.size() => generation.skip_to(offset, scratch)?,
+            Begin::At(offset) if offset <= generation.claimed_size() => generation.skip_to(offset, scratch)?,
             Begin::Resume(at) => drop(generation.resume(at)?),
             Begin::Start | Begin::At(_) => {}
         }
@@ -384,6 +412,9 @@ impl Input {
             source.written.offset.store(generation.offset(), Ordering::Relaxed);
         }
         cx.ledger.tell(&Event::Joined { input: source.path(), offset: generation.offset() });
+        if generation.is_pseudo() && !cx.once {
+            cx.ledger.tell(&Event::SizeUnknown { input: source.path() });
+        }
         *current = generation;
         (self.trouble, self.unopened) = (None, None);
         self.read_failed = self.read_failed.filter(|_| !self.older.is_empty());
@@ -392,7 +423,12 @@ impl Input {
 
     /// The file under the path does not hold what was read of it.
     fn changed(&mut self, cx: &TailContext) {
-        let Some(current) = &mut self.current else { return };
+        let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return };
+        if current.is_pseudo() {
+            current.restart(self.next_number, 0, GapReason::Overwritten, source, cx);
+            self.next_number += 1;
+            return;
+        }
         let cut = current.look(cx).is_ok_and(|(cut, _)| cut) || current.was_cut();
         let (size, reason) = (current.size(), if cut { GapReason::Truncated } else { GapReason::Overwritten });
         self.restart(size, reason, cx);
@@ -440,6 +476,9 @@ impl Input {
     /// Tells a trouble that is new, and counts it against the input where nothing will be read of it.
     fn trouble(&mut self, trouble: Trouble, cx: &TailContext) {
         self.unsettled |= matches!(trouble, Trouble::SameFile | Trouble::Unreadable(_));
+        if let Trouble::Unreadable(_) = trouble {
+            self.pause.failed(cx.poll_interval);
+        }
         if self.trouble == Some(trouble) {
             return;
         }
@@ -473,7 +512,7 @@ impl Input {
         let mut turn = Turn { source: &source, batch, scratch, cx };
         let visit = self.visit_older(&mut turn).and_then(|visit| match &mut self.current {
             Some(_) if visit == Visit::End && self.unopened.is_some() => match self.begin(turn.scratch, cx)? {
-                true => Ok(Visit::Again),
+                true => Ok(Visit::More),
                 // Another file by now: the next look finds it.
                 false => Ok(Visit::End),
             },
@@ -491,26 +530,58 @@ impl Input {
             }
             _ => Ok(visit),
         });
-        if let Ok(Visit::Changed) = visit {
-            self.changed(cx);
-            return Visit::Again;
+        self.visited(visit, cx)
+    }
+
+    /// Takes note of what came of a visit.
+    fn visited(&mut self, visit: io::Result<Visit>, cx: &TailContext) -> Visit {
+        let is_failing = |input: &Self| input.older.iter().chain(&input.current).any(|file| file.failing().is_some());
+        let is_pseudo = self.current.as_ref().is_some_and(Generation::is_pseudo);
+        match visit {
+            Ok(Visit::Changed) if is_pseudo && cx.once => {
+                self.give_up(&io::Error::other("it changed while it was read"), cx);
+                Visit::End
+            }
+            Ok(Visit::Changed) => {
+                self.changed(cx);
+                if is_pseudo { Visit::Again } else { self.came_to_nothing(cx) }
+            }
+            Ok(Visit::Again) => self.came_to_nothing(cx),
+            Ok(visit) => {
+                match &self.current {
+                    // Whether there will ever be more, nobody knows.
+                    Some(_) if is_pseudo && visit == Visit::End => self.pause.failed(cx.poll_interval),
+                    Some(_) if is_pseudo => {}
+                    _ if is_failing(self) => {}
+                    _ => self.pause.succeeded(),
+                }
+                visit
+            }
+            Err(error) if is_shortage(&error) => Visit::Short,
+            Err(error) => {
+                match is_failing(self) {
+                    true => self.read_failed(&error, cx),
+                    false => self.trouble(Trouble::Unreadable(error.kind()), cx),
+                }
+                self.try_again(&error, cx)
+            }
         }
-        visit.unwrap_or_else(|error| {
-            if is_shortage(&error) {
-                return Visit::Short;
-            }
-            let unread = self.older.iter().chain(&self.current).any(|file| file.failing().is_some());
-            match unread {
-                true => self.read_failed(&error, cx),
-                false => self.trouble(Trouble::Unreadable(error.kind()), cx),
-            }
-            self.try_again(&error, cx)
-        })
+    }
+
+    /// Nothing came of a visit, though there seems to be something to read.
+    fn came_to_nothing(&mut self, cx: &TailContext) -> Visit {
+        self.unsettled = true;
+        self.pause.failed(cx.poll_interval);
+        if self.until.is_some() {
+            return self.try_again(&io::Error::other("it changes faster than it can be read"), cx);
+        }
+        Visit::Again
     }
 
     /// Tells that a file cannot be read.
     fn read_failed(&mut self, error: &io::Error, cx: &TailContext) {
         self.unsettled = true;
+        self.pause.failed(cx.poll_interval);
         if self.read_failed.replace(error.kind()) != Some(error.kind()) {
             cx.ledger.tell(&Event::ReadFailed { input: &self.path, error });
         }
@@ -547,7 +618,7 @@ impl Input {
     pub(super) fn is_at_end(&self) -> bool {
         self.unopened.is_none()
             && self.older.iter().all(|older| !older.has_news())
-            && self.current.as_ref().is_none_or(|current| Some(current.offset()) >= self.until)
+            && self.current.as_ref().is_none_or(|current| !current.is_pseudo() && Some(current.offset()) >= self.until)
     }
 
     /// The last thing that happens to an input. Under `once` its last line gets its newline; when following
@@ -585,11 +656,16 @@ impl Input {
         if let Some(current) = &mut self.current {
             current.leave(turn.source, cx);
             // A file that has grown since its end was fixed is still being written: its last line is not over.
-            if Some(current.offset()) < self.until && current.is_to_be_finished(cx) {
+            let is_over = current.is_pseudo() || Some(current.offset()) < self.until;
+            if is_over && current.is_to_be_finished(cx) {
                 let open = current.ready(&self.path, cx)?;
                 if !current.finish_or_abandon(open, turn)? {
                     return Ok(false);
                 }
+            }
+            if current.is_endless() {
+                let reason = "only its first 16 MiB are read, since its size says nothing of what it holds";
+                cx.ledger.input_failed(&self.path, &reason);
             }
         }
         Ok(true)

@@ -15,6 +15,7 @@ mod many;
 #[cfg(test)]
 mod model;
 mod pattern;
+mod pause;
 mod pipe;
 mod reader;
 mod shard;
@@ -190,6 +191,8 @@ pub(crate) struct TailContext {
     pub(crate) copy_grace: Duration,
     /// Bytes read at a time, and about as many go into a batch.
     pub(crate) chunk: usize,
+    /// How often files are looked at of whose changes nobody hints.
+    pub(crate) poll_interval: Duration,
     /// A file that has not changed for longer is not read until it does.
     pub(crate) ignore_older: Option<Duration>,
     /// How long a deleted file is kept that could not be read to its end.

@@ -23,6 +23,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Most bytes that one job reads, so that it is a matter of milliseconds.
 const BYTES_A_JOB: usize = 4 * 1024 * 1024;
 
+/// After so many fills in a row without lines a job ends, so that it is a matter of milliseconds also where there is
+/// only something to be passed by.
+const EMPTY_FILLS_MAX: u32 = 16;
+
 /// How long a job waits for the next batch. Going back to the task and coming again takes two hops between
 /// threads; while the output keeps up a batch is free sooner than that.
 const WAIT_IN_JOB: Duration = Duration::from_millis(1);
@@ -87,13 +91,17 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
 
 /// A tailer's turn on the blocking pool: fills the batch, and more of them while there are some.
 fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -> (T, Result<Progress, TailError>) {
-    let (mut delivered, mut bytes) = (None, 0);
+    let (mut delivered, mut bytes, mut empty) = (None, 0, 0);
     let mut waiting = feed.watcher.as_deref().map(Waiting::new);
     loop {
         let filled = catch_unwind(AssertUnwindSafe(|| tailer.fill(&mut batch)));
         match batch.is_empty() {
-            true => feed.pool.give_back([batch]),
+            true => {
+                empty += 1;
+                feed.pool.give_back([batch]);
+            }
             false => {
+                empty = 0;
                 bytes += batch.len();
                 (feed.submit)(batch);
                 delivered = Some(Instant::now());
@@ -109,7 +117,7 @@ fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -
             return (tailer, progress);
         }
         // A stop is for the task to see.
-        let over = bytes >= BYTES_A_JOB || feed.stop.stage() != stage;
+        let over = bytes >= BYTES_A_JOB || empty >= EMPTY_FILLS_MAX || feed.stop.stage() != stage;
         match if over { None } else { feed.pool.take_within(WAIT_IN_JOB) } {
             Some(free) => batch = free,
             // There may be more, or the hint at it is taken already.

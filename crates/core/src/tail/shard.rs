@@ -103,6 +103,8 @@ struct Sweep {
     began: Instant,
     /// Whether it was put off for files with news.
     waits: bool,
+    /// Whether there may be news of anything, so that inputs are looked at which are left alone otherwise.
+    hinted: bool,
     /// How long it took so far, the waits in between left out.
     cost: Duration,
     /// When the next one is due.
@@ -112,7 +114,7 @@ struct Sweep {
 impl Default for Sweep {
     fn default() -> Self {
         let now = Instant::now();
-        Self { at: 0, began: now, waits: false, cost: Duration::ZERO, due: after(now, Duration::MAX) }
+        Self { at: 0, began: now, waits: false, hinted: false, cost: Duration::ZERO, due: after(now, Duration::MAX) }
     }
 }
 
@@ -235,6 +237,7 @@ impl FileShard {
             Polling::Always if !input.polled => {
                 input.polled = true;
                 self.restless.push(at);
+                self.poll_due = self.poll_due.min(after(Instant::now(), self.pace.poll));
                 if self.restless.len() == POLLED_MAX + 1 {
                     self.sweep.within(self.pace.poll);
                 }
@@ -242,6 +245,7 @@ impl FileShard {
             Polling::ByTurns if !input.has_turn => {
                 input.has_turn = true;
                 self.turns.push_back(at);
+                self.poll_due = self.poll_due.min(after(Instant::now(), self.pace.poll));
             }
             _ => {}
         }
@@ -251,7 +255,7 @@ impl FileShard {
     fn take_hints(&mut self, read_next: bool) {
         let mut hints = std::mem::take(&mut self.hints);
         if self.mailbox.take(&mut hints) {
-            self.sweep.due = Instant::now();
+            (self.sweep.due, self.sweep.hinted) = (Instant::now(), true);
         }
         for &(at, change) in &hints {
             let Some(input) = &mut self.inputs[at] else { continue };
@@ -282,14 +286,30 @@ impl FileShard {
         if !self.polls() || Instant::now() < self.poll_due {
             return;
         }
-        self.poll_due = after(Instant::now(), self.pace.poll);
+        let next = after(Instant::now(), self.pace.poll);
+        let (mut rest, mut all_rest) = (None, true);
         for at in self.take_restless() {
-            self.look_at(at);
+            match self.inputs[at].as_ref().and_then(Input::rests_until) {
+                Some(until) => {
+                    rest = Some(rest.map_or(until, |rest: Instant| rest.min(until)));
+                    self.note_restless(at);
+                }
+                None => {
+                    all_rest = false;
+                    self.look_at(at);
+                }
+            }
         }
+        self.poll_due = rest.filter(|_| all_rest && self.turns.is_empty()).map_or(next, |rest| rest.max(next));
         for _ in 0..self.turns.len().min(TURNS) {
             let Some(at) = self.turns.pop_front() else { return };
-            self.inputs[at].iter_mut().for_each(|input| input.has_turn = false);
-            self.look_at(at);
+            match self.inputs[at].as_mut().filter(|input| input.rests_until().is_some()) {
+                Some(_) => self.turns.push_back(at),
+                None => {
+                    self.inputs[at].iter_mut().for_each(|input| input.has_turn = false);
+                    self.look_at(at);
+                }
+            }
         }
     }
 
@@ -342,7 +362,10 @@ impl FileShard {
         }
         let end = self.inputs.len().min(self.sweep.at + SWEEP_STEP);
         for at in self.sweep.at..end {
-            self.look_at(at);
+            let rests = self.inputs[at].as_ref().is_some_and(|input| input.rests_until().is_some());
+            if self.sweep.hinted || !rests {
+                self.look_at(at);
+            }
         }
         self.sweep.at = end;
         self.sweep.cost += began.elapsed();
@@ -353,6 +376,7 @@ impl FileShard {
             Some(_) if self.restless.len() <= POLLED_MAX => self.pace.sweep.max(self.sweep.cost * SWEEP_SHARE),
             _ => self.pace.poll,
         };
+        self.sweep.hinted &= self.sweep.is_due(self.inputs.len());
         self.sweep.within(every);
         true
     }
@@ -372,6 +396,8 @@ impl FileShard {
                 self.short_since = None;
             }
             match visit {
+                // It is polled.
+                Visit::Again if self.finished.is_none() && input.rests_until().is_some() => input.hot = false,
                 Visit::More | Visit::Again if self.finished.is_none() || !input.is_at_end() => {
                     self.hot.push_back(at);
                     fruitless += usize::from(batch.len() == len);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use memchr::{memchr, memrchr};
 
-use super::{Generation, Turn, Visit, Within, read_all, read_at};
+use super::{Generation, PSEUDO_MAX, Turn, Visit, Within, read_all, read_at};
 use crate::batch::Source;
 use crate::fs::Storage;
 use crate::line::Piece;
@@ -24,17 +24,23 @@ const RENDER_STEP: usize = 64 * 1024;
 impl Generation {
     /// Reads once, at most `cx.chunk` bytes and not beyond `end`, and commits the whole lines.
     pub(in crate::tail) fn read(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let end = if self.is_pseudo() { PSEUDO_MAX } else { end };
         let (offset, searched) = (self.offset, self.searched);
-        let visit = self.read_once(end, turn).map(|visit| match visit {
-            Visit::More if self.offset <= offset && self.searched <= searched => Visit::Again,
+        let visit = match self.read_once(end, turn) {
+            Ok(Visit::More) if self.offset <= offset && self.searched <= searched => Ok(Visit::Again),
+            // It has nothing to give just now, and may have no end.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_pseudo() => Ok(Visit::End),
             visit => visit,
-        });
+        };
         self.tried(visit)
     }
 
     fn read_once(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<Visit> {
         let cx = turn.cx;
         self.suspect = false;
+        if self.is_endless() {
+            return Ok(Visit::End);
+        }
         self.mark();
         if self.shrunk.is_some() && !self.is_same_after_cut(turn)? {
             return Ok(Visit::Changed);
@@ -79,6 +85,7 @@ impl Generation {
     /// What is to be done after a read that ended at `at`, all of which was dealt with.
     fn after(&mut self, read: &Read, at: u64, turn: &Turn<'_>) -> io::Result<Visit> {
         match read.whole || at < self.claimed_size() {
+            true if read.ended && self.is_pseudo() => Ok(Visit::End),
             true if read.ended => self.ended_early(at, turn),
             true => Ok(Visit::More),
             false => Ok(Visit::End),
@@ -299,27 +306,32 @@ impl Generation {
         }
         turn.batch.set_source(turn.source, self.number);
         let mut bytes = turn.scratch.take(len);
-        let finished = self.read_checked(&mut bytes[..len], self.offset, self.check, len).map(|read| {
+        let finished = self.read_checked(&mut bytes[..len], self.offset, self.check, len).and_then(|read| {
             let Some(mut read) = read else {
+                if self.is_pseudo() {
+                    return Err(io::Error::other("it changed while it was read"));
+                }
                 self.abandon(GapReason::Overwritten, turn.source, turn.cx);
-                return true;
+                return Ok(true);
             };
             let bytes = &bytes[..read.len];
             let line = &mut turn.scratch.line;
             line.clear();
             turn.source.renderer().push(bytes, line);
             if !bytes.is_empty() && !turn.batch.push(self.offset, bytes.len() as u64, line) {
-                return false;
+                return Ok(false);
             }
-            // The rest was cut off meanwhile.
-            let (end, seen) = (self.offset + bytes.len() as u64, self.offset + len as u64);
-            turn.cx.ledger.gap(turn.source.path(), end, seen, GapReason::Truncated);
+            if bytes.len() < len && !self.is_pseudo() {
+                // The rest was cut off meanwhile.
+                let (end, seen) = (self.offset + bytes.len() as u64, self.offset + len as u64);
+                turn.cx.ledger.gap(turn.source.path(), end, seen, GapReason::Truncated);
+            }
             if !bytes.is_empty() {
                 turn.cx.ledger.unterminated_line();
             }
             self.check = read.window.slide(bytes);
             self.past(len);
-            true
+            Ok(true)
         });
         turn.scratch.give_back(bytes);
         finished
@@ -434,6 +446,9 @@ impl Generation {
         let need = if self.storage == Some(Storage::Local) { 0 } else { need.min(room) };
         let got = read_at(&**file, bufs, from, before + need, self.claimed_size())?;
         if got.len < before {
+            if self.is_pseudo() {
+                return Ok(None);
+            }
             let (at, size) = (from + got.len as u64, file.stat()?.size);
             return if size < offset { Ok(None) } else { Err(ended_early(at, size)) };
         }

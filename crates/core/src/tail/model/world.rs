@@ -117,6 +117,7 @@ impl World {
             // Lines of a copy that is held are the original's, which this model does not know.
             copy_grace: Duration::ZERO,
             chunk: setup.chunk,
+            poll_interval: Duration::ZERO,
             ignore_older: None,
             deleted_max_age: None,
             deleted_max_bytes: None,
