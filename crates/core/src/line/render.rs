@@ -78,7 +78,8 @@ impl LineFormat {
             (Format::Json, None) => head.push(b'{'),
             (Format::Json, Some(label)) => {
                 head.push(b'{');
-                push_json_field(&mut head, "file", label.as_bytes(), push_json_name);
+                push_json_field(&mut head, "file", label.as_bytes());
+                escape_json(&mut head);
                 head.push(b',');
             }
         }
@@ -106,7 +107,7 @@ impl Renderer {
         match self.format {
             Format::Raw => out.extend_from_slice(line),
             Format::Json => {
-                push_json_field(out, "line", line, push_json_text);
+                push_json_field(out, "line", line);
                 out.push(b'}');
             }
         }
@@ -114,13 +115,13 @@ impl Renderer {
     }
 }
 
-fn push_json_field(out: &mut Vec<u8>, key: &str, value: &[u8], push_text: impl Fn(&mut Vec<u8>, &str)) {
+fn push_json_field(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     out.push(b'"');
     out.extend_from_slice(key.as_bytes());
     match std::str::from_utf8(value) {
         Ok(text) => {
             out.extend_from_slice(b"\":\"");
-            push_text(out, text);
+            push_json_text(out, text);
         }
         Err(_) => {
             out.extend_from_slice(b"_base64\":\"");
@@ -130,15 +131,18 @@ fn push_json_field(out: &mut Vec<u8>, key: &str, value: &[u8], push_text: impl F
     out.push(b'"');
 }
 
-/// As text, and besides what would be escaped in a label.
-fn push_json_name(out: &mut Vec<u8>, name: &str) {
-    for char in name.chars() {
+/// Escapes in JSON what would be escaped in a label. It means the same.
+fn escape_json(json: &mut Vec<u8>) {
+    let text = String::from_utf8_lossy(json);
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
         match char.is_ascii() || !is_escaped(char) {
-            true => push_json_text(out, char.encode_utf8(&mut [0; 4])),
+            true => escaped.push(char),
             // All of them have four digits.
-            false => out.extend_from_slice(format!("\\u{:04x}", u32::from(char)).as_bytes()),
+            false => escaped += &format!("\\u{:04x}", u32::from(char)),
         }
     }
+    *json = escaped.into_bytes();
 }
 
 /// Bytes of text that are looked at together.
