@@ -374,10 +374,10 @@ impl<B: Backend> Hub<B> {
         let discovery = SharedDiscovery::new(Discovery::new(tail, specs, excludes, start, shards));
         let (shared, wake_discovery) = (discovery.clone(), hinted.clone());
         let (backend, stop, every) = (self.backend.clone(), self.state.stop.clone(), self.poll_interval);
-        let (state, readers, once) = (self.state.clone(), mailboxes.clone(), self.state.once);
+        let (state, readers) = (self.state.clone(), mailboxes.clone());
         self.run("tailmerge: discovery", async move {
             let wake = || readers.iter().for_each(|mailbox| mailbox.wake.wake());
-            let discovered = discover(backend, discovery, once, asked, hinted, stop.clone(), every, wake).await;
+            let discovered = discover(backend, discovery, asked, hinted, stop.clone(), every, wake).await;
             state.discovered.store(true, Ordering::SeqCst);
             if stop.stage() > Stage::Running {
                 stop.advance(Stage::Draining);

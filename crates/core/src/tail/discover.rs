@@ -384,11 +384,14 @@ impl Followed {
 pub(crate) struct SharedDiscovery {
     discovery: Mutex<Option<Discovery>>,
     over: AtomicBool,
+    /// Whether it looks once.
+    once: bool,
 }
 
 impl SharedDiscovery {
     pub(crate) fn new(discovery: Discovery) -> Arc<Self> {
-        Arc::new(Self { discovery: Mutex::new(Some(discovery)), over: AtomicBool::new(false) })
+        let once = discovery.cx.once;
+        Arc::new(Self { discovery: Mutex::new(Some(discovery)), over: AtomicBool::new(false), once })
     }
 
     /// Works with it, on this thread. None: it is over.
@@ -444,7 +447,6 @@ impl Drop for AtEnd {
 pub(crate) async fn discover<B: Backend>(
     backend: B,
     discovery: Arc<SharedDiscovery>,
-    once: bool,
     requests: Receiver<Request>,
     hinted: Arc<Wake>,
     stop: Arc<Stop>,
@@ -454,7 +456,7 @@ pub(crate) async fn discover<B: Backend>(
     let at_end = AtEnd { requests, discovery };
     let (mut request, mut failed) = (None, None);
     loop {
-        let last = request.is_none() && (once || stop.stage() > Stage::Running);
+        let last = request.is_none() && (at_end.discovery.once || stop.stage() > Stage::Running);
         let discovery = at_end.discovery.clone();
         let job = move || {
             discovery.with(|discovery| {

@@ -34,10 +34,13 @@ pub(crate) fn record_failure(failures: &Failures, name: &str, error: TailError, 
     ledger.tell(&Event::Failed { name, reason: &reason });
 }
 
+/// A tailer, and whose lines it gives.
+type Named = (Arc<Source>, Box<dyn Tailer>);
+
 /// Tailers that are to take turns with the others.
 #[derive(Default)]
 pub(crate) struct Joining {
-    tailers: Mutex<Vec<(Arc<Source>, Box<dyn Tailer>)>>,
+    tailers: Mutex<Vec<Named>>,
     pub(crate) mailbox: Arc<Mailbox>,
 }
 
@@ -82,13 +85,13 @@ struct Member {
 }
 
 impl Many {
-    pub(crate) fn new(tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>, cx: ManyContext) -> Self {
+    pub(crate) fn new(tailers: Vec<Named>, cx: ManyContext) -> Self {
         let mut many = Self { tailers: Vec::new(), next: 0, raw: None, cx };
         many.join(tailers);
         many
     }
 
-    fn join(&mut self, tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>) {
+    fn join(&mut self, tailers: Vec<Named>) {
         let member = |(source, tailer)| Member { source, tailer, due: None, fruitless: 0 };
         self.tailers.extend(tailers.into_iter().map(member));
     }

@@ -375,7 +375,10 @@ impl Drop for FifoInput {
 
 /// Who reads the FIFOs that are found.
 #[derive(Clone)]
-pub(crate) struct Streams(pub(crate) Arc<dyn Fn(&Arc<Path>, Arc<Fifo>) + Send + Sync>);
+pub(crate) struct Streams(pub(crate) Arc<Take>);
+
+/// Has a FIFO read that was found under a path.
+type Take = dyn Fn(&Arc<Path>, Arc<Fifo>) + Send + Sync;
 
 impl fmt::Debug for Streams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
