@@ -25,6 +25,9 @@ const CHECK_EVERY: Duration = Duration::from_millis(250);
 /// How often a FIFO is tried that nobody has opened for reading.
 const OPEN_EVERY: Duration = Duration::from_millis(50);
 
+/// How long to wait where it takes nothing although it said that it would.
+const AGAIN_AFTER: Duration = Duration::from_millis(1);
+
 /// What a pipe that polls as writable takes without blocking (`PIPE_BUF` on Linux, in bytes).
 const ATOMIC: usize = 4096;
 
@@ -99,8 +102,11 @@ impl PipeWriter {
             let rest = &bytes[written..];
             let piece = if self.nonblocking { rest } else { &rest[..rest.len().min(ATOMIC)] };
             match wait(fd.as_fd(), self.aborted.as_fd()).and_then(|()| Ok(rustix::io::write(fd, piece)?)) {
+                Ok(0) => return Err(PartialWrite::fatal(written, io::ErrorKind::WriteZero.into())),
                 Ok(more) => written += more,
-                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Others that write there have taken the room.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.cx.sleep(AGAIN_AFTER).await,
                 // A device does not get room.
                 Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
                     return Err(PartialWrite::fatal(written, error));

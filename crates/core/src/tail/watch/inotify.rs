@@ -30,6 +30,9 @@ const BUFFER: usize = 32 * 1024;
 /// For how long a job may do something else before the thread hears in its place.
 const AWAY_MAX: Duration = Duration::from_millis(250);
 
+/// How often events are looked for where the system does not say that there are some.
+const UNPOLLED: Duration = Duration::from_millis(20);
+
 /// What matters of a directory's files, and of the directory.
 const WATCHED: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::ATTRIB)
@@ -90,20 +93,14 @@ impl Ear {
         let waker = Waker::from(self.interrupt.clone());
         while !wake.is_woken_or(&waker) {
             let left = deadline.saturating_duration_since(Instant::now());
-            let waited = system.wait(&self.interrupt.0, Some(left));
+            let (news, interrupted) = system.wait(&self.interrupt.0, Some(left));
             // Nobody is to be woken by what is told from here on.
             let woken = wake.is_woken();
-            match waited {
-                Ok((news, interrupted)) => {
-                    if interrupted {
-                        rustix::io::read(&self.interrupt.0, &mut [0; 8]).ok();
-                    }
-                    if news {
-                        system.read(&mut self.buffer, tell);
-                    }
-                }
-                // The thread will find out.
-                Err(_) => return woken,
+            if interrupted {
+                rustix::io::read(&self.interrupt.0, &mut [0; 8]).ok();
+            }
+            if news {
+                system.read(&mut self.buffer, tell);
             }
             if woken || wake.is_woken() {
                 return true;
@@ -178,10 +175,9 @@ impl System {
             }
             drop(turns);
             match self.wait(&self.stop, None) {
-                Ok((_, true)) => return,
-                Ok((false, _)) => {}
-                Ok((true, _)) => self.read(&mut buffer, tell),
-                Err(_) => return tell(None, None, Change::Gone),
+                (_, true) => return,
+                (false, _) => {}
+                (true, _) => self.read(&mut buffer, tell),
             }
         }
     }
@@ -192,14 +188,18 @@ impl System {
         Some(Turn { system: self, ear: Some(ear) })
     }
 
-    /// Waits for events, or for what ends the wait, at most so long. Tells which of them came.
-    fn wait(&self, end: &OwnedFd, within: Option<Duration>) -> io::Result<(bool, bool)> {
+    /// Waits for events, or for what ends the wait, at most so long. Tells which of them may have come.
+    fn wait(&self, end: &OwnedFd, within: Option<Duration>) -> (bool, bool) {
         let mut fds = [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
-        let within = within.map(|within| Timespec::try_from(within).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 }));
-        match poll(&mut fds, within.as_ref()) {
-            Ok(_) => Ok((!fds[0].revents().is_empty(), !fds[1].revents().is_empty())),
-            Err(Errno::INTR) => Ok((false, false)),
-            Err(error) => Err(error.into()),
+        let timeout = within.map(|within| Timespec::try_from(within).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 }));
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) => (!fds[0].revents().is_empty(), !fds[1].revents().is_empty()),
+            Err(Errno::INTR) => (false, false),
+            Err(_) => {
+                // There is no memory for it, say: what has come is looked for instead.
+                thread::sleep(within.map_or(UNPOLLED, |within| within.min(UNPOLLED)));
+                (true, lock(&self.turns).over)
+            }
         }
     }
 
