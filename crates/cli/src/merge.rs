@@ -68,8 +68,9 @@ fn merge_on<B: Backend>(backend: B, args: &Args, voice: &Voice) -> Result<(), Fa
         let written = written.unwrap_or_else(|| Err(Failure::run_time("stopped before the report was written")));
         match (written, done) {
             (Err(also), Err(first)) => {
+                let status = first.status.or(also.status);
                 voice.error(also.message);
-                Err(first)
+                Err(Failure { status, ..first })
             }
             (written, done) => done.and(written),
         }

@@ -15,6 +15,13 @@ pub(crate) enum Status {
     Gaps = 3,
 }
 
+impl Status {
+    /// What both come to: a failure counts for more than gaps.
+    pub(crate) fn or(self, other: Self) -> Self {
+        if self == Self::Gaps { other } else { self }
+    }
+}
+
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
         Self::from(status as u8)
@@ -37,5 +44,16 @@ impl Failure {
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { status: Status::Usage, message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_counts_for_more_than_gaps() {
+        use Status::{Failed, Gaps, Usage};
+        assert_eq!([Gaps.or(Failed), Failed.or(Gaps), Usage.or(Failed)], [Failed, Failed, Usage]);
     }
 }

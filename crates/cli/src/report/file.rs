@@ -161,7 +161,10 @@ impl ReportFile {
                 Ok(now) if Seen::of(&now) == *before => file.set_len(0)?,
                 Ok(_) => return Err(io::Error::other("somebody else has written to the file, and it is kept")),
                 // Removed: made anew.
-                Err(_) => drop(self.try_open(OpenOptions::new().create_new(true))?),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.try_open(OpenOptions::new().create_new(true))?;
+                }
+                Err(error) => return Err(error),
             }
         }
         self.begun = true;
