@@ -273,6 +273,8 @@ macro_rules! conformance {
                     under_once_what_cannot_be_read_is_reported
                     what_cannot_be_read_at_the_stop_is_reported
                     a_file_that_is_forbidden_for_a_while_is_read_on
+                    the_cause_is_told
+                    what_is_gone_at_the_first_look_may_be_a_loss
                     from_the_end_a_file_that_is_forbidden_gives_new_lines_only
                 }
                 cut {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use rustix::io::Errno;
+
 use crate::run::{BEFORE, Fault, Ran, Variant, What};
 use crate::world::{Line, file_name};
 
@@ -15,6 +17,8 @@ pub(crate) enum Verdict {
     Failed,
     /// What is missing is reported as gaps, all of it and nothing else: status 3.
     Gaps,
+    /// Something was found and gone before it could be looked at, and the report counts that: status 0.
+    Uncertain,
     /// It was killed, and what it had written by then are lines.
     Killed,
     /// None of these, and why.
@@ -46,6 +50,7 @@ fn verdict(ran: &Ran, variant: Variant, fault: Fault) -> Result<Verdict, String>
     let missing: Vec<_> = expected.filter(|line| !delivered.contains(&*line.text)).collect();
     match ran.status {
         Some(0) if missing.is_empty() => Ok(Verdict::Complete),
+        Some(0) if is_absence(fault) && ran.report["possible_losses"].as_u64() > Some(0) => Ok(Verdict::Uncertain),
         Some(0) => Err(format!("status 0, and {} lines are missing, such as {:?}", missing.len(), missing[0].text)),
         Some(1) => told(ran, fault, &missing, untouched).map(|()| Verdict::Failed),
         Some(3) => gaps(ran, &missing).map(|()| Verdict::Gaps),
@@ -101,12 +106,17 @@ fn told(ran: &Ran, fault: Fault, missing: &[&Line], untouched: bool) -> Result<(
         let above = line.input.match_indices('/').map(|(end, _)| format!(" {}: ", &line.input[..end]));
         said.contains(line.input) || above.into_iter().any(|dir| said.contains(&dir))
     };
-    match missing.iter().find(|line| !is_named(line)) {
+    match missing.iter().find(|line| !is_named(line) && !is_absence(fault)) {
         Some(line) if !untouched && !unwritten => {
             Err(format!("status 1, {:?} is missing, and that is not told: {}", line.text, ran.stderr))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the fault is that something is said not to be there, which nobody can tell from its not being there.
+fn is_absence(fault: Fault) -> bool {
+    fault.call == "stat" && fault.what == What::Fails(Errno::NOENT)
 }
 
 /// What the cause may be called.
@@ -122,9 +132,15 @@ fn causes(fault: Fault) -> Vec<String> {
         causes.push(error.kind().to_string());
     }
     causes.extend(match error.kind() {
-        io::ErrorKind::NotFound => vec!["does not exist".into(), "no such file".into(), "no file matches".into()],
+        _ if [Errno::MFILE, Errno::NFILE, Errno::NOMEM].contains(&errno) => vec!["too many open files".into()],
+        // What is not there is made anew, and then is there after all.
+        io::ErrorKind::NotFound => {
+            ["does not exist", "no such file", "no file matches", "file exists"].map(str::to_owned).to_vec()
+        }
         io::ErrorKind::WouldBlock if fault.call == "lock" => vec!["another process".into()],
-        io::ErrorKind::WouldBlock if fault.call == "write" => vec!["has room or is read".into()],
+        io::ErrorKind::WouldBlock if fault.call == "write" => {
+            vec!["has room or is read".into(), "is not taken within".into()]
+        }
         _ => Vec::new(),
     });
     causes
@@ -146,7 +162,10 @@ fn gaps(ran: &Ran, missing: &[&Line]) -> Result<(), String> {
     for gap in ran.report["gaps"].as_array().ok_or("status 3, and no report")? {
         let name = gap["input"].as_str().ok_or("a gap without an input")?;
         let at = |what: &str| usize::try_from(gap[what].as_u64().unwrap_or(0)).unwrap_or(0);
-        told.push((name.trim_end_matches(".1"), (at("start"), at("end"))));
+        let (name, start, end) = (name.trim_end_matches(".1"), at("start"), at("end"));
+        // A hole before a line that is missing may be part of the gap.
+        let in_hole = |line: &&&Line| line.input == name && (line.hole..line.start).contains(&start);
+        told.push((name, (missing.iter().find(in_hole).map_or(start, |line| line.start), end)));
     }
     wanted.sort_unstable();
     told.sort_unstable();

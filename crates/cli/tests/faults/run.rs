@@ -78,7 +78,7 @@ pub(crate) struct Ran {
 impl Variant {
     /// The arguments. Little memory makes for many reads.
     fn args(self) -> Vec<&'static str> {
-        let mut args = vec!["--backend", self.backend, "--report", "r.json", "--stop-timeout", "2s"];
+        let mut args = vec!["--backend", self.backend, "--report", "r.json", "--stop-timeout", "4s"];
         args.extend(["--poll-interval", "10ms", "--max-line-bytes", "1KiB", "--memory", "8KiB"]);
         if !self.follows {
             args.push("--once");

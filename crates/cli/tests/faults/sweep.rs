@@ -33,6 +33,7 @@ struct Sum {
     complete: usize,
     failed: usize,
     gaps: usize,
+    uncertain: usize,
     killed: usize,
     wrong: usize,
     late: usize,
@@ -195,6 +196,7 @@ impl Table {
             Verdict::Complete => &mut sum.complete,
             Verdict::Failed => &mut sum.failed,
             Verdict::Gaps => &mut sum.gaps,
+            Verdict::Uncertain => &mut sum.uncertain,
             Verdict::Killed => &mut sum.killed,
             Verdict::Wrong(_) => &mut sum.wrong,
         } += 1;
@@ -213,10 +215,11 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "call    fault        runs  complete  told 1  told 3  killed   wrong    late")?;
+        writeln!(f, "call    fault        runs  complete  told 1  told 3  maybe  killed  wrong   late")?;
         for ((call, what), sum) in &self.sums {
-            let Sum { runs, complete, failed, gaps, killed, wrong, late } = sum;
-            writeln!(f, "{call:7} {what:10} {runs:6} {complete:9} {failed:7} {gaps:7} {killed:7} {wrong:7} {late:7}")?;
+            let Sum { runs, complete, failed, gaps, uncertain, killed, wrong, late } = sum;
+            write!(f, "{call:7} {what:10} {runs:6} {complete:9} {failed:7} {gaps:7}")?;
+            writeln!(f, " {uncertain:6} {killed:7} {wrong:6} {late:6}")?;
         }
         Ok(())
     }

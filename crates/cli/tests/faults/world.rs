@@ -15,6 +15,8 @@ pub(crate) struct Line {
     /// Counts the files, and the contents of one that is truncated.
     pub(crate) generation: usize,
     pub(crate) start: usize,
+    /// Where the hole before it starts; the same where there is none.
+    pub(crate) hole: usize,
     /// Where its newline ends, if it has one.
     pub(crate) end: usize,
     pub(crate) text: String,
@@ -32,6 +34,8 @@ struct Content {
     input: &'static str,
     generation: usize,
     len: usize,
+    /// Bytes at its end that were never written.
+    hole: usize,
 }
 
 /// The files, in a directory of their own.
@@ -77,7 +81,7 @@ impl World {
     /// Adds so many bytes that were never written.
     pub(crate) fn add_hole(&mut self, name: &'static str, bytes: usize) {
         let content = self.content(name);
-        content.len += bytes;
+        (content.len, content.hole) = (content.len + bytes, bytes);
         let len = content.len as u64;
         File::options().write(true).create(true).truncate(false).open(self.path(name)).unwrap().set_len(len).unwrap();
     }
@@ -117,17 +121,19 @@ impl World {
         let generations = &mut self.generations;
         self.files.entry(name).or_insert_with(|| {
             *generations += 1;
-            Content { input: name, generation: *generations, len: 0 }
+            Content { input: name, generation: *generations, len: 0, hole: 0 }
         })
     }
 
     /// The next line of a file to which so many bytes are about to be added.
     fn next_line(&mut self, name: &'static str, added: usize, is_whole: bool) -> String {
-        let &mut Content { input, generation, len } = self.content(name);
+        let content = self.content(name);
+        let Content { input, generation, len, hole } = *content;
+        content.hole = 0;
         let start = len + added;
         let text = format!("{} {generation} {start} {}", file_name(input), "=".repeat(start % 40));
         let end = start + text.len() + usize::from(is_whole);
-        self.lines.push(Line { input, generation, start, end, text: text.clone(), is_whole });
+        self.lines.push(Line { input, generation, start, hole: start - hole, end, text: text.clone(), is_whole });
         if is_whole { text + "\n" } else { text }
     }
 

@@ -244,6 +244,46 @@ pub fn a_file_that_is_forbidden_for_a_while_is_read_on<B: Backend>(backend: B) {
     assert!(scene.events.count("permission denied") <= 2, "told once of each look and each read");
 }
 
+/// What the system said is told, and not another cause.
+pub fn the_cause_is_told<B: Backend>(backend: B) {
+    for (op, errno, cause) in [
+        (Op::Open, Errno::IO, "cannot be opened: Input/output error"),
+        (Op::Read, Errno::NOMEM, "cannot be read to its end: Cannot allocate memory"),
+    ] {
+        let fault = Fault::default();
+        let scene = Scene::on(fault.at("a.log", if op == Op::Open { &[Op::Open] } else { &[Op::Read] }, errno));
+        scene.write("a.log", "1\n");
+        let merge = start(scene.builder().path(scene.path("a.log")), backend.clone());
+        scene.expect("1\n");
+        fault.switch(true);
+        if op == Op::Open {
+            scene.remove("a.log");
+            scene.write("a.log", "2\n");
+        } else {
+            scene.append("a.log", "2\n");
+        }
+        fault.until_failed(1);
+        let report = stop(&merge);
+        let told = report.failed_inputs.iter().any(|(_, reason)| reason.contains(cause));
+        assert!(told && scene.events.count("too many open files") == 0, "{report:?}");
+    }
+}
+
+/// A file that was found and is gone before it can be looked at: nobody knows what it held. A link that leads nowhere
+/// never held anything.
+pub fn what_is_gone_at_the_first_look_may_be_a_loss<B: Backend>(backend: B) {
+    let scene = Scene::on(TestFs::failing(|op, path: &Path| match (op, path.ends_with("gone.log")) {
+        (Op::Stat, true) => Err(Errno::NOENT.into()),
+        _ => Ok(()),
+    }));
+    scene.write("a.log", "1\n");
+    scene.write("gone.log", "2\n");
+    std::os::unix::fs::symlink("nowhere", scene.path("link.log")).expect("a link of the case");
+    let report = stop(&start(scene.builder().input(scene.pattern("*.log")).once(true), backend));
+    scene.assert_output("1\n");
+    assert_eq!((report.possible_losses, report.gap_count, report.failed_input_count), (1, 0, 0), "{report:?}");
+}
+
 /// Nor does one that is forbidden at the start come whole later, where only what is new is asked for.
 pub fn from_the_end_a_file_that_is_forbidden_gives_new_lines_only<B: Backend>(backend: B) {
     for ops in [&[Op::Open][..], &[Op::Stat, Op::Open], &[Op::Read]] {

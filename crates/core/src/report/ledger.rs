@@ -227,6 +227,11 @@ impl Ledger {
         source.possible_losses.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The same of a file that was gone before it was ever looked at.
+    pub(crate) fn possible_loss_unseen(&self) {
+        self.possible_losses.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn unterminated_line(&self) {
         self.unterminated.fetch_add(1, Ordering::Relaxed);
     }

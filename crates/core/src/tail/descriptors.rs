@@ -8,7 +8,7 @@
 //! lowest free number, so the number of a new descriptor tells how full the process is, before the system refuses one.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,8 @@ struct Common {
     shortages: AtomicU64,
     /// Whether that was told.
     told: AtomicBool,
+    /// What the system said when it last refused one.
+    refusal: AtomicI32,
     /// Woken to close files for each other.
     shards: Mutex<Vec<Arc<Mailbox>>>,
     shard_count: AtomicUsize,
@@ -86,6 +88,7 @@ impl Descriptors {
             limits,
             shortages: AtomicU64::new(0),
             told: AtomicBool::new(false),
+            refusal: AtomicI32::new(Errno::MFILE.raw_os_error()),
             shards: Mutex::default(),
             shard_count: AtomicUsize::new(0),
         }))
@@ -151,8 +154,13 @@ impl Descriptors {
         }
     }
 
+    /// What the system said when it last refused a descriptor.
+    pub(super) fn refusal(&self) -> io::Error {
+        io::Error::from_raw_os_error(self.common.refusal.load(Ordering::Relaxed))
+    }
+
     /// There are no descriptors left, or next to none: every shard keeps fewer files open than now.
-    pub(super) fn is_short(&self, ledger: &Ledger) {
+    fn is_short(&self, ledger: &Ledger) {
         self.common.shortages.fetch_add(1, Ordering::Relaxed);
         self.heed();
         if !self.common.told.swap(true, Ordering::Relaxed) {
@@ -162,7 +170,8 @@ impl Descriptors {
 
     /// Something could not be opened: notes whether descriptors are short.
     pub(super) fn failed(&self, error: &io::Error, ledger: &Ledger) {
-        if is_shortage(error) {
+        if let Some(code) = error.raw_os_error().filter(|_| is_shortage(error)) {
+            self.common.refusal.store(code, Ordering::Relaxed);
             self.is_short(ledger);
         }
     }
@@ -244,9 +253,4 @@ impl Drop for Slot {
 /// Whether there are no descriptors left, in the process or in the system, or no memory for one.
 pub(super) fn is_shortage(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
-}
-
-/// What the system says when a process has no descriptors left.
-pub(super) fn shortage() -> io::Error {
-    Errno::MFILE.into()
 }

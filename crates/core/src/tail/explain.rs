@@ -202,11 +202,9 @@ fn trouble(fs: &dyn Fs, path: &Path, named: bool, forbidden: &[FileId]) -> Optio
     match fs.stat(path) {
         Ok(stat) if forbidden.contains(&stat.id) => Some(Trouble::Output),
         Ok(stat) if named && stat.kind == Kind::Fifo => None,
-        Ok(stat) => {
-            Trouble::of(stat.kind).or_else(|| fs.open(path).err().map(|error| Trouble::Unreadable(error.kind())))
-        }
+        Ok(stat) => Trouble::of(stat.kind).or_else(|| fs.open(path).err().map(|error| Trouble::unreadable(&error))),
         Err(error) if is_missing(&error) => Some(Trouble::Missing),
-        Err(error) => Some(Trouble::Unreadable(error.kind())),
+        Err(error) => Some(Trouble::unreadable(&error)),
     }
 }
 

@@ -15,7 +15,7 @@ use memchr::memrchr;
 use super::TailContext;
 use super::check::{Check, Window};
 use super::claims::{Kept, Resume};
-use super::descriptors::{Slot, shortage};
+use super::descriptors::Slot;
 use crate::batch::{Batch, Source};
 use crate::fs::{FileId, MODIFIED_GRAIN, ReadFile, Stat, Storage, is_missing};
 use crate::report::GapReason;
@@ -416,16 +416,12 @@ impl Generation {
     /// Opens the file under `path`; false if that is another one by now, or none.
     pub(super) fn open(&mut self, path: &Path, cx: &TailContext) -> io::Result<bool> {
         if !cx.descriptors.may_open() {
-            return Err(shortage());
+            return Err(cx.descriptors.refusal());
         }
         let slot = cx.descriptors.slot();
         let file = match cx.fs.open(path) {
-            Ok(file) => file,
             Err(error) if is_missing(&error) => return Ok(false),
-            Err(error) => {
-                cx.descriptors.failed(&error, &cx.ledger);
-                return Err(error);
-            }
+            opened => opened.inspect_err(|error| cx.descriptors.failed(error, &cx.ledger))?,
         };
         cx.descriptors.opened(file.descriptor(), &cx.ledger);
         let stat = file.stat()?;

@@ -15,6 +15,7 @@ use super::claims::{Claimed, Resume};
 use super::copies::Copies;
 use super::descriptors::is_shortage;
 use super::file::{Generation, Scratch, Turn, Visit};
+use super::pattern::is_pattern;
 use super::pause::Pause;
 use super::pipe::{FifoInput, Streams};
 use super::trouble::Trouble;
@@ -213,6 +214,9 @@ impl Input {
                 }
             },
             Err(error) if is_missing(&error) => {
+                if !self.named && !self.gone && self.next_number == 0 && self.trouble.is_none() {
+                    self.unseen(cx);
+                }
                 self.retire_current(cx);
                 self.trouble(Trouble::Missing, cx);
                 // What a link led to may come back without a word.
@@ -221,7 +225,7 @@ impl Input {
             Err(error) => {
                 // Whatever it is, it was there by now.
                 self.start = start;
-                self.trouble(Trouble::Unreadable(error.kind()), cx);
+                self.trouble(Trouble::unreadable(&error), cx);
             }
         }
         self.look_at_older(cx);
@@ -240,6 +244,14 @@ impl Input {
         self.unopened.is_some()
             || self.current.as_ref().is_some_and(Generation::has_news)
             || self.older.iter().any(|older| older.has_news() || older.is_quiet(cx))
+    }
+
+    /// What a pattern found is not there at the first look.
+    fn unseen(&self, cx: &TailContext) {
+        // A pattern may be a path as well, of which nothing is known; a link may have led nowhere all the time.
+        if !is_pattern(self.path.as_os_str()) && !cx.fs.is_link(&self.path) {
+            cx.ledger.possible_loss_unseen();
+        }
     }
 
     /// Only the content changed of what is under the path: looks at that, which costs half as much, or not at all if
@@ -390,7 +402,7 @@ impl Input {
             Ok(false) => self.unsettled = true,
             // It is opened in its turn.
             Err(error) if is_shortage(&error) => {}
-            Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
+            Err(error) => self.trouble(Trouble::unreadable(&error), cx),
         }
     }
 
@@ -557,11 +569,11 @@ impl Input {
                 }
                 visit
             }
-            Err(error) if is_shortage(&error) => Visit::Short,
+            Err(error) if is_shortage(&error) && !is_failing(self) => Visit::Short,
             Err(error) => {
                 match is_failing(self) {
                     true => self.read_failed(&error, cx),
-                    false => self.trouble(Trouble::Unreadable(error.kind()), cx),
+                    false => self.trouble(Trouble::unreadable(&error), cx),
                 }
                 self.try_again(&error, cx)
             }

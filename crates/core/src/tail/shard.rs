@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, TryRecvError};
 
-use super::descriptors::shortage;
 use super::file::{Scratch, Visit};
 use super::input::{Input, Polling};
 use super::{Change, Command, Mailbox, Progress, TailContext, TailError, Tailer};
@@ -457,7 +456,7 @@ impl FileShard {
         }
         if let Some(input) = &mut self.inputs[at] {
             input.hot = false;
-            input.give_up(&shortage(), &self.cx);
+            input.give_up(&self.cx.descriptors.refusal(), &self.cx);
         }
         true
     }

@@ -13,13 +13,40 @@ pub(super) enum Trouble {
     Output,
     SameFile,
     Old,
-    Unreadable(io::ErrorKind),
+    Unreadable(Said),
+}
+
+/// What the system said. Unlike an error it can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    kind: io::ErrorKind,
+    code: Option<i32>,
+}
+
+impl From<&io::Error> for Said {
+    fn from(error: &io::Error) -> Self {
+        Self { kind: error.kind(), code: error.raw_os_error() }
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => io::Error::from_raw_os_error(code).fmt(f),
+            None => self.kind.fmt(f),
+        }
+    }
 }
 
 impl Trouble {
     /// What is wrong with a file of this kind as an input.
     pub(super) fn of(kind: Kind) -> Option<Self> {
         (kind != Kind::File).then_some(Self::NotAFile(kind))
+    }
+
+    /// It cannot be looked at, or opened.
+    pub(super) fn unreadable(error: &io::Error) -> Self {
+        Self::Unreadable(error.into())
     }
 }
 
@@ -34,7 +61,7 @@ impl fmt::Display for Trouble {
             Self::Output => f.write_str("written by this program itself, not an input"),
             Self::Old => f.write_str("not changed for long, set aside until it grows"),
             Self::SameFile => f.write_str("another name of a file that is followed"),
-            Self::Unreadable(kind) => write!(f, "cannot be opened: {kind}"),
+            Self::Unreadable(said) => write!(f, "cannot be opened: {said}"),
         }
     }
 }

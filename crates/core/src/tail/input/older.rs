@@ -38,13 +38,13 @@ impl Input {
                     Err(_) if older.has_expired(cx) => Some(GapReason::Expired),
                     Err(error) if is_shortage(&error) => None,
                     Err(error) => {
-                        self.trouble(Trouble::Unreadable(error.kind()), cx);
+                        self.trouble(Trouble::unreadable(&error), cx);
                         None
                     }
                 },
                 Err(_) if older.has_expired(cx) => Some(GapReason::Expired),
                 Err(error) => {
-                    self.trouble(Trouble::Unreadable(error.kind()), cx);
+                    self.trouble(Trouble::unreadable(&error), cx);
                     None
                 }
             };
@@ -82,7 +82,7 @@ impl Input {
                 // Moved on: the next look finds it. Whatever it is, it does not keep the others from being read.
                 match opened {
                     Err(error) if is_shortage(&error) => return Err(error),
-                    Err(error) => self.trouble(Trouble::Unreadable(error.kind()), cx),
+                    Err(error) => self.trouble(Trouble::unreadable(&error), cx),
                     Ok(_) => {}
                 }
                 at += 1;
