@@ -326,6 +326,12 @@ macro_rules! conformance {
                     a_directory_made_anew_is_followed
                     what_is_no_file_for_a_while_is_waited_for
                 }
+                discover {
+                    a_name_that_is_told_of_joins_without_a_listing
+                    a_directory_whose_time_is_put_back_is_listed
+                    a_directory_that_cannot_be_listed_is_tried_again
+                    directories_that_change_all_the_time_take_little_of_it
+                }
                 stall {
                     a_slow_poll_is_told
                     a_slow_write_is_told

@@ -18,6 +18,10 @@ use rustix::fs::OFlags;
 /// What changed less than this before it was looked at may change again without showing a later [`Stat::modified`].
 pub(crate) const MODIFIED_GRAIN: Duration = Duration::from_millis(50);
 
+/// Most bytes of a path that the system takes.
+pub(crate) const PATH_BYTES_MAX: usize =
+    if cfg!(any(target_os = "linux", target_os = "android")) { 4095 } else { 1023 };
+
 /// Which file it is, whatever its name: device, inode, and time of birth where the file system keeps one.
 ///
 /// Inode numbers are given out again as soon as a file is gone; the time of birth tells the two apart.
@@ -76,7 +80,7 @@ pub struct Stat {
     pub size: u64,
     /// Number of names.
     pub links: u64,
-    /// Last change of the content.
+    /// Last change of the content; of a directory, of anything about it, which nobody can put back.
     pub modified: Option<SystemTime>,
 }
 
@@ -301,6 +305,12 @@ impl WriteFile for File {
 
 impl From<&Metadata> for Stat {
     fn from(metadata: &Metadata) -> Self {
+        let modified = match metadata.is_dir() {
+            true => u64::try_from(metadata.ctime()).ok().map(|seconds| {
+                SystemTime::UNIX_EPOCH + Duration::new(seconds, metadata.ctime_nsec().try_into().unwrap_or(0))
+            }),
+            false => metadata.modified().ok(),
+        };
         let born = metadata.created().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
         Self {
             id: FileId {
@@ -311,7 +321,7 @@ impl From<&Metadata> for Stat {
             kind: kind(metadata.file_type()),
             size: metadata.len(),
             links: metadata.nlink(),
-            modified: metadata.modified().ok(),
+            modified,
         }
     }
 }

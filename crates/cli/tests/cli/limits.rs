@@ -160,7 +160,7 @@ fn a_limit_of_descriptors_that_falls_while_it_runs_only_holds_up() {
 }
 
 /// Processor time that a process has taken.
-fn cpu_time(pid: Pid) -> Duration {
+pub(crate) fn cpu_time(pid: Pid) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split(' ').collect();
     let ticks: u64 = fields[12..14].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();

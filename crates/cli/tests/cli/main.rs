@@ -14,6 +14,7 @@ mod report;
 mod stop;
 mod stream;
 mod tool;
+mod trees;
 mod usage;
 mod verify;
 mod watch;

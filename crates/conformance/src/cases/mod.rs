@@ -8,6 +8,7 @@ pub mod content;
 pub mod control;
 pub mod cut;
 pub mod descriptors;
+pub mod discover;
 pub mod errors;
 pub mod fail;
 pub mod follow;

@@ -134,7 +134,7 @@ impl Builder {
 
     /// Leaves out files that match: their name, or their whole path if the pattern has a `/`.
     ///
-    /// For what is found by an input with wildcards; a path that is named without one is not left out.
+    /// For what is found by an input with wildcards; a path that is named is not left out.
     pub fn exclude(mut self, glob: impl Into<String>) -> Self {
         self.excludes.push(glob.into());
         self
@@ -358,7 +358,7 @@ impl Builder {
         if let Output::File(path) = &self.output {
             forbidden.extend(self.fs.stat(path).map(|stat| stat.id));
         }
-        let (specs, excludes) = self.specs()?;
+        let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
         let mut explained =
             explain(&*self.fs, &specs, &excludes, self.start, self.ignore_older, &forbidden, self.watch);
         if self.stdin {
@@ -386,28 +386,25 @@ impl Builder {
         self.never.iter().filter_map(|path| self.fs.stat(path).ok()).map(|stat| stat.id).collect()
     }
 
-    /// The inputs, and what is left out of them.
-    fn specs(&self) -> Result<(Vec<Spec>, Excludes), StartError> {
-        let excludes = Excludes::new(self.excludes.clone())?;
+    fn specs(&self) -> Result<Vec<Spec>, StartError> {
         let specs = self.inputs.iter().map(|wanted| match wanted {
-            Wanted::Any(input) => Spec::of(input, &excludes, &*self.fs),
-            Wanted::Path(path) => Ok(vec![Spec::named(path)]),
+            Wanted::Any(input) => Spec::new(input, &*self.fs),
+            Wanted::Path(path) => Ok(Spec::Path(path.as_path().into())),
         });
-        let specs = specs.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-        Ok((specs, excludes))
+        Ok(specs.collect::<Result<_, _>>()?)
     }
 
     /// Checks the settings and works out what follows from them. Blocks: it looks at the inputs.
     pub(super) fn prepare(self) -> Result<Prepared, StartError> {
         let Buffers { chunk, capacity, batches } = self.buffers()?;
-        let (specs, excludes) = self.specs()?;
+        let specs = self.specs()?;
         let (specs, fifos): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| {
             let kind = spec.path().and_then(|path| self.fs.stat(path).ok()).map(|stat| stat.kind);
             // Otherwise those who follow the path find it, whenever it is there.
             !self.once || kind != Some(Kind::Fifo)
         });
         let stop = Arc::new(Stop::new());
-        let named = specs.iter().chain(&fifos).filter_map(Spec::path).map(|path| path.to_path_buf()).collect();
+        let named = specs.iter().chain(&fifos).filter_map(Spec::path).map(Path::to_owned).collect();
         let claims = Claims::default();
         for id in self.never_ids() {
             claims.forbid(id);
@@ -469,7 +466,7 @@ impl Builder {
         };
         let inputs = Inputs {
             specs,
-            excludes,
+            excludes: Excludes::new(self.excludes)?,
             start: self.start,
             tailers,
             tail,

@@ -22,11 +22,10 @@ use crate::report::{Event, Ledger};
 use crate::stall::guard_with;
 use crate::stop::{Stage, Stop};
 use crate::tail::{
-    Discovery, Excludes, Failures, Feed, FileShard, Joining, Mailbox, Many, ManyContext, Notifier, Pace, PatternError,
-    PipeTailer, Request, SharedDiscovery, Spec, StartAt, Streams, TailContext, TailError, Tailer, Vouch, WatchSlot,
-    Watcher, Watching, discover, read, record_failure,
+    Discovery, Excludes, Failures, Feed, FileShard, Joining, Mailbox, Many, ManyContext, Names, Notifier, Pace,
+    PatternError, PipeTailer, Request, SharedDiscovery, Spec, StartAt, Streams, TailContext, TailError, Tailer, Vouch,
+    WatchSlot, Watcher, Watching, discover, read, record_failure,
 };
-use crate::wake::Wake;
 
 /// Most readers of files at a time. With discovery and the host's tailers that makes at most four jobs on
 /// the blocking pool.
@@ -90,14 +89,14 @@ struct Files {
     requests: Sender<Request>,
     discovery: Arc<SharedDiscovery>,
     /// Wakes discovery.
-    hinted: Arc<Wake>,
+    names: Arc<Names>,
     mailboxes: Vec<Arc<Mailbox>>,
 }
 
 impl Files {
     /// Has the shards do what discovery told them, and discovery see to what it is to look at from now on.
     fn wake(&self) {
-        self.hinted.wake();
+        self.names.wake.wake();
         self.mailboxes.iter().for_each(|mailbox| mailbox.wake.wake());
     }
 }
@@ -353,10 +352,9 @@ impl<B: Backend> Hub<B> {
         notifier: Option<Notifier>,
     ) -> Files {
         let (requests, asked) = async_channel::unbounded();
-        let hinted = Arc::<Wake>::default();
+        let names = Arc::<Names>::default();
         let mailboxes: Vec<Arc<Mailbox>> = (0..file_readers()).map(|_| Arc::default()).collect();
-        let watching =
-            notifier.and_then(|notifier| Watching::start(notifier, &tail, mailboxes.clone(), hinted.clone()));
+        let watching = notifier.and_then(|notifier| Watching::start(notifier, &tail, mailboxes.clone(), names.clone()));
         let watcher = watching.as_ref().map(Watching::watcher);
         if !tail.once {
             tail.streams = Some(self.streams(&tail));
@@ -371,13 +369,13 @@ impl<B: Backend> Hub<B> {
             let shard = FileShard::new(tail.clone(), inbox, mailbox.clone(), pace);
             self.spawn("tailmerge: reader", shard, mailbox.clone(), watcher.clone());
         }
-        let discovery = SharedDiscovery::new(Discovery::new(tail, specs, excludes, start, shards));
-        let (shared, wake_discovery) = (discovery.clone(), hinted.clone());
+        let discovery = SharedDiscovery::new(Discovery::new(tail, specs, excludes, start, shards, names.clone()));
+        let shared = discovery.clone();
         let (backend, stop, every) = (self.backend.clone(), self.state.stop.clone(), self.poll_interval);
         let (state, readers) = (self.state.clone(), mailboxes.clone());
         self.run("tailmerge: discovery", async move {
             let wake = || readers.iter().for_each(|mailbox| mailbox.wake.wake());
-            let discovered = discover(backend, discovery, asked, hinted, stop.clone(), every, wake).await;
+            let discovered = discover(backend, discovery, asked, stop.clone(), every, wake).await;
             state.discovered.store(true, Ordering::SeqCst);
             if stop.stage() > Stage::Running {
                 stop.advance(Stage::Draining);
@@ -385,7 +383,7 @@ impl<B: Backend> Hub<B> {
             readers.iter().for_each(|mailbox| mailbox.wake.wake());
             discovered
         });
-        Files { requests, discovery: shared, hinted: wake_discovery, mailboxes }
+        Files { requests, discovery: shared, names, mailboxes }
     }
 
     /// Runs a task that counts as a reader.

@@ -3,38 +3,41 @@
 //! A directory is listed anew only when it has changed, so that a hundred thousand names in one cost
 //! nothing while they stay the same. What is found or gone is told to the shards.
 
+mod run;
 mod scan;
+mod spec;
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_channel::{Receiver, Sender};
-use futures_lite::future::or;
+use async_channel::Sender;
 
+pub(crate) use self::run::{Request, SharedDiscovery, discover};
 pub(super) use self::scan::find;
-use self::scan::{ByName, Dir, Scan, watch_above};
-use super::pattern::{Pattern, is_pattern};
+use self::scan::{ByName, Dirs, Large, Scan, watch_above};
+pub(crate) use self::spec::Spec;
 use super::twins::Twins;
-use super::{Command, Excludes, Kin, PatternError, StartAt, TailContext, TailError};
-use crate::backend::Backend;
-use crate::fs::{Fs, here, is_missing};
-use crate::lock::lock;
-use crate::own_thread::mark;
+use super::{Command, Excludes, Kin, NameChange, NameNow, Names, PatternError, StartAt, TailContext, TailError};
+use crate::fs::{here, is_missing};
 use crate::report::Event;
-use crate::stop::{Stage, Stop};
-use crate::wake::Wake;
 
-/// Listing a directory that changes all the time takes at most one part in this many of the time.
-const LISTING_SHARE: u32 = 10;
+/// Looking at directories takes at most one part in this many of the time, and so does listing large ones: where the
+/// system tells of the names that come, and where it does not.
+const SHARES: [u32; 2] = [200, 20];
 
-/// How long to rest at most, whatever the system hints at.
+fn share(watched: bool) -> u32 {
+    SHARES[usize::from(!watched)]
+}
+
+/// Taking on names that the system tells of takes at most one part in this many of the time.
+const NAMES_SHARE: u32 = 10;
+
+/// How long to rest at most between two scans that take next to no time, whatever the system hints at.
 const REST_MAX: Duration = Duration::from_secs(5);
 
 /// How long to rest at least, whatever it hints at.
@@ -42,79 +45,6 @@ const REST_MIN: Duration = Duration::from_millis(5);
 
 /// How many paths that are gone are remembered, in case they come back.
 const HOMES_MAX: usize = 16 * 1024;
-
-/// What a user asks to follow.
-#[derive(Debug)]
-pub(crate) enum Spec {
-    /// A path. Not `sure`: it may be meant as a pattern only, and nobody misses it as long as it has not been there.
-    Path {
-        path: Arc<Path>,
-        sure: bool,
-    },
-    Pattern(Pattern),
-}
-
-impl Spec {
-    /// What an input comes to: a path, or if it has wildcards a path, unless that is excluded, and a pattern.
-    ///
-    /// # Errors
-    ///
-    /// It can be no pattern, and there is nothing of just that name.
-    pub(crate) fn of(input: &OsStr, excludes: &Excludes, fs: &dyn Fs) -> Result<Vec<Self>, PatternError> {
-        let path = Path::new(input);
-        if !is_pattern(input) {
-            return Ok(vec![Self::named(path)]);
-        }
-        let sure = fs.stat(path).is_ok();
-        match Pattern::new(input).map(Self::Pattern) {
-            Ok(pattern) if excludes.excluding(path).is_some() => Ok(vec![pattern]),
-            Ok(pattern) => Ok(vec![Self::Path { path: path.into(), sure }, pattern]),
-            Err(_) if sure => Ok(vec![Self::named(path)]),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A path, whatever characters it has.
-    pub(crate) fn named(path: &Path) -> Self {
-        Self::Path { path: path.into(), sure: true }
-    }
-
-    /// The path, if it is one.
-    pub(crate) fn path(&self) -> Option<&Arc<Path>> {
-        match self {
-            Self::Path { path, .. } => Some(path),
-            Self::Pattern(_) => None,
-        }
-    }
-
-    /// The pattern, if it is one.
-    pub(super) fn pattern(&self) -> Option<&Pattern> {
-        match self {
-            Self::Path { .. } => None,
-            Self::Pattern(pattern) => Some(pattern),
-        }
-    }
-
-    /// As the user gave it.
-    fn text(&self) -> &OsStr {
-        match self {
-            Self::Path { path, .. } => path.as_os_str(),
-            Self::Pattern(pattern) => pattern.text().as_ref(),
-        }
-    }
-
-    /// Whether both ask for the same.
-    fn is(&self, other: &Self) -> bool {
-        self.path().is_some() == other.path().is_some() && self.text() == other.text()
-    }
-}
-
-/// Asked of discovery while it runs. It answers when the shards know.
-#[derive(Debug)]
-pub(crate) enum Request {
-    Follow { input: OsString, reply: Sender<Result<(), PatternError>> },
-    Unfollow { input: OsString, reply: Sender<Result<(), PatternError>> },
-}
 
 /// Finds files and hands them to shards.
 #[derive(Debug)]
@@ -138,11 +68,19 @@ pub(crate) struct Discovery {
     start: StartAt,
     /// Whether that is over.
     scanned: bool,
-    /// Whether the last scan left something to be looked at soon: a directory that is not watched, or one that
-    /// changes faster than it can be listed.
+    /// What the system tells of.
+    names: Arc<Names>,
+    /// Whether something may have changed since the last scan.
+    changed: bool,
+    /// Whether there is a directory that is not watched.
     restless: bool,
-    /// How long the last scan took.
+    /// How long the last scan took, and when it was over.
     cost: Duration,
+    over: Instant,
+    /// How long taking on names took the last time.
+    names_cost: Duration,
+    /// When the next large directory may be listed.
+    large_due: Instant,
 }
 
 /// A path that is found.
@@ -158,10 +96,12 @@ struct Found {
 #[derive(Debug)]
 struct Followed {
     spec: Spec,
-    dirs: HashMap<PathBuf, Dir>,
+    dirs: Dirs,
     scanned: bool,
-    /// Directories of which it was told that they cannot be listed.
-    failed: HashSet<PathBuf>,
+    /// How long it takes to list all its directories.
+    listing: Duration,
+    /// Whether it was told that a path is too long.
+    told_too_long: bool,
 }
 
 impl Discovery {
@@ -171,6 +111,7 @@ impl Discovery {
         excludes: Excludes,
         start: StartAt,
         shards: Vec<Sender<Command>>,
+        names: Arc<Names>,
     ) -> Self {
         let followed = specs.into_iter().map(Followed::new).collect();
         let (found, homes) = (HashMap::new(), HashMap::new());
@@ -188,8 +129,13 @@ impl Discovery {
             next_shard: 0,
             start,
             scanned: false,
+            names,
+            changed: false,
             restless: false,
             cost: Duration::ZERO,
+            over: Instant::now(),
+            names_cost: Duration::ZERO,
+            large_due: Instant::now(),
         };
         discovery.note_parents();
         discovery
@@ -197,29 +143,78 @@ impl Discovery {
 
     fn note_parents(&mut self) {
         let paths = self.followed.iter().filter_map(|followed| followed.spec.path());
-        self.parents = paths.filter_map(|path| path.parent()).map(Path::to_owned).collect();
+        self.parents = paths.filter_map(Path::parent).map(Path::to_owned).collect();
     }
 
-    /// How long to rest at least, and at most, if a poll interval is so long.
+    /// How long after a scan the next one is due, if a poll interval is so long.
+    fn scan_after(&self, every: Duration) -> Duration {
+        let watched = self.cx.watch.is_some() && !self.restless;
+        let least = (self.cost * share(watched)).max(REST_MIN);
+        match self.changed {
+            true => least,
+            false => least.max(if watched { every.max(REST_MAX) } else { every }),
+        }
+    }
+
+    /// How long to rest, at least, and at most.
     fn rest(&self, every: Duration) -> (Duration, Duration) {
-        let max = if self.restless || self.cx.watch.is_none() { every } else { every.max(REST_MAX) };
-        ((self.cost * LISTING_SHARE).max(REST_MIN).min(max), max)
+        let least = (self.names_cost * NAMES_SHARE).max(REST_MIN);
+        (least, self.scan_after(every).saturating_sub(self.over.elapsed()).max(least))
+    }
+
+    /// Takes on what the system tells of, and scans if it is time, or the last time. True if there was anything to
+    /// tell the shards.
+    fn look(&mut self, every: Duration, last: bool) -> bool {
+        let (changes, others) = self.names.take();
+        self.changed |= others;
+        let news = self.take_on(&changes);
+        let due = last || !self.scanned || self.over.elapsed() >= self.scan_after(every);
+        due && self.scan(last) || news
+    }
+
+    /// Names have come or gone: does what a scan would do about them.
+    fn take_on(&mut self, changes: &[NameChange]) -> bool {
+        let (mut news, began) = (false, Instant::now());
+        // What is waited for may be below it.
+        self.changed |= changes.iter().any(|change| self.above.contains(&*change.dir));
+        for at in 0..self.followed.len() {
+            if !changes.is_empty() {
+                news |=
+                    self.search(at, false, |scan, dirs| changes.iter().for_each(|change| scan.name(change, dirs))).0;
+            }
+        }
+        self.names_cost = began.elapsed();
+        news
     }
 
     /// Looks at everything once and tells the shards; at the last look without sparing any directory. True
     /// if there was anything to tell.
     pub(crate) fn scan(&mut self, last: bool) -> bool {
-        let (mut news, began) = (false, Instant::now());
-        self.restless = false;
+        let (mut news, mut large, began) = (false, None::<(usize, Large)>, Instant::now());
+        (self.restless, self.changed) = (false, false);
         let above = std::mem::take(&mut self.above);
         self.watch_parents();
         for at in 0..self.followed.len() {
-            news |= self.scan_one(at, last, last);
+            let (some, waits) = self.scan_one(at, last, last);
+            news |= some;
+            let first = |waits: &Large| large.as_ref().is_none_or(|(_, large)| waits.listed < large.listed);
+            if let Some(waits) = waits.filter(first) {
+                large = Some((at, waits));
+            }
         }
         if !above.is_subset(&self.above) {
             self.leave_dirs();
         }
-        (self.start, self.scanned, self.cost) = (StartAt::Start, true, began.elapsed());
+        // The first one is never again.
+        self.cost = if self.scanned { began.elapsed() } else { Duration::ZERO };
+        (self.start, self.scanned) = (StartAt::Start, true);
+        if let Some((at, large)) = large.filter(|_| Instant::now() >= self.large_due) {
+            let began = Instant::now();
+            news |= self.search(at, false, |scan, dirs| scan.large(large, dirs)).0;
+            let watched = self.cx.watch.is_some() && !self.restless;
+            self.large_due = Instant::now() + began.elapsed() * share(watched);
+        }
+        self.over = Instant::now();
         news
     }
 
@@ -239,32 +234,57 @@ impl Discovery {
         }
     }
 
-    fn scan_one(&mut self, at: usize, thorough: bool, last: bool) -> bool {
+    /// Scans for one input. Tells whether there was anything to tell the shards, and which large directory waits.
+    fn scan_one(&mut self, at: usize, thorough: bool, last: bool) -> (bool, Option<Large>) {
         let followed = &mut self.followed[at];
         let first = !std::mem::replace(&mut followed.scanned, true);
-        let (mut found, gone, named) = match &followed.spec {
-            Spec::Path { path, sure } => (first.then(|| path.clone()).into_iter().collect(), Vec::new(), *sure),
-            Spec::Pattern(pattern) => {
-                let excluded = |path: &Path| self.excludes.excluding(path).is_some();
-                let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded, thorough);
-                scan.last = last;
-                scan.watch = self.cx.watch.as_deref();
-                scan.dir(pattern.base(), pattern.start(), &mut followed.dirs);
-                self.restless |= scan.restless;
-                self.above.extend(scan.above.take());
-                scan.tell(first, &mut followed.failed, &self.cx);
-                (scan.found, scan.gone, false)
+        if let Spec::Path(path) = &followed.spec {
+            let path = path.clone();
+            if first {
+                self.twins.refresh();
+                self.join(path, true);
             }
-        };
+            return (first, None);
+        }
+        let (cx, mut listing) = (first.then(|| self.cx.clone()), Duration::ZERO);
+        let scanned = self.search(at, thorough, |scan, dirs| {
+            scan.last = last;
+            scan.all(dirs);
+            cx.iter().for_each(|cx| scan.tell_no_match(cx));
+            listing = scan.listing;
+        });
+        self.followed[at].listing = listing;
+        scanned
+    }
+
+    /// Has directories of a pattern looked at, and tells the shards what came of it. Says whether that was anything,
+    /// and which large directory waits.
+    fn search(
+        &mut self,
+        at: usize,
+        thorough: bool,
+        look: impl FnOnce(&mut Scan<'_>, &mut Dirs),
+    ) -> (bool, Option<Large>) {
+        let Followed { spec, dirs, listing, told_too_long, .. } = &mut self.followed[at];
+        let Spec::Pattern(pattern) = spec else { return (false, None) };
+        let excluded = |path: &Path| self.excludes.excluding(path).is_some();
+        let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded, thorough);
+        scan.watch = self.cx.watch.as_deref();
+        scan.relist = *listing * share(scan.watch.is_some());
+        look(&mut scan, dirs);
+        scan.tell(told_too_long, &self.cx);
+        self.restless |= scan.restless;
+        self.above.extend(scan.above.take());
+        let (mut found, gone, large) = (scan.found, scan.gone, scan.large);
         let news = !found.is_empty() || !gone.is_empty();
         // Files that come together are often of one size and speed: deal them out evenly.
         found.sort_unstable();
         self.twins.refresh();
         for path in found {
-            self.join(path, named);
+            self.join(path, false);
         }
         self.lose(gone, |path| Command::Gone(path.clone()));
-        news
+        (news, large)
     }
 
     /// One input more finds this; the first that does has a shard follow it.
@@ -326,12 +346,13 @@ impl Discovery {
     }
 
     fn follow(&mut self, input: &OsStr) -> Result<(), PatternError> {
-        for spec in Spec::of(input, &self.excludes, &*self.cx.fs)? {
-            if !self.followed.iter().any(|followed| followed.spec.is(&spec)) {
-                self.followed.push(Followed::new(spec));
-                self.note_parents();
-                self.scan_one(self.followed.len() - 1, true, false);
-            }
+        let spec = Spec::new(input, &*self.cx.fs)?;
+        let is_path = spec.path().is_some();
+        let same = |known: &Spec| known.text() == input && known.path().is_some() == is_path;
+        if !self.followed.iter().any(|followed| same(&followed.spec)) {
+            self.followed.push(Followed::new(spec));
+            self.note_parents();
+            self.scan_one(self.followed.len() - 1, true, false);
         }
         Ok(())
     }
@@ -341,7 +362,10 @@ impl Discovery {
         self.followed = kept;
         for followed in out {
             let files = followed.dirs.into_values().flat_map(|dir| dir.files).map(|ByName(path)| path);
-            let path = followed.spec.path().cloned();
+            let path = match followed.spec {
+                Spec::Path(path) => Some(path),
+                Spec::Pattern(_) => None,
+            };
             self.lose(files.chain(path).collect(), |path| Command::Remove(path.clone()));
         }
         self.note_parents();
@@ -374,130 +398,6 @@ fn tell(shard: &Sender<Command>, command: Command) {
 
 impl Followed {
     fn new(spec: Spec) -> Self {
-        Self { spec, dirs: HashMap::new(), scanned: false, failed: HashSet::new() }
-    }
-}
-
-/// Discovery, for its task and for a thread of the host's that waits for a request: that does the work itself, since it
-/// may be the only one that the host's executor has.
-#[derive(Debug)]
-pub(crate) struct SharedDiscovery {
-    discovery: Mutex<Option<Discovery>>,
-    over: AtomicBool,
-    /// Whether it looks once.
-    once: bool,
-}
-
-impl SharedDiscovery {
-    pub(crate) fn new(discovery: Discovery) -> Arc<Self> {
-        let once = discovery.cx.once;
-        Arc::new(Self { discovery: Mutex::new(Some(discovery)), over: AtomicBool::new(false), once })
-    }
-
-    /// Works with it, on this thread. None: it is over.
-    fn with<T>(&self, work: impl FnOnce(&mut Discovery) -> T) -> Option<T> {
-        let done = lock(&self.discovery).as_mut().map(work);
-        if self.over.load(Ordering::SeqCst) {
-            self.close();
-        }
-        done
-    }
-
-    /// Lets go of it, so that the shards hear of its end: now, or as soon as who works with it has done so.
-    fn close(&self) {
-        self.over.store(true, Ordering::SeqCst);
-        if let Ok(mut discovery) = self.discovery.try_lock() {
-            *discovery = None;
-        }
-    }
-
-    /// Does what the host asks on this thread. None: it is too late.
-    pub(crate) fn follow_blocking(&self, input: &OsStr) -> Option<Result<(), PatternError>> {
-        mark(|| self.with(|discovery| discovery.follow(input)))
-    }
-
-    /// Does what the host asks on this thread. None: it is too late.
-    pub(crate) fn unfollow_blocking(&self, input: &OsStr) -> Option<()> {
-        mark(|| self.with(|discovery| discovery.unfollow(input)))
-    }
-}
-
-/// The end of discovery. Requests that come too late are dropped, with their replies, so that whoever asked hears of it.
-struct AtEnd {
-    requests: Receiver<Request>,
-    discovery: Arc<SharedDiscovery>,
-}
-
-impl Drop for AtEnd {
-    fn drop(&mut self) {
-        self.discovery.close();
-        self.requests.close();
-        while self.requests.try_recv().is_ok() {}
-    }
-}
-
-/// Scans again and again on the blocking pool, until a stop is asked for; then a last time.
-///
-/// Scans sooner when `hinted` is woken. Under `once`, scans once. When it returns, or is dropped, no shard is told of
-/// files any more.
-///
-/// # Errors
-///
-/// The first panic, at the end: files that are found are followed all the same.
-pub(crate) async fn discover<B: Backend>(
-    backend: B,
-    discovery: Arc<SharedDiscovery>,
-    requests: Receiver<Request>,
-    hinted: Arc<Wake>,
-    stop: Arc<Stop>,
-    every: Duration,
-    wake: impl Fn(),
-) -> Result<(), TailError> {
-    let at_end = AtEnd { requests, discovery };
-    let (mut request, mut failed) = (None, None);
-    loop {
-        let last = request.is_none() && (at_end.discovery.once || stop.stage() > Stage::Running);
-        let discovery = at_end.discovery.clone();
-        let job = move || {
-            discovery.with(|discovery| {
-                let worked = catch_unwind(AssertUnwindSafe(|| match request {
-                    Some(request) => {
-                        discovery.serve(request);
-                        true
-                    }
-                    None => discovery.scan(last),
-                }));
-                let news = worked.map_err(|panic| discovery.failed(&*panic));
-                (news, discovery.rest(every))
-            })
-        };
-        // Only this task ends it.
-        let Some((news, (least, most))) = backend.unblock(job).await else { return Ok(()) };
-        if news.as_ref().map_or(true, |news| *news) {
-            wake();
-        }
-        if let Err(error) = news {
-            failed.get_or_insert(error);
-        }
-        if last {
-            return failed.map_or(Ok(()), Err);
-        }
-        let sleep = async {
-            backend.sleep(least).await;
-            or(hinted.woken(), backend.sleep(most - least)).await;
-            None
-        };
-        let stopped = async {
-            stop.reached(Stage::Stopping).await;
-            None
-        };
-        let asked = async {
-            match at_end.requests.recv().await {
-                Ok(request) => Some(request),
-                // Nobody can ask any more.
-                Err(_) => std::future::pending().await,
-            }
-        };
-        request = or(asked, or(stopped, sleep)).await;
+        Self { spec, dirs: Dirs::new(), scanned: false, listing: Duration::ZERO, told_too_long: false }
     }
 }

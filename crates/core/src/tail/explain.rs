@@ -103,27 +103,21 @@ pub(crate) fn explain(
     let mut add = |path: &Path, verdict| explained.push(Explained { path: path.to_owned(), verdict });
     for spec in specs {
         let pattern = match spec {
-            Spec::Path { path, sure } => {
-                if *sure {
-                    add(path, judge.named(path));
-                }
+            Spec::Path(path) => {
+                add(path, judge.named(path));
                 continue;
             }
             Spec::Pattern(pattern) => pattern,
         };
         let (found, dirs) = find(pattern, fs);
-        let text = Path::new(pattern.text());
-        // What has just the pattern's name is there as a path already.
-        let is_named =
-            |path: &Path| path == text && specs.iter().any(|spec| spec.path().is_some_and(|it| **it == *text));
-        for path in found.iter().filter(|path| !is_named(path)) {
+        for path in &found {
             match excludes.excluding(path) {
                 Some(by) => add(path, Verdict::Not { reason: format!("excluded by {by}") }),
                 None => add(path, judge.found(path)),
             }
         }
-        if found.iter().all(|path| excludes.excluding(path).is_some()) && fs.stat(text).is_err() {
-            add(text, Verdict::NoMatch);
+        if found.iter().all(|path| excludes.excluding(path).is_some()) {
+            add(Path::new(pattern.text()), Verdict::NoMatch);
         }
         for (dir, error) in dirs {
             if let Some(error) = error {
@@ -177,8 +171,7 @@ pub(crate) fn nothing_to_read(
     let mut reasons = Vec::new();
     for spec in specs {
         reasons.push(match spec {
-            Spec::Path { sure: false, .. } => continue,
-            Spec::Path { path, .. } => format!("{}: {}", path.display(), trouble(fs, path, true, forbidden)?),
+            Spec::Path(path) => format!("{}: {}", path.display(), trouble(fs, path, true, forbidden)?),
             Spec::Pattern(pattern) => {
                 let (found, dirs) = find(pattern, fs);
                 let mut reason = format!("{}: no file matches", pattern.text());

@@ -45,7 +45,9 @@ pub(crate) use reader::{Feed, read};
 pub(crate) use shard::{FileShard, Pace};
 pub use stream::{Batches, Line, Lines, ReadBatch, Tail, tail};
 pub use watch::WatchMode;
-pub(crate) use watch::{Change, Mailbox, Notifier, Vouch, Waiting, WatchSlot, Watcher, Watching};
+pub(crate) use watch::{
+    Change, Mailbox, NameChange, NameNow, Names, Notifier, Vouch, Waiting, WatchSlot, Watcher, Watching,
+};
 
 use crate::batch::Batch;
 use crate::fs::{FileId, Fs};

@@ -24,13 +24,16 @@ const SHOWN_MAX: usize = 200;
 
 /// A pattern: `*`, `?`, `[a-z]`, `{a,b}` within a component, `**` for any number of directories.
 ///
-/// As in a shell, a wildcard does not match a name that begins with a dot unless the pattern says so.
+/// As in a shell, a wildcard does not match a name that begins with a dot unless the pattern says so. The path that has
+/// just the pattern's text matches, too: it may be what is meant by `app[1].log`.
 #[derive(Debug)]
 pub(crate) struct Pattern {
     text: String,
     /// The directory above the first wildcard.
     base: PathBuf,
     parts: Vec<Part>,
+    /// The components of the text after that.
+    names: Vec<OsString>,
 }
 
 #[derive(Debug)]
@@ -40,9 +43,14 @@ enum Part {
     AnyDirs,
 }
 
-/// Which parts of a pattern may come next, as bits; bit `parts.len()` means that the path matches.
+/// How far a path has got in a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct State(u64);
+pub(super) struct State {
+    /// Which parts of the pattern may come next, as bits; bit `parts.len()` means that the path matches.
+    parts: u64,
+    /// How many names of its text it has, if it has nothing else.
+    names: Option<u8>,
+}
 
 /// A pattern that cannot be understood.
 #[derive(Debug)]
@@ -116,7 +124,7 @@ impl Pattern {
         check_length(utf8).map_err(|reason| fail(&reason))?;
         let compiled = |name| glob(name).and_then(|glob| glob_set([glob])).map_err(|reason| fail(&reason));
         let mut base = PathBuf::new();
-        let mut parts = Vec::new();
+        let (mut parts, mut names) = (Vec::new(), Vec::new());
         let mut depth = 0_usize;
         for component in Path::new(utf8).components() {
             let name = component.as_os_str();
@@ -125,6 +133,7 @@ impl Pattern {
                 base.push(component);
                 continue;
             }
+            names.push(name.to_owned());
             depth += bytes.iter().filter(|&&byte| byte == b'{').count();
             depth = depth.saturating_sub(bytes.iter().filter(|&&byte| byte == b'}').count());
             if depth > 0 {
@@ -145,7 +154,7 @@ impl Pattern {
         if parts.len() > PARTS_MAX {
             return Err(fail(&"too many components"));
         }
-        Ok(Self { text: utf8.to_owned(), base, parts })
+        Ok(Self { text: utf8.to_owned(), base, parts, names })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -159,24 +168,25 @@ impl Pattern {
 
     /// Where matching starts, in [`Pattern::base`].
     pub(super) fn start(&self) -> State {
-        self.close(State(1))
+        State { parts: self.close(1), names: Some(0) }
     }
 
     /// Whether a path in this state matches.
     pub(super) fn is_match(&self, state: State) -> bool {
-        state.0 & (1 << self.parts.len()) != 0
+        state.parts & (1 << self.parts.len()) != 0 || state.names == Some(self.names.len() as u8)
     }
 
     /// Whether something below a directory in this state may match.
     pub(super) fn goes_on(&self, state: State) -> bool {
-        state.0 & ((1 << self.parts.len()) - 1) != 0
+        let named = state.names.is_some_and(|names| usize::from(names) < self.names.len());
+        state.parts & ((1 << self.parts.len()) - 1) != 0 || named
     }
 
     /// The state after one more name. Symbolic links are not followed by `**`, which might run in circles.
     pub(super) fn next(&self, state: State, name: &OsStr, is_link: bool) -> State {
         let dot = name.as_encoded_bytes().first() == Some(&b'.');
         let mut next = 0;
-        for (at, part) in self.parts.iter().enumerate().filter(|(at, _)| state.0 & (1 << at) != 0) {
+        for (at, part) in self.parts.iter().enumerate().filter(|(at, _)| state.parts & (1 << at) != 0) {
             match part {
                 Part::Name(want) if want == name => next |= 2 << at,
                 Part::Wild { glob, hidden } if (!dot || *hidden) && glob.is_match(name) => next |= 2 << at,
@@ -184,17 +194,18 @@ impl Pattern {
                 _ => {}
             }
         }
-        self.close(State(next))
+        let names = state.names.filter(|names| self.names.get(usize::from(*names)).is_some_and(|want| want == name));
+        State { parts: self.close(next), names: names.map(|names| names + 1) }
     }
 
     /// `**` matches no directory at all, too.
-    fn close(&self, State(mut state): State) -> State {
+    fn close(&self, mut parts: u64) -> u64 {
         for (at, part) in self.parts.iter().enumerate() {
-            if matches!(part, Part::AnyDirs) && state & (1 << at) != 0 {
-                state |= 2 << at;
+            if matches!(part, Part::AnyDirs) && parts & (1 << at) != 0 {
+                parts |= 2 << at;
             }
         }
-        State(state)
+        parts
     }
 }
 
@@ -257,6 +268,16 @@ mod tests {
         assert!(!matches("logs/**/*.log", "logs/.d/a.log"));
         assert!(matches("logs/**/x/**/*.log", "logs/1/x/2/a.log"));
         assert!(!matches("logs/**/x/**/*.log", "logs/1/y/2/a.log"));
+    }
+
+    #[test]
+    fn the_path_that_has_just_its_text_matches() {
+        for text in ["a[1].log", "{guid-1}/a.log", "logs/*/.[x]", "logs/**", "a[1]/b[1].log"] {
+            assert!(matches(text, text), "{text}");
+        }
+        assert!(matches("a[1]/b[1].log", "a1/b1.log"));
+        assert!(!matches("a[1]/b[1].log", "a[1]/b1.log"));
+        assert!(!matches("a[1]/b[1].log", "a[1]"));
     }
 
     #[test]

@@ -49,6 +49,9 @@ enum Asked {
     Last,
 }
 
+/// One that comes in its turn, since anything may have changed, takes at most one part of this many.
+const HINTED_SHARE: u32 = 10;
+
 /// The slow sweep comes so seldom that it takes one part of this many of the time.
 const SWEEP_SHARE: u32 = 1000;
 
@@ -256,12 +259,15 @@ impl FileShard {
         if self.mailbox.take(&mut hints) {
             (self.sweep.due, self.sweep.hinted) = (Instant::now(), true);
         }
+        if self.mailbox.take_all_in_turn() {
+            self.sweep.within(self.sweep.cost * HINTED_SHARE);
+        }
         for &(at, change) in &hints {
             let Some(input) = &mut self.inputs[at] else { continue };
             let news = match change {
                 Change::Content => input.look_at_content(read_next && self.hot.is_empty(), &self.cx),
                 Change::File => None,
-                Change::Name | Change::Gone => {
+                Change::Went | Change::Came { .. } | Change::Gone => {
                     input.mistrust();
                     None
                 }

@@ -3,12 +3,11 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::{Builder, Output};
 use crate::fs::{Kind, ReadFile};
 use crate::merge::StartError;
-use crate::tail::{Spec, find_file, nothing_to_read};
+use crate::tail::{Excludes, Spec, find_file, nothing_to_read};
 
 /// An input that is a certain file: see [`Builder::input_at`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +26,7 @@ impl Builder {
         let Output::File(output) = &self.output else { return Ok(()) };
         let held = self.fs.stat(output).ok().filter(|stat| stat.kind == Kind::File && stat.size > 0);
         let Some(held) = held.filter(|_| !self.append) else { return Ok(()) };
-        let (specs, excludes) = self.specs()?;
+        let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
         if let Some((path, pattern)) = find_file(&*self.fs, &specs, &excludes, held.id) {
             return Err(StartError::setting(format!(
                 "{} is the output and matches {pattern}: what it holds would be lost; exclude it, choose another \
@@ -58,11 +57,11 @@ impl Builder {
     ///
     /// Looks at the file system on this thread.
     pub fn input_at(&self, path: impl AsRef<Path>) -> Result<Option<FoundInput>, StartError> {
-        let (specs, excludes) = self.specs()?;
+        let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
         let Ok(stat) = self.fs.stat(path.as_ref()) else { return Ok(None) };
-        let is_it = |path: &&Arc<Path>| self.fs.stat(path).is_ok_and(|other| other.id == stat.id);
+        let is_it = |path: &&Path| self.fs.stat(path).is_ok_and(|other| other.id == stat.id);
         if let Some(path) = specs.iter().filter_map(Spec::path).find(is_it) {
-            return Ok(Some(FoundInput { path: path.to_path_buf(), pattern: None }));
+            return Ok(Some(FoundInput { path: path.to_owned(), pattern: None }));
         }
         let stdin = || File::from(rustix::io::dup(rustix::stdio::stdin()).ok()?).stat().ok();
         if self.stdin && stdin().is_some_and(|stdin| stdin.id == stat.id) {

@@ -10,35 +10,59 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::LISTING_SHARE;
-use crate::fs::{Entry, Fs, Kind, MODIFIED_GRAIN, here, is_missing};
+use super::{NameChange, NameNow, share};
+use crate::fs::{Entry, FileId, Fs, Kind, MODIFIED_GRAIN, PATH_BYTES_MAX, Stat, here, is_missing};
 use crate::report::Event;
 use crate::tail::descriptors::is_shortage;
 use crate::tail::pattern::{Pattern, State};
 use crate::tail::{TailContext, Vouch};
 
-/// A directory is listed anew at the latest after this time, whatever it says of its last change.
+/// A directory is listed anew at the latest after this time, whatever it says of its last change, unless that takes
+/// too much of the time.
 const RELIST_AFTER: Duration = Duration::from_secs(10);
+
+/// A directory that takes longer to list is listed when it is its turn.
+const LARGE: Duration = Duration::from_millis(10);
+
+/// How long it takes to try again what cannot be listed: at first, and at most.
+const TRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
 /// How long to wait before a directory is tried again at the end for which there was no descriptor; doubles each time.
 const LAST_PAUSE_MIN: Duration = Duration::from_millis(10);
 const LAST_PAUSE_MAX: Duration = Duration::from_millis(640);
 
+/// The directories of a pattern, by their paths.
+pub(super) type Dirs = HashMap<PathBuf, Dir>;
+
 /// A directory as it was when last listed.
 #[derive(Debug)]
 pub(super) struct Dir {
+    state: State,
+    /// Which one it was.
+    id: Option<FileId>,
     /// Its last change by then, as far as it tells.
     modified: Option<SystemTime>,
-    /// When that was.
+    /// When it was listed.
     listed: Instant,
     /// How long listing took.
     cost: Duration,
     /// Whether it may have changed since without showing it.
     unsure: bool,
+    /// Why, and until when, it is left alone.
+    failing: Option<Failing>,
+    /// Whether it was told that it cannot be listed.
+    told: bool,
     /// What matches in it.
     pub(super) files: HashSet<ByName>,
     /// What is to be looked at below it.
-    dirs: Vec<(OsString, State)>,
+    dirs: HashMap<OsString, State>,
+}
+
+/// What could not be looked at or listed is tried again ever more seldom.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    again: Instant,
+    wait: Duration,
 }
 
 /// A path that goes by its last component.
@@ -66,17 +90,48 @@ impl PartialEq for ByName {
 impl Eq for ByName {}
 
 impl Dir {
-    fn is_stale(&self, modified: Option<SystemTime>) -> bool {
-        let age = self.listed.elapsed();
-        age >= RELIST_AFTER || (self.unsure || self.has_changed(modified)) && age >= self.cost * LISTING_SHARE
+    fn new(state: State) -> Self {
+        Self {
+            state,
+            id: None,
+            modified: None,
+            listed: Instant::now(),
+            cost: Duration::ZERO,
+            unsure: true,
+            failing: None,
+            told: false,
+            files: HashSet::new(),
+            dirs: HashMap::new(),
+        }
     }
 
-    fn has_changed(&self, modified: Option<SystemTime>) -> bool {
-        modified.is_none() || modified != self.modified
+    /// Whether to list it again. `relist`: after what time, whatever it says.
+    fn is_stale(&self, stat: &Stat, watched: bool, relist: Duration) -> bool {
+        let age = self.listed.elapsed();
+        let changed = self.unsure || stat.modified.is_none() || stat.modified != self.modified;
+        age >= self.cost * share(watched) && (changed || age >= RELIST_AFTER.max(relist))
+    }
+
+    fn is_left_alone(&self) -> bool {
+        self.failing.is_some_and(|failing| Instant::now() < failing.again)
     }
 }
 
-/// One look at all directories of a pattern.
+/// What an entry of a directory is to a pattern.
+enum Found {
+    File,
+    Dir(State),
+}
+
+/// A known directory that takes long to list and may have changed.
+#[derive(Debug)]
+pub(super) struct Large {
+    pub(super) listed: Instant,
+    pub(super) path: PathBuf,
+    state: State,
+}
+
+/// One look at directories of a pattern.
 pub(super) struct Scan<'a> {
     pattern: &'a Pattern,
     fs: &'a dyn Fs,
@@ -89,14 +144,22 @@ pub(super) struct Scan<'a> {
     pub(super) found: Vec<Arc<Path>>,
     /// Files that were known and are not there any more.
     pub(super) gone: Vec<Arc<Path>>,
-    /// Directories that could not be listed.
+    /// Directories that could not be listed, of which that is to be told.
     pub(super) failed: Vec<(PathBuf, io::Error)>,
+    /// Whether there are paths that are longer than the system takes.
+    too_long: bool,
     /// Who hints at changes.
     pub(super) watch: Option<&'a dyn Vouch>,
     /// What is watched in place of a directory that is missing.
     pub(super) above: Option<PathBuf>,
-    /// Whether a directory is not watched, or could not be listed yet.
+    /// Whether a directory is not watched.
     pub(super) restless: bool,
+    /// After what time a directory is listed that does not seem to have changed.
+    pub(super) relist: Duration,
+    /// How long it takes to list all that was looked at.
+    pub(super) listing: Duration,
+    /// Of those that wait to be listed, the one that was listed first.
+    pub(super) large: Option<Large>,
 }
 
 impl<'a> Scan<'a> {
@@ -106,125 +169,274 @@ impl<'a> Scan<'a> {
         excluded: &'a dyn Fn(&Path) -> bool,
         thorough: bool,
     ) -> Self {
-        let (found, gone, failed) = (Vec::new(), Vec::new(), Vec::new());
-        let (last, watch, above, restless) = (false, None, None, false);
-        Self { pattern, fs, excluded, thorough, last, found, gone, failed, watch, above, restless }
+        Self {
+            pattern,
+            fs,
+            excluded,
+            thorough,
+            last: false,
+            found: Vec::new(),
+            gone: Vec::new(),
+            failed: Vec::new(),
+            too_long: false,
+            watch: None,
+            above: None,
+            restless: false,
+            relist: Duration::ZERO,
+            listing: Duration::ZERO,
+            large: None,
+        }
     }
 
-    pub(super) fn dir(&mut self, path: &Path, state: State, dirs: &mut HashMap<PathBuf, Dir>) {
-        let stat = match self.fs.stat(here(path)) {
-            Ok(stat) if stat.kind == Kind::Dir => stat,
-            Err(error) if !is_missing(&error) => {
-                // What was there before is taken to be there still.
-                self.restless = true;
-                return;
-            }
-            _ => {
-                // Of those below it the directory that they are in tells.
-                if let Some(watch) = self.watch.filter(|_| path == self.pattern.base()) {
-                    self.above = watch_above(path, self.fs, watch);
-                    self.restless |= self.above.is_none();
-                }
-                return self.forget(path, dirs);
-            }
+    /// Looks at all directories.
+    pub(super) fn all(&mut self, dirs: &mut Dirs) {
+        self.below(self.pattern.base(), self.pattern.start(), dirs);
+    }
+
+    /// Lists a large directory, whose turn it is.
+    pub(super) fn large(&mut self, large: Large, dirs: &mut Dirs) {
+        self.thorough = true;
+        let mut below = Vec::new();
+        self.dir(large.path, large.state, dirs, &mut below);
+        self.thorough = false;
+        for (path, state) in below {
+            self.below(&path, state, dirs);
+        }
+    }
+
+    /// A name has come or gone: does what listing its directory would do about it.
+    pub(super) fn name(&mut self, change: &NameChange, dirs: &mut Dirs) {
+        let NameChange { dir: parent, name, what } = change;
+        let Some(dir) = dirs.get(&**parent) else { return };
+        let path = parent.join(name);
+        let found = match what {
+            NameNow::Nothing if !dir.files.contains(&**name) && !dir.dirs.contains_key(name) => return,
+            // It has come back, which is told, too. A link that leads nowhere is a name as well.
+            NameNow::Nothing if self.fs.is_link(&path) || self.fs.stat(&path).is_ok() => return,
+            NameNow::Nothing => None,
+            NameNow::Dir => self.entry(parent, dir.state, name, Kind::Dir),
+            // Or a link to a directory, as far as the system tells.
+            NameNow::File => self.entry(parent, dir.state, name, Kind::Link),
         };
-        // Watched before it is listed, so that nothing comes between.
-        if let Some(watch) = self.watch {
-            self.restless |= !watch.watch_dir(path, stat.id);
+        let Some(dir) = dirs.get_mut(&**parent) else { return };
+        match found {
+            Some(Found::File) if dir.files.contains(&**name) => {}
+            Some(Found::File) => dir.files.extend(self.file(parent, name)),
+            _ => self.gone.extend(dir.files.take(&**name).map(|ByName(path)| path)),
         }
-        let mut dir = dirs.remove(path);
-        if self.thorough || dir.as_ref().is_none_or(|dir| dir.is_stale(stat.modified)) {
-            dir = Some(self.list(path, state, stat.modified, dir, dirs));
+        if let Some(Found::Dir(state)) = found {
+            dir.dirs.insert(name.clone(), state);
+            if let Some(dir) = dirs.get_mut(&path).filter(|dir| dir.listed.elapsed() >= dir.cost * share(true)) {
+                // It may be allowed now.
+                dir.failing.iter_mut().for_each(|failing| failing.again = Instant::now());
+            }
+            self.below(&path, state, dirs);
+        } else if dir.dirs.remove(name).is_some()
+            && let Some((path, dir)) = dirs.remove_entry(&path)
+        {
+            self.forget(path, dir, dirs);
         }
-        let Some(dir) = dir else { return };
-        self.restless |= dir.has_changed(stat.modified);
-        for (name, state) in &dir.dirs {
-            self.dir(&path.join(name), *state, dirs);
-        }
-        dirs.insert(path.to_owned(), dir);
     }
 
-    fn list(
-        &mut self,
-        path: &Path,
-        state: State,
-        modified: Option<SystemTime>,
-        old: Option<Dir>,
-        known: &mut HashMap<PathBuf, Dir>,
-    ) -> Dir {
-        let listed = Instant::now();
-        let age = modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
-        let (mut files, mut dirs) = (HashSet::new(), Vec::new());
-        let (mut old_files, old_dirs) = old.map_or_else(Default::default, |dir| (dir.files, dir.dirs));
-        let result = list_in_time(self.fs, here(path), self.last, &mut |Entry { name, kind, .. }| {
-            let mut next = self.pattern.next(state, name, kind == Kind::Link);
-            let mut kind = kind;
-            if self.pattern.goes_on(next) && matches!(kind, Kind::Link | Kind::Unknown) {
-                kind = self.fs.stat(&path.join(name)).map_or(kind, |stat| stat.kind);
+    /// Looks at a directory and those below it. Not by recursion: they may be nested deep.
+    fn below(&mut self, path: &Path, state: State, dirs: &mut Dirs) {
+        let mut next = vec![(path.to_owned(), state)];
+        while let Some((path, state)) = next.pop() {
+            self.dir(path, state, dirs, &mut next);
+        }
+    }
+
+    /// Looks at a directory, and tells which ones to look at below it.
+    fn dir(&mut self, path: PathBuf, state: State, dirs: &mut Dirs, next: &mut Vec<(PathBuf, State)>) {
+        let known = dirs.remove(&path);
+        let mut dir = match known {
+            Some(dir) if dir.is_left_alone() && !self.thorough => {
+                self.restless |= dir.failing.is_some_and(|failing| failing.wait < TRY_AFTER[0]);
+                dir
             }
-            if kind == Kind::Dir {
-                if self.pattern.goes_on(next) {
-                    dirs.push((name.to_owned(), next));
+            known => match self.fs.stat(here(&path)) {
+                Ok(stat) if stat.kind == Kind::Dir => self.there(&path, state, &stat, known, dirs),
+                Err(error) if !is_missing(&error) => {
+                    // What was there before is taken to be there still.
+                    let mut dir = known.unwrap_or_else(|| Dir::new(state));
+                    self.fail(&path, &mut dir, error);
+                    dir
                 }
-                next = self.pattern.next(state, name, true);
+                _ => return self.missing(&path, known, dirs),
+            },
+        };
+        dir.state = state;
+        self.listing += dir.cost;
+        next.extend(dir.dirs.iter().map(|(name, state)| (path.join(name), *state)));
+        dirs.insert(path, dir);
+    }
+
+    /// The directory is there: lists it if need be.
+    fn there(&mut self, path: &Path, state: State, stat: &Stat, known: Option<Dir>, dirs: &mut Dirs) -> Dir {
+        // Watched before it is listed, so that nothing comes between.
+        let watched = self.watch.is_some_and(|watch| watch.watch_dir(path, stat.id));
+        let dir = match known {
+            Some(dir) if dir.id == Some(stat.id) && dir.failing.is_none() && !self.thorough => {
+                let stale = dir.is_stale(stat, watched, self.relist);
+                if stale && dir.cost < LARGE {
+                    self.list(path, state, stat, Some(dir), dirs)
+                } else {
+                    if stale && self.large.as_ref().is_none_or(|large| dir.listed < large.listed) {
+                        self.large = Some(Large { listed: dir.listed, path: path.to_owned(), state });
+                    }
+                    dir
+                }
             }
-            if kind != Kind::Dir && self.pattern.is_match(next) {
-                files.extend(old_files.take(name).or_else(|| {
-                    let path: Arc<Path> = path.join(name).into();
-                    (!(self.excluded)(&path)).then(|| {
-                        self.found.push(path.clone());
-                        ByName(path)
-                    })
-                }));
+            known => self.list(path, state, stat, known, dirs),
+        };
+        // One that cannot be listed can seldom be watched.
+        self.restless |= !watched && dir.failing.is_none();
+        dir
+    }
+
+    /// Nothing is there, or no directory.
+    fn missing(&mut self, path: &Path, known: Option<Dir>, dirs: &mut Dirs) {
+        // Of those below it the directory that they are in tells.
+        if let Some(watch) = self.watch.filter(|_| path == self.pattern.base()) {
+            self.above = watch_above(path, self.fs, watch);
+            self.restless |= self.above.is_none();
+        }
+        if let Some(dir) = known {
+            self.forget(path.to_owned(), dir, dirs);
+        }
+    }
+
+    fn list(&mut self, path: &Path, state: State, stat: &Stat, old: Option<Dir>, known: &mut Dirs) -> Dir {
+        let mut dir = Dir::new(state);
+        let age = stat.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
+        dir.unsure = age.is_none_or(|age| age < MODIFIED_GRAIN);
+        (dir.id, dir.modified) = (Some(stat.id), stat.modified);
+        let mut old = old.unwrap_or_else(|| Dir::new(state));
+        dir.told = old.told;
+        let (fs, last) = (self.fs, self.last);
+        let result = list_in_time(fs, here(path), last, &mut |Entry { name, kind, .. }| match self
+            .entry(path, state, name, kind)
+        {
+            Some(Found::File) => {
+                let file = old.files.take(name).or_else(|| self.file(path, name));
+                dir.files.extend(file);
             }
+            Some(Found::Dir(state)) => drop(dir.dirs.insert(name.to_owned(), state)),
+            None => {}
         });
-        let mut unsure = age.is_none_or(|age| age < MODIFIED_GRAIN);
+        dir.cost = dir.listed.elapsed();
         match result {
             Ok(()) => {
-                self.gone.extend(old_files.into_iter().map(|ByName(path)| path));
-                for (name, _) in old_dirs.iter().filter(|old| !dirs.contains(old)) {
-                    self.forget(&path.join(name), known);
+                self.gone.extend(old.files.into_iter().map(|ByName(path)| path));
+                for (name, _) in old.dirs.iter().filter(|(name, state)| dir.dirs.get(*name) != Some(*state)) {
+                    if let Some((path, dir)) = known.remove_entry(&path.join(name)) {
+                        self.forget(path, dir, known);
+                    }
                 }
             }
             Err(error) => {
                 // What was there before is taken to be there still.
-                unsure = true;
-                self.restless |= is_shortage(&error);
-                files.extend(old_files);
-                dirs = old_dirs;
-                self.failed.push((path.to_owned(), error));
+                dir.files.extend(old.files);
+                dir.dirs = old.dirs;
+                dir.failing = old.failing;
+                self.fail(path, &mut dir, error);
             }
         }
-        Dir { modified, listed, cost: listed.elapsed(), unsure, files, dirs }
+        dir
     }
 
-    /// Tells what could not be listed, and at the first look, that nothing matches. `failed`: of which directories that
-    /// was told before.
-    pub(super) fn tell(&self, first: bool, failed: &mut HashSet<PathBuf>, cx: &TailContext) {
-        for (dir, error) in &self.failed {
-            let reason = format!("the directory cannot be listed: {error}");
-            if cx.once || self.last {
-                cx.ledger.input_failed(here(dir), &reason);
-            } else if failed.insert(dir.clone()) {
-                cx.ledger.tell(&Event::Refused { input: here(dir), reason: &format!("{reason}; trying again") });
+    /// What an entry of a directory is to the pattern, or leads to.
+    fn entry(&mut self, dir: &Path, state: State, name: &OsStr, kind: Kind) -> Option<Found> {
+        let direct = self.pattern.next(state, name, false);
+        let (mut below, mut is_dir) = (direct, kind == Kind::Dir);
+        if matches!(kind, Kind::Link | Kind::Unknown) && self.pattern.goes_on(direct) {
+            let linked = self.pattern.next(state, name, true);
+            if kind == Kind::Unknown || self.pattern.goes_on(linked) {
+                let path = dir.join(name);
+                is_dir = self.fs.stat(&path).is_ok_and(|stat| stat.kind == Kind::Dir);
+                if kind == Kind::Link || self.fs.is_link(&path) {
+                    below = linked;
+                }
             }
         }
+        let found = match is_dir {
+            true => self.pattern.goes_on(below).then_some(Found::Dir(below)),
+            false => self.pattern.is_match(direct).then_some(Found::File),
+        }?;
+        if dir.as_os_str().len() + name.len() >= PATH_BYTES_MAX {
+            self.too_long = true;
+            return None;
+        }
+        Some(found)
+    }
+
+    /// A file that matches and was not known.
+    fn file(&mut self, dir: &Path, name: &OsStr) -> Option<ByName> {
+        let path: Arc<Path> = dir.join(name).into();
+        if (self.excluded)(&path) {
+            return None;
+        }
+        self.found.push(path.clone());
+        Some(ByName(path))
+    }
+
+    /// A directory could not be looked at, or not be listed.
+    fn fail(&mut self, path: &Path, dir: &mut Dir, error: io::Error) {
+        let [first, most] = TRY_AFTER;
+        // That has nothing to do with this one, and passes.
+        let short = is_shortage(&error);
+        self.restless |= short;
+        let wait = match dir.failing {
+            _ if short => first / 10,
+            Some(Failing { wait, .. }) => (wait * 2).min(most),
+            None => first,
+        };
+        dir.failing = Some(Failing { again: Instant::now() + wait, wait });
+        dir.unsure = true;
+        if !std::mem::replace(&mut dir.told, true) || self.last {
+            self.failed.push((path.to_owned(), error));
+        }
+    }
+
+    /// A directory is gone, with all below it.
+    fn forget(&mut self, path: PathBuf, dir: Dir, dirs: &mut Dirs) {
+        let mut gone = vec![(path, dir)];
+        while let Some((path, dir)) = gone.pop() {
+            self.gone.extend(dir.files.into_iter().map(|ByName(path)| path));
+            gone.extend(dir.dirs.into_keys().filter_map(|name| dirs.remove_entry(&path.join(name))));
+        }
+    }
+}
+
+impl Scan<'_> {
+    /// Tells what could not be looked at.
+    pub(super) fn tell(&mut self, told_too_long: &mut bool, cx: &TailContext) {
+        let refuse = |input: &Path, reason: &str, done: &str, failed| match failed {
+            true => cx.ledger.input_failed(input, &reason),
+            false => cx.ledger.tell(&Event::Refused { input, reason: &format!("{reason}; {done}") }),
+        };
+        for (dir, error) in &self.failed {
+            refuse(
+                here(dir),
+                &format!("the directory cannot be listed: {error}"),
+                "trying again",
+                cx.once || self.last,
+            );
+        }
+        if self.too_long && !std::mem::replace(told_too_long, true) {
+            let reason =
+                format!("there are paths in it of more than {PATH_BYTES_MAX} bytes, which the system does not take");
+            refuse(here(self.pattern.base()), &reason, "they are left alone", cx.once);
+        }
+    }
+
+    /// Tells that nothing matches, unless it was told why.
+    pub(super) fn tell_no_match(&self, cx: &TailContext) {
         let input = Path::new(self.pattern.text());
-        // What is a path as well may be there as such.
-        if first && self.found.is_empty() && self.failed.is_empty() && self.fs.stat(input).is_err() {
+        if self.found.is_empty() && self.failed.is_empty() {
             match cx.once {
                 true => cx.ledger.input_failed(input, &"no file matches"),
                 false => cx.ledger.tell(&Event::NoMatch { input }),
-            }
-        }
-    }
-
-    /// A directory that is gone, with all below it.
-    fn forget(&mut self, path: &Path, dirs: &mut HashMap<PathBuf, Dir>) {
-        if let Some(dir) = dirs.remove(path) {
-            self.gone.extend(dir.files.into_iter().map(|ByName(path)| path));
-            for (name, _) in dir.dirs {
-                self.forget(&path.join(name), dirs);
             }
         }
     }
@@ -253,8 +465,8 @@ pub(in crate::tail) type Listed = (PathBuf, Option<io::Error>);
 /// What a pattern finds now, in order, and the directories that it had to list.
 pub(in crate::tail) fn find(pattern: &Pattern, fs: &dyn Fs) -> (Vec<Arc<Path>>, Vec<Listed>) {
     let mut scan = Scan::new(pattern, fs, &|_| false, true);
-    let mut dirs = HashMap::new();
-    scan.dir(pattern.base(), pattern.start(), &mut dirs);
+    let mut dirs = Dirs::new();
+    scan.all(&mut dirs);
     scan.found.sort_unstable();
     let mut listed: Vec<_> = dirs.into_keys().map(|dir| (dir, None)).collect();
     for (path, error) in scan.failed {
@@ -280,3 +492,6 @@ pub(super) fn watch_above(dir: &Path, fs: &dyn Fs, watch: &dyn Vouch) -> Option<
         watch.watch_dir(nearest, id).then_some(())?;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,7 +163,7 @@ impl Disk {
 
     /// A name came or went.
     fn touch_parent(&mut self, path: &Path) {
-        self.touched.push((path.to_owned(), Change::Name));
+        self.touched.push((path.to_owned(), Change::Went));
         let now = self.tick();
         if let Some(Entry::Dir { modified }) = path.parent().and_then(|parent| self.names.get_mut(parent)) {
             *modified = now;
@@ -371,13 +371,13 @@ impl Disk {
         let now = self.tick();
         for path in self.below(from) {
             self.touch_all(&path);
-            self.touched.push((path.clone(), Change::Name));
+            self.touched.push((path.clone(), Change::Went));
             let (Some(mut entry), Ok(rest)) = (self.names.remove(&path), path.strip_prefix(from)) else { continue };
             if let Entry::File { since, .. } | Entry::Link { since, .. } = &mut entry {
                 *since = now;
             }
             let path = if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
-            self.touched.push((path.clone(), Change::Name));
+            self.touched.push((path.clone(), Change::Went));
             self.names.insert(path, entry);
         }
         self.touch_parent(from);

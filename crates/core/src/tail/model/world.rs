@@ -133,11 +133,9 @@ impl World {
             let shard = FileShard::new(cx.clone(), inbox, mailbox.clone(), pace);
             shards.push(Reader { shard, batch: Batch::with_capacity(room), mailbox });
         }
-        let excludes = Excludes::default();
-        let spec = |input| Spec::of(OsStr::new(input), &excludes, &door).expect("a good pattern");
-        let specs = [PATTERN, NAMED].map(spec).into_iter().flatten().collect();
+        let specs = [PATTERN, NAMED].map(|input| Spec::new(OsStr::new(input), &door).expect("a good pattern"));
         let start = if setup.from_end { StartAt::End } else { StartAt::Start };
-        let discovery = Some(Discovery::new(cx, specs, excludes, start, senders));
+        let discovery = Some(Discovery::new(cx, specs.into(), Excludes::default(), start, senders, Arc::default()));
         let oracle = Oracle::new(setup);
         Self { setup, door, discovery, shards, oracle, writers: [None; WRITERS], begun: 0, luck: Rng::new(1) }
     }
@@ -365,7 +363,7 @@ impl World {
         let mut touched = std::mem::take(&mut self.door.disk().touched);
         let unreliable = self.setup.hints == Hints::Unreliable;
         if unreliable && self.luck.one_in(8) {
-            let change = self.luck.pick(&[Change::Content, Change::File, Change::Name]);
+            let change = self.luck.pick(&[Change::Content, Change::File, Change::Went]);
             touched.push((FILES[self.luck.below(FILES.len())].into(), change));
         }
         if unreliable && self.luck.one_in(50) {

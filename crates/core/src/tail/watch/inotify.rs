@@ -42,9 +42,11 @@ const WATCHED: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF);
 
-/// What says that a name came or went.
-const NAMES: ReadFlags =
-    ReadFlags::CREATE.union(ReadFlags::DELETE).union(ReadFlags::MOVED_FROM).union(ReadFlags::MOVED_TO);
+/// What says that a name came.
+const CAME: ReadFlags = ReadFlags::CREATE.union(ReadFlags::MOVED_TO);
+
+/// What says that one went.
+const WENT: ReadFlags = ReadFlags::DELETE.union(ReadFlags::MOVED_FROM);
 
 /// An inotify instance, and who hears from it.
 ///
@@ -220,10 +222,13 @@ impl System {
                 tell(None, None, Change::File);
                 continue;
             }
+            let is_dir = flags.contains(ReadFlags::ISDIR);
             let change = if flags.intersects(ReadFlags::IGNORED | ReadFlags::UNMOUNT) {
                 Change::Gone
-            } else if flags.intersects(NAMES) {
-                Change::Name
+            } else if flags.intersects(CAME) || is_dir && flags.contains(ReadFlags::ATTRIB) {
+                Change::Came { is_dir }
+            } else if flags.intersects(WENT) {
+                Change::Went
             } else if flags == ReadFlags::MODIFY {
                 Change::Content
             } else {

@@ -4,10 +4,12 @@
 //! directory is enough; a file that is a symbolic link needs one of its own, since it changes elsewhere. Where the
 //! system cannot watch, files are polled.
 //!
-//! The thread `tailmerge-watch` waits for the system, wakes discovery, and puts hints into the mailboxes of the shards.
+//! The thread `tailmerge-watch` waits for the system, tells discovery of new names, and puts hints into the mailboxes of
+//! the shards.
 //! While a reader's job waits for hints, the job does that itself, unless something holds it up for long. The thread
 //! ends with the writer's thread, or with whoever reads a tail alone.
 
+mod names;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod pace;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -27,6 +29,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+pub(crate) use self::names::{NameChange, NameNow, Names};
 use super::TailContext;
 use crate::fs::{FileId, Fs, here, is_missing};
 use crate::lock::lock;
@@ -67,6 +70,8 @@ pub(crate) struct Mailbox {
     hints: Mutex<Hints>,
     /// Whether there ever was a hint at a path, so that waiting for the next one makes sense.
     hinted: AtomicBool,
+    /// Whether everything is to be looked at in its turn.
+    all_in_turn: AtomicBool,
     pub(crate) wake: Wake,
 }
 
@@ -111,6 +116,17 @@ impl Mailbox {
     pub(crate) fn hint_all(&self) {
         lock(&self.hints).all = true;
         self.wake.wake();
+    }
+
+    /// Hints at everything, which is looked at when it is time for that.
+    fn hint_all_in_turn(&self) {
+        self.all_in_turn.store(true, Ordering::Relaxed);
+        self.wake.wake();
+    }
+
+    /// Takes that hint.
+    pub(crate) fn take_all_in_turn(&self) -> bool {
+        self.all_in_turn.load(Ordering::Relaxed) && self.all_in_turn.swap(false, Ordering::Relaxed)
     }
 
     /// Whether somebody hints at paths here.
@@ -163,8 +179,10 @@ pub(crate) enum Change {
     Content,
     /// Something of a file.
     File,
-    /// A name came or went.
-    Name,
+    /// A name went.
+    Went,
+    /// A name came, or it is a directory that may be allowed to be read now.
+    Came { is_dir: bool },
     /// The watch is over.
     Gone,
 }
@@ -216,8 +234,8 @@ pub(crate) struct Watcher {
     fs: Arc<dyn Fs>,
     ledger: Arc<Ledger>,
     shards: Vec<Arc<Mailbox>>,
-    /// Wakes discovery.
-    discovery: Arc<Wake>,
+    /// What discovery is told.
+    names: Arc<Names>,
     /// Whether it was told that something has to be polled.
     told: AtomicBool,
 }
@@ -310,16 +328,20 @@ impl Watcher {
         for path in watches.get(key).into_iter().flatten() {
             match name {
                 // The path may lead to another directory by now.
-                None if paths.get(path).is_some_and(|watched| watched.id.is_some()) => self.discovery.wake(),
+                None if paths.get(path).is_some_and(|watched| watched.id.is_some()) => self.names.all_changed(),
                 None => drop(self.hint(path, change)),
                 Some(name) => {
                     changed.clear();
                     changed.push(path);
                     changed.push(name);
                     let known = self.hint(changed, change);
-                    if change == Change::Name && !known {
-                        self.discovery.wake();
-                    }
+                    let what = match change {
+                        Change::Came { is_dir: true } => NameNow::Dir,
+                        Change::Came { is_dir: false } if !known => NameNow::File,
+                        Change::Went => NameNow::Nothing,
+                        _ => continue,
+                    };
+                    self.names.changed(path, name, what);
                 }
             }
         }
@@ -336,8 +358,9 @@ impl Watcher {
     }
 
     fn all_changed(&self) {
-        self.discovery.wake();
-        self.shards.iter().for_each(|shard| shard.hint_all());
+        self.names.all_changed();
+        // Anybody who can write somewhere can have this told again and again.
+        self.shards.iter().for_each(|shard| shard.hint_all_in_turn());
     }
 
     /// Watches what a path leads to, also if that is another one by now.
@@ -346,8 +369,8 @@ impl Watcher {
         let mut table = lock(&self.table);
         let key = match self.system.add(here(path)) {
             Ok(key) => key,
-            // Gone by now, which is noticed elsewhere.
-            Err(error) if is_missing(&error) => return false,
+            // Gone by now, or not to be read, which is noticed elsewhere.
+            Err(error) if is_missing(&error) || error.kind() == io::ErrorKind::PermissionDenied => return false,
             Err(error) => {
                 drop(table);
                 self.tell(path, &system::reason(&error));
@@ -443,11 +466,11 @@ impl Watching {
         notifier: Notifier,
         cx: &TailContext,
         shards: Vec<Arc<Mailbox>>,
-        discovery: Arc<Wake>,
+        names: Arc<Names>,
     ) -> Option<Self> {
         let (fs, ledger) = (cx.fs.clone(), cx.ledger.clone());
         let (table, told) = (Mutex::default(), AtomicBool::new(false));
-        let watcher = Arc::new(Watcher { system: notifier.0, table, fs, ledger, shards, discovery, told });
+        let watcher = Arc::new(Watcher { system: notifier.0, table, fs, ledger, shards, names, told });
         let its = watcher.clone();
         let run = move || its.system.run(&mut |key, name, change| its.changed(key, name, change));
         match thread::Builder::new().name("tailmerge-watch".into()).spawn(|| own_thread::mark(run)) {

@@ -80,9 +80,8 @@ impl System {
             match event {
                 Ok(event) if !event.need_rescan() => {
                     let change = match event.kind {
-                        EventKind::Modify(ModifyKind::Name(_)) | EventKind::Create(_) | EventKind::Remove(_) => {
-                            Change::Name
-                        }
+                        EventKind::Modify(ModifyKind::Name(_)) | EventKind::Create(_) => Change::Came { is_dir: false },
+                        EventKind::Remove(_) => Change::Went,
                         EventKind::Access(_) => continue,
                         EventKind::Modify(ModifyKind::Data(_)) => Change::Content,
                         _ => Change::File,
@@ -98,7 +97,14 @@ impl System {
 }
 
 /// The path itself may be watched, or the directory that it is in.
-fn tell_of(path: &Path, change: Change, tell: Tell<'_>) {
+fn tell_of(path: &Path, mut change: Change, tell: Tell<'_>) {
+    if let Change::Came { is_dir } = &mut change {
+        // It may also have gone, by another name.
+        match path.symlink_metadata() {
+            Ok(metadata) => *is_dir = metadata.is_dir(),
+            Err(_) => change = Change::Went,
+        }
+    }
     tell(Some(&path.into()), None, change);
     if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
         tell(Some(&dir.into()), Some::<&OsStr>(name), change);
