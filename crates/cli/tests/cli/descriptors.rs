@@ -67,18 +67,15 @@ fn files_removed_by_the_hundred_do_not_take_all_descriptors() {
     dir.write("victim.log", "");
     let args = ["-o", "all", "--report", "report", "--rotated-grace", "1h", "*.log"];
     let mut tool = limited(&dir, "ulimit -n 64", &args).start();
-    let (mut held, mut lines) = (Vec::new(), 0);
-    for round in 0..12 {
-        let names: Vec<_> = (0..20).map(|file| format!("{round}-{file}.log")).collect();
-        for name in &names {
-            let mut file = File::create_new(dir.path(name)).unwrap();
-            writeln!(file, "line of {name}").unwrap();
-            held.push(file);
-        }
+    let mut held = Vec::new();
+    for round in 0..120 {
+        let name = format!("{round}.log");
+        let mut file = File::create_new(dir.path(&name)).unwrap();
+        writeln!(file, "line of {name}").unwrap();
+        held.push(file);
         dir.append("victim.log", format!("victim {round}\n"));
-        lines += names.len() + 1;
-        wait_until("all is out", || dir.text("all").lines().count() == lines);
-        names.iter().for_each(|name| fs::remove_file(dir.path(name)).unwrap());
+        wait_until("both lines are out", || dir.text("all").lines().count() == 2 * (round + 1));
+        fs::remove_file(dir.path(&name)).unwrap();
     }
     wait_until("they are let go", || open_in(&mut tool, &dir.path("")) < 56);
     tool.stop().expect(0);
@@ -105,7 +102,7 @@ fn of_removed_files_that_cannot_be_read_the_crowd_goes_first() {
     wait_until("reading has come to a stop", || {
         let before = read();
         std::thread::sleep(Duration::from_millis(100));
-        before > 1_000_000 && before == read()
+        before > 300_000 && before == read()
     });
     dir.append("victim/v.log", numbered("victim", 100));
     fs::remove_dir_all(&victim).unwrap();
