@@ -124,6 +124,25 @@ fn where_watches_are_used_up_files_are_polled_which_is_told_once() {
 }
 
 #[test]
+fn a_file_that_is_mounted_over_a_name_is_polled_which_is_told() {
+    let dir = Dir::new();
+    dir.write("logs/a.log", "");
+    dir.write("real", "1\n");
+    let script = "mount --bind real logs/a.log && exec \"$0\" -o all --poll-interval 5ms logs/a.log";
+    let args = ["-Urm", "sh", "-c", script, env!("CARGO_BIN_EXE_tailmerge")];
+    let running = Tool::new("unshare".as_ref(), &dir.path("")).args(args).start();
+    let (began, mut all) = (Instant::now(), "1\n".to_owned());
+    for line in 2..5 {
+        wait_until("the lines are merged", || dir.text("all") == all);
+        all += &format!("{line}\n");
+        dir.append("real", format!("{line}\n"));
+    }
+    wait_until("all lines are merged", || dir.text("all") == all);
+    assert!(began.elapsed() < HINTED, "seen after {:?} only", began.elapsed());
+    running.stop().expect(0).says("logs/a.log: polled, since it is mounted over the name");
+}
+
+#[test]
 fn where_there_is_no_notification_it_cannot_be_insisted_on() {
     let dir = Dir::new();
     dir.write("a.log", "a\n");

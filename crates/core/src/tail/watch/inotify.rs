@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use super::pace::Rounds;
@@ -296,6 +297,12 @@ pub(super) fn is_remote(path: &Path) -> Option<&'static str> {
         0x6265_6572 => "/sys",
         _ => return None,
     })
+}
+
+/// Whether a single file is mounted over a name: it changes elsewhere, and may be another one without a word.
+pub(super) fn is_mounted(path: &Path) -> bool {
+    let statx = rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::TYPE);
+    statx.is_ok_and(|statx| statx.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 #[cfg(test)]

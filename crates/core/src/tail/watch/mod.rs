@@ -223,7 +223,7 @@ pub(super) fn can_notify(mode: WatchMode, fs: &dyn Fs) -> bool {
 
 /// Whether a path is where the system does not tell of all changes.
 pub(super) fn is_remote(path: &Path) -> bool {
-    system::is_remote(path).is_some()
+    system::is_remote(path).is_some() || system::is_mounted(path)
 }
 
 /// Puts hints from the system into mailboxes.
@@ -238,6 +238,8 @@ pub(crate) struct Watcher {
     names: Arc<Names>,
     /// Whether it was told that something has to be polled.
     told: AtomicBool,
+    /// Whether it was told that a file is mounted over its name.
+    told_mounted: AtomicBool,
 }
 
 /// What is watched.
@@ -410,8 +412,16 @@ impl Vouch for Watcher {
 
     fn vouches(&self, path: &Path) -> bool {
         let dir = path.parent().unwrap_or(path);
-        lock(&self.table).paths.contains_key(dir)
-            && (!self.fs.is_link(path) || system::is_remote(path).is_none() && self.watch(path, None))
+        if !lock(&self.table).paths.contains_key(dir) {
+            return false;
+        }
+        if system::is_mounted(path) {
+            if !self.told_mounted.swap(true, Ordering::Relaxed) {
+                self.ledger.tell(&Event::Polled { path: Some(path), reason: "it is mounted over the name" });
+            }
+            return false;
+        }
+        !self.fs.is_link(path) || system::is_remote(path).is_none() && self.watch(path, None)
     }
 
     fn retain(&self, keep: &dyn Fn(&Path) -> bool) {
@@ -469,8 +479,8 @@ impl Watching {
         names: Arc<Names>,
     ) -> Option<Self> {
         let (fs, ledger) = (cx.fs.clone(), cx.ledger.clone());
-        let (table, told) = (Mutex::default(), AtomicBool::new(false));
-        let watcher = Arc::new(Watcher { system: notifier.0, table, fs, ledger, shards, names, told });
+        let (table, told, told_mounted) = (Mutex::default(), AtomicBool::new(false), AtomicBool::new(false));
+        let watcher = Arc::new(Watcher { system: notifier.0, table, fs, ledger, shards, names, told, told_mounted });
         let its = watcher.clone();
         let run = move || its.system.run(&mut |key, name, change| its.changed(key, name, change));
         match thread::Builder::new().name("tailmerge-watch".into()).spawn(|| own_thread::mark(run)) {

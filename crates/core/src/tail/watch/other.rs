@@ -128,3 +128,8 @@ pub(super) fn reason(error: &io::Error) -> String {
 pub(super) fn is_remote(_: &Path) -> Option<&'static str> {
     None
 }
+
+/// Not known here.
+pub(super) fn is_mounted(_: &Path) -> bool {
+    false
+}
