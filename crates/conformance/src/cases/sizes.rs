@@ -202,7 +202,7 @@ fn failing(op: Op) -> TestFs {
 /// What comes to nothing each time is told once, and tried ever more seldom; other files do not wait for it.
 pub fn what_comes_to_nothing_is_tried_ever_more_seldom<B: Backend>(backend: B) {
     /// Looks at another file meanwhile.
-    const LOOKS: u64 = 400;
+    const LOOKS: u64 = 160;
     let ahead = || TestFs::new().with_sizes(|path, size| size + if path.ends_with("bad.log") { 10 } else { 0 });
     let sizeless = || TestFs::new().with_sizes(|path, size| if path.ends_with("bad.log") { 0 } else { size });
     let kinds = [
