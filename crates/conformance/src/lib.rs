@@ -274,6 +274,7 @@ macro_rules! conformance {
                     what_cannot_be_read_at_the_stop_is_reported
                     a_file_that_is_forbidden_for_a_while_is_read_on
                     the_cause_is_told
+                    a_directory_that_cannot_be_looked_at_is_reported
                     what_is_gone_at_the_first_look_may_be_a_loss
                     from_the_end_a_file_that_is_forbidden_gives_new_lines_only
                 }

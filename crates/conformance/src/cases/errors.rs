@@ -269,6 +269,24 @@ pub fn the_cause_is_told<B: Backend>(backend: B) {
     }
 }
 
+/// A directory that cannot be looked at is told; if that is so at the end, what is in it is not merged in silence.
+pub fn a_directory_that_cannot_be_looked_at_is_reported<B: Backend>(backend: B) {
+    for once in [true, false] {
+        let scene = Scene::on(TestFs::failing(|op, path: &Path| match (op, path.ends_with("sub")) {
+            (Op::Stat, true) => Err(Errno::IO.into()),
+            _ => Ok(()),
+        }));
+        scene.write("a.log", "1\n");
+        std::fs::create_dir(scene.path("sub")).expect("a directory of the case");
+        scene.write("sub/b.log", "2\n");
+        let merge = start(scene.builder().input(scene.pattern("**/*.log")).once(once), backend.clone());
+        scene.expect("1\n");
+        let report = stop(&merge);
+        let [(path, reason)] = &report.failed_inputs[..] else { panic!("{report:?}") };
+        assert!(path.ends_with("sub") && reason.contains("Input/output error"), "{report:?}");
+    }
+}
+
 /// A file that was found and is gone before it can be looked at: nobody knows what it held. A link that leads nowhere
 /// never held anything.
 pub fn what_is_gone_at_the_first_look_may_be_a_loss<B: Backend>(backend: B) {
