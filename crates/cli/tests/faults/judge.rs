@@ -51,7 +51,10 @@ fn verdict(ran: &Ran, variant: Variant, fault: Fault) -> Result<Verdict, String>
     match ran.status {
         Some(0) if missing.is_empty() => Ok(Verdict::Complete),
         Some(0) if is_absence(fault) && ran.report["possible_losses"].as_u64() > Some(0) => Ok(Verdict::Uncertain),
-        Some(0) => Err(format!("status 0, and {} lines are missing, such as {:?}", missing.len(), missing[0].text)),
+        Some(0) => {
+            let (count, first) = (missing.len(), &missing[0].text);
+            Err(format!("status 0, and {count} lines are missing, such as {first:?}: {}", ran.stderr))
+        }
         Some(1) => told(ran, fault, &missing, untouched).map(|()| Verdict::Failed),
         Some(3) => gaps(ran, &missing).map(|()| Verdict::Gaps),
         status => Err(format!("it ended with {status:?}")),
@@ -169,7 +172,11 @@ fn gaps(ran: &Ran, missing: &[&Line]) -> Result<(), String> {
     }
     wanted.sort_unstable();
     told.sort_unstable();
-    if wanted == told { Ok(()) } else { Err(format!("status 3, {wanted:?} is missing, and gaps are {told:?}")) }
+    if wanted == told {
+        Ok(())
+    } else {
+        Err(format!("status 3, {wanted:?} is missing, and gaps are {told:?}: {}", ran.stderr))
+    }
 }
 
 #[cfg(test)]

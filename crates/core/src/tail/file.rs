@@ -346,7 +346,7 @@ impl Generation {
 
     /// Whether the file that is open holds, at a place, what stood there.
     pub(super) fn holds(&self, at: Resume) -> io::Result<bool> {
-        Ok(at.offset <= self.size && self.has_before(at.offset, at.check)?)
+        Ok(at.offset <= self.claimed_size() && self.has_before(at.offset, at.check)?)
     }
 
     /// Remembers where the file is read from now, if it is some time since that was done.
