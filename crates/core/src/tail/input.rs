@@ -520,7 +520,8 @@ impl Input {
     pub(super) fn visit(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &TailContext) -> Visit {
         let Some(source) = self.source.clone() else { return Visit::End };
         // What the new file holds now was written after what the old ones will turn out to hold.
-        let end = if self.older.is_empty() { u64::MAX } else { self.current.as_ref().map_or(0, Generation::size) };
+        let end =
+            if self.older.is_empty() { u64::MAX } else { self.current.as_ref().map_or(0, Generation::claimed_size) };
         let mut turn = Turn { source: &source, batch, scratch, cx };
         let visit = self.visit_older(&mut turn).and_then(|visit| match &mut self.current {
             Some(_) if visit == Visit::End && self.unopened.is_some() => match self.begin(turn.scratch, cx)? {
