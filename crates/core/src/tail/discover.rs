@@ -34,6 +34,23 @@ fn share(watched: bool) -> u32 {
     SHARES[usize::from(!watched)]
 }
 
+/// How long something took the last few times.
+#[derive(Debug, Default)]
+struct Cost([Duration; 4]);
+
+impl Cost {
+    fn note(&mut self, took: Duration) {
+        self.0.rotate_right(1);
+        self.0[0] = took;
+    }
+
+    /// The shortest of these, and nothing before there are so many: what takes longer was held up by something else,
+    /// such as a busy processor.
+    fn least(&self) -> Duration {
+        self.0.into_iter().min().unwrap_or_default()
+    }
+}
+
 /// Taking on names that the system tells of takes at most one part in this many of the time.
 const NAMES_SHARE: u32 = 10;
 
@@ -74,11 +91,11 @@ pub(crate) struct Discovery {
     changed: bool,
     /// Whether there is a directory that is not watched.
     restless: bool,
-    /// How long the last scan took, and when it was over.
-    cost: Duration,
+    /// How long scans take, and when the last one was over.
+    cost: Cost,
     over: Instant,
-    /// How long taking on names took the last time.
-    names_cost: Duration,
+    /// How long it takes to take on names.
+    names_cost: Cost,
     /// When the next large directory may be listed.
     large_due: Instant,
 }
@@ -132,9 +149,9 @@ impl Discovery {
             names,
             changed: false,
             restless: false,
-            cost: Duration::ZERO,
+            cost: Cost::default(),
             over: Instant::now(),
-            names_cost: Duration::ZERO,
+            names_cost: Cost::default(),
             large_due: Instant::now(),
         };
         discovery.note_parents();
@@ -149,7 +166,7 @@ impl Discovery {
     /// How long after a scan the next one is due, if a poll interval is so long.
     fn scan_after(&self, every: Duration) -> Duration {
         let watched = self.cx.watch.is_some() && !self.restless;
-        let least = (self.cost * share(watched)).max(REST_MIN);
+        let least = (self.cost.least() * share(watched)).max(REST_MIN);
         match self.changed {
             true => least,
             false => least.max(if watched { every.max(REST_MAX) } else { every }),
@@ -158,7 +175,7 @@ impl Discovery {
 
     /// How long to rest, at least, and at most.
     fn rest(&self, every: Duration) -> (Duration, Duration) {
-        let least = (self.names_cost * NAMES_SHARE).max(REST_MIN);
+        let least = (self.names_cost.least() * NAMES_SHARE).max(REST_MIN);
         (least, self.scan_after(every).saturating_sub(self.over.elapsed()).max(least))
     }
 
@@ -183,7 +200,7 @@ impl Discovery {
                     self.search(at, false, |scan, dirs| changes.iter().for_each(|change| scan.name(change, dirs))).0;
             }
         }
-        self.names_cost = began.elapsed();
+        self.names_cost.note(began.elapsed());
         news
     }
 
@@ -205,8 +222,10 @@ impl Discovery {
         if !above.is_subset(&self.above) {
             self.leave_dirs();
         }
-        // The first one is never again.
-        self.cost = if self.scanned { began.elapsed() } else { Duration::ZERO };
+        if self.scanned {
+            // The first one is never again.
+            self.cost.note(began.elapsed());
+        }
         (self.start, self.scanned) = (StartAt::Start, true);
         if let Some((at, large)) = large.filter(|_| Instant::now() >= self.large_due) {
             let began = Instant::now();
