@@ -142,7 +142,7 @@ impl WriterContext {
     }
 
     /// Tells the host that the output has to be waited for: [`Event::OutputWaiting`](crate::Event::OutputWaiting),
-    /// once, until the next write that succeeds, which is told as
+    /// once, until the next write or flush that succeeds, which is told as
     /// [`Event::OutputResumed`](crate::Event::OutputResumed).
     pub fn waiting(&self, reason: &str) {
         self.ledger.output_waits(reason);

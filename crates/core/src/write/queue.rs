@@ -162,7 +162,11 @@ impl Queue {
 
     /// Flushes, however long it takes. An outcome means that the merge ends.
     async fn flush<W: Writer>(&self, writer: &mut W) -> Result<Option<Outcome>, Cause> {
-        self.unless_ended(self.guard("tailmerge-writer: flush", writer.flush())).await
+        let ended = self.unless_ended(self.guard("tailmerge-writer: flush", writer.flush())).await?;
+        if ended.is_none() {
+            self.ledger.output_works();
+        }
+        Ok(ended)
     }
 
     /// Waits for the writer, however long it takes. An outcome means that the merge ends.
