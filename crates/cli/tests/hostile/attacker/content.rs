@@ -91,9 +91,10 @@ pub(crate) fn sparse(bout: &mut Bout<'_>) {
                 }
             }
             _ => {
-                // Islands, each of which ends a hole.
-                for at in 0..500 {
-                    bout.act(file.write_all_at(b"x", at * 1_000_003));
+                // Islands, each of which ends a hole; within a line a hole is as many NULs as it says.
+                let (count, island) = bout.pick(&[(40, b"x"), (500, b"\n")]);
+                for at in 0..count {
+                    bout.act(file.write_all_at(island, at * 1_000_003));
                 }
             }
         }

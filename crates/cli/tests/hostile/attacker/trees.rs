@@ -52,7 +52,8 @@ pub(crate) fn deep(bout: &mut Bout<'_>) {
 /// Thousands of directories, each with a file that grows now and then.
 pub(crate) fn wide(bout: &mut Bout<'_>) {
     let mut dirs: Vec<PathBuf> = vec![bout.own.clone()];
-    for number in 0..3000 {
+    let count = bout.pick(&[300, 1000, 3000]);
+    for number in 0..count {
         if bout.is_over() {
             break;
         }
