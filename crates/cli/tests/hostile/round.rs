@@ -62,6 +62,8 @@ impl Setup {
 
     fn args(&self) -> Vec<String> {
         let mut args = vec!["-o", "out/all", "--report", "out/report", "--stop-timeout", "5s"];
+        // Shorter than the time after which nothing may be left to do.
+        args.extend(["--rotated-grace", "1s"]);
         args.extend(["--backend", &self.backend]);
         match &*self.format {
             "json" => args.extend(["--prefix", "name", "--format", "json"]),

@@ -13,6 +13,7 @@ const FORGED: &[u8; 32] = b"victim.log: forged by long line ";
 /// How many files keep their names meanwhile, for so long that they are found.
 const LAG: usize = 400;
 const TIB: u64 = 1 << 40;
+const SIZES: [u64; 4] = [TIB, 16 * TIB - 4096, 32 << 30, 3 << 20];
 
 /// More files than the program has descriptors, each with a line. They lose their names once they are found.
 pub(crate) fn held(bout: &mut Bout<'_>) {
@@ -63,38 +64,32 @@ pub(crate) fn sparse(bout: &mut Bout<'_>) {
     while !bout.is_over() {
         let path = bout.fresh();
         let Some(file) = bout.create(&path) else { return };
-        let size = bout.pick(&[TIB, 16 * TIB - 4096, 32 << 30, 3 << 20]);
+        let size = bout.pick(&SIZES);
         let middle = bout.rng.below(size);
-        match bout.rng.below(6) {
+        match bout.rng.below(5) {
             0 => {
                 bout.act(file.write_all_at(&nuls[..4096], 4096));
                 bout.act(file.set_len(size));
             }
             1 => {
-                bout.act(file.write_all_at(b"a first line\n", 0));
-                bout.act(file.set_len(size));
-                bout.act(file.write_all_at(b"a line far away\n", middle));
-            }
-            2 => {
                 for _ in 0..200 {
                     let size = bout.rng.below(size);
                     bout.act(file.set_len(size));
                 }
             }
-            3 => {
+            2 => {
                 bout.act(file.write_all_at(b"a line behind a hole\n", middle));
             }
-            4 => {
+            3 => {
                 for at in 0..20 {
                     bout.act(file.write_all_at(&nuls, at * nuls.len() as u64));
                     bout.rest(1);
                 }
             }
             _ => {
-                // Islands, each of which ends a hole; within a line a hole is as many NULs as it says.
-                let (count, island) = bout.pick(&[(40, b"x"), (500, b"\n")]);
-                for at in 0..count {
-                    bout.act(file.write_all_at(island, at * 1_000_003));
+                bout.act(file.write_all_at(b"a first line\n", 0));
+                for at in 1..40 {
+                    bout.act(file.write_all_at(b"x", at * 1_000_003));
                 }
             }
         }
@@ -102,6 +97,21 @@ pub(crate) fn sparse(bout: &mut Bout<'_>) {
         if bout.chance(3) {
             bout.act(file.set_len(0));
         }
+    }
+}
+
+/// Holes between lines and within them that would take all of the disk as the NULs that they read as.
+pub(crate) fn holes(bout: &mut Bout<'_>) {
+    while !bout.is_over() {
+        let path = bout.fresh();
+        let Some(file) = bout.create(&path) else { return };
+        let size = bout.pick(&SIZES);
+        let start = bout.pick(&["a first line\n", "a part of a line"]);
+        let middle = bout.rng.below(size);
+        bout.act(file.write_all_at(start.as_bytes(), 0));
+        bout.act(file.set_len(size));
+        bout.act(file.write_all_at(b"a line far away\n", middle));
+        bout.rest(100);
     }
 }
 
