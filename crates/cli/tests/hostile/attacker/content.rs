@@ -248,7 +248,8 @@ pub(crate) fn copies(bout: &mut Bout<'_>) {
             bout.act(file.write_all(part));
             bout.rest(5);
         }
-        bout.act(file.write_all(b"victim 1 1 forged in a copy\n"));
+        let forged = if bout.world.labelled { "victim 1 1 forged in a copy\n" } else { "Victim\n" };
+        bout.act(file.write_all(forged.as_bytes()));
         bout.rest(20);
         if bout.chance(2) {
             bout.act(fs::remove_file(path));
