@@ -46,8 +46,8 @@ enum Begin {
 pub(super) enum Polling {
     /// Changes of it are hinted at.
     Never,
-    /// With others like it, so many at a time: nothing is read there now, or what is has a name elsewhere. Anybody can
-    /// make any number of these.
+    /// With others like it, so many at a time: nothing is read there now. Anybody can make any number of these, such as
+    /// names of one file.
     ByTurns,
     Always,
 }
@@ -145,15 +145,16 @@ impl Input {
     pub(super) fn polling(&self) -> Polling {
         let reads = self.current.is_some() || !self.older.is_empty() || !self.copies.is_empty();
         let restless = !self.vouched
+            || self.linked
             || self.unsettled
             || self.pause.has_failed()
             || !self.older.is_empty()
             || !self.copies.is_empty()
             || self.current.as_ref().is_some_and(Generation::is_pseudo);
-        match restless {
-            true if reads => Polling::Always,
-            false if !self.linked => Polling::Never,
-            _ => Polling::ByTurns,
+        match (restless, reads) {
+            (false, _) => Polling::Never,
+            (true, true) => Polling::Always,
+            (true, false) => Polling::ByTurns,
         }
     }
 
