@@ -117,9 +117,10 @@ fn told(ran: &Ran, fault: Fault, missing: &[&Line], untouched: bool) -> Result<(
     }
 }
 
-/// Whether the fault is that something is said not to be there, which nobody can tell from its not being there.
+/// Whether the fault is that something is said not to be there, which nobody can tell from its not being there; or that
+/// a directory cannot be listed for a while, in which files come and go.
 fn is_absence(fault: Fault) -> bool {
-    fault.call == "stat" && fault.what == What::Fails(Errno::NOENT)
+    fault.call == "stat" && fault.what == What::Fails(Errno::NOENT) || fault.call == "list" && !fault.stays
 }
 
 /// What the cause may be called.

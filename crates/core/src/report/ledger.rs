@@ -227,7 +227,8 @@ impl Ledger {
         source.possible_losses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The same of a file that was gone before it was ever looked at.
+    /// The same of a file that was gone before it was ever looked at, or of a directory that could not be listed for a
+    /// while.
     pub(crate) fn possible_loss_unseen(&self) {
         self.possible_losses.fetch_add(1, Ordering::Relaxed);
     }

@@ -20,8 +20,8 @@ pub struct Report {
     /// Bytes in all gaps.
     pub gap_bytes: u64,
     /// How often something may have been lost that nobody can know of: a file was cut, or removed while it was not open,
-    /// that had been read up to where it was last seen; or a pattern found it, and it was gone before it could be looked
-    /// at. No failure, and no gap.
+    /// that had been read up to where it was last seen; a pattern found it, and it was gone before it could be looked at;
+    /// or a directory could not be listed for a while. No failure, and no gap.
     pub possible_losses: u64,
     /// Bytes written to the output.
     pub bytes: u64,

@@ -416,12 +416,12 @@ impl Scan<'_> {
             false => cx.ledger.tell(&Event::Refused { input, reason: &format!("{reason}; {done}") }),
         };
         for (dir, error) in &self.failed {
-            refuse(
-                here(dir),
-                &format!("the directory cannot be listed: {error}"),
-                "trying again",
-                cx.once || self.last,
-            );
+            let last = cx.once || self.last;
+            refuse(here(dir), &format!("the directory cannot be listed: {error}"), "trying again", last);
+            if !last {
+                // What comes and goes in it meanwhile is not seen.
+                cx.ledger.possible_loss_unseen();
+            }
         }
         if self.too_long && !std::mem::replace(told_too_long, true) {
             let reason =
