@@ -323,9 +323,9 @@ macro_rules! conformance {
                 places {
                     a_link_that_is_switched_a_hundred_times_is_followed
                     a_link_may_dangle_for_a_while
-                    many_names_of_a_file_are_looked_at_by_turns
                     a_directory_made_anew_is_followed
                     what_is_no_file_for_a_while_is_waited_for
+                    many_names_of_a_file_are_looked_at_by_turns
                 }
                 discover {
                     a_name_that_is_told_of_joins_without_a_listing
