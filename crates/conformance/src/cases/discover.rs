@@ -143,6 +143,7 @@ pub fn directories_that_change_all_the_time_take_little_of_it<B: Backend>(backen
     }
     let spent = LISTING * (listed.load(Ordering::SeqCst) - before) as u32;
     assert!(spent < began.elapsed() / 5, "{spent:?} of {:?}", began.elapsed());
-    assert!(slowest < Duration::from_secs(1), "seen after {slowest:?} only");
+    // A listing that a busy processor holds up is taken for its cost, which puts off the next one by as much twenty times.
+    assert!(slowest < Duration::from_secs(10), "seen after {slowest:?} only");
     stop(&merge);
 }
