@@ -127,7 +127,10 @@ pub fn directories_that_change_all_the_time_take_little_of_it<B: Backend>(backen
     let inputs = ["large/*/*.log", "small/*.log"].map(|input| scene.pattern(input));
     let builder = inputs.into_iter().fold(scene.polled(), |builder, input| builder.input(input));
     let merge = start(builder, backend);
+    // Twice, since one listing may be slow by chance.
     until("all are listed", || listed.load(Ordering::SeqCst) >= DIRS);
+    (0..DIRS).for_each(|dir| fs::write(large(dir).join("first.txt"), "").expect("a file of the case"));
+    until("all are listed again", || listed.load(Ordering::SeqCst) >= 2 * DIRS);
     let (began, before) = (Instant::now(), listed.load(Ordering::SeqCst));
     let (mut number, mut all, mut slowest) = (0, String::new(), Duration::ZERO);
     while began.elapsed() < Duration::from_millis(1500) {
@@ -143,7 +146,6 @@ pub fn directories_that_change_all_the_time_take_little_of_it<B: Backend>(backen
     }
     let spent = LISTING * (listed.load(Ordering::SeqCst) - before) as u32;
     assert!(spent < began.elapsed() / 5, "{spent:?} of {:?}", began.elapsed());
-    // A listing that a busy processor holds up is taken for its cost, which puts off the next one by as much twenty times.
-    assert!(slowest < Duration::from_secs(10), "seen after {slowest:?} only");
+    assert!(slowest < Duration::from_secs(1), "seen after {slowest:?} only");
     stop(&merge);
 }

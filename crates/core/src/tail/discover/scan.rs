@@ -44,7 +44,9 @@ pub(super) struct Dir {
     modified: Option<SystemTime>,
     /// When it was listed.
     listed: Instant,
-    /// How long listing took.
+    /// How long it took to list it the last time, if it was listed.
+    took: Option<Duration>,
+    /// How long it takes to list it, as far as is known.
     cost: Duration,
     /// Whether it may have changed since without showing it.
     unsure: bool,
@@ -96,6 +98,7 @@ impl Dir {
             id: None,
             modified: None,
             listed: Instant::now(),
+            took: None,
             cost: Duration::ZERO,
             unsure: true,
             failing: None,
@@ -324,7 +327,10 @@ impl<'a> Scan<'a> {
             Some(Found::Dir(state)) => drop(dir.dirs.insert(name.to_owned(), state)),
             None => {}
         });
-        dir.cost = dir.listed.elapsed();
+        let took = dir.listed.elapsed();
+        // One listing may be held up by something else, such as a busy processor; two in a row seldom are.
+        dir.cost = took.min(old.took.unwrap_or(LARGE / 2));
+        dir.took = Some(took);
         match result {
             Ok(()) => {
                 self.gone.extend(old.files.into_iter().map(|ByName(path)| path));
