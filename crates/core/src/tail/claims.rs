@@ -6,14 +6,18 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use super::check::Check;
 use super::file::Within;
-use crate::fs::{FileId, Fs};
+use crate::fs::{FileId, Fs, Storage};
 use crate::lock::lock;
 
 /// How many files that were let go are remembered, in case they turn up under another name.
 const RELEASED_MAX: usize = 16 * 1024;
+
+/// For how long a device is known: its number may be another one's later.
+const DEVICE_KNOWN: Duration = Duration::from_secs(1);
 
 /// The files that are taken.
 #[derive(Debug, Default)]
@@ -21,6 +25,8 @@ pub(crate) struct Claims {
     state: Mutex<State>,
     /// Where the output is, if that is a file.
     output: OnceLock<PathBuf>,
+    /// The device that was asked for last, what kind of storage it is, and when that was.
+    device: Mutex<Option<(u64, Storage, Instant)>>,
     /// Bytes of deleted files that are not read.
     kept: Arc<AtomicU64>,
 }
@@ -69,10 +75,11 @@ pub(super) enum Claimed {
 }
 
 impl Claims {
-    pub(super) fn claim(&self, id: FileId, fs: &dyn Fs) -> Claimed {
+    /// Asks for a file. `came_on`: the file system, if the file came after the start.
+    pub(super) fn claim(&self, id: FileId, came_on: Option<&dyn Fs>) -> Claimed {
         // Before the writer learns of it: whoever moved the output may have put another file in its place.
-        let leads_there = |path: &PathBuf| fs.stat(path).is_ok_and(|stat| stat.id == id);
-        if self.is_untouched(id) && self.output.get().is_some_and(leads_there) {
+        let leads_there = |path: &PathBuf| came_on.is_some_and(|fs| fs.stat(path).is_ok_and(|stat| stat.id == id));
+        if came_on.is_some() && self.is_untouched(id) && self.output.get().is_some_and(leads_there) {
             return Claimed::Forbidden;
         }
         let mut state = lock(&self.state);
@@ -155,6 +162,21 @@ impl Claims {
     pub(crate) fn forbid_path(&self, output: &Path) {
         // Set once, as the merge starts.
         self.output.set(output.to_owned()).ok();
+    }
+
+    /// What kind of storage a device is; `ask` says so where it was another device that was asked for last.
+    pub(super) fn storage(&self, device: u64, ask: impl FnOnce() -> Storage) -> Storage {
+        let known = *lock(&self.device);
+        if let Some((last, storage, when)) = known
+            && last == device
+            && when.elapsed() < DEVICE_KNOWN
+        {
+            return storage;
+        }
+        // Without the lock: it may take long where a device hangs.
+        let storage = ask();
+        *lock(&self.device) = Some((device, storage, Instant::now()));
+        storage
     }
 
     /// Counts bytes of a deleted file that are not read, for as long as what is returned lives.

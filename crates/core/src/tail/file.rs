@@ -429,7 +429,8 @@ impl Generation {
             return Ok(false);
         }
         if self.storage.is_none() {
-            self.storage = Some(storage(&*file, stat.size)?);
+            let kind = cx.claims.storage(stat.id.dev, || file.storage().unwrap_or_default());
+            self.storage = Some(storage(&*file, kind, stat.size)?);
             if self.is_pseudo() {
                 (self.size, self.suspect) = (0, true);
             }
@@ -599,10 +600,10 @@ impl Generation {
     }
 }
 
-/// On what kind of file system a file is that says to be so long. Where nothing is known of that, a file that is empty
-/// by its size and yet has something to read is like those of the kernel.
-fn storage(file: &dyn ReadFile, size: u64) -> io::Result<Storage> {
-    match file.storage().unwrap_or_default() {
+/// On what kind of storage a file is that says to be so long, if its device is of this kind. Where nothing is known of
+/// that, a file that is empty by its size and yet has something to read is like those of the kernel.
+fn storage(file: &dyn ReadFile, kind: Storage, size: u64) -> io::Result<Storage> {
+    match kind {
         Storage::Other if size == 0 && read_all(file, &mut [0], 0)? > 0 && file.stat()?.size == 0 => {
             Ok(Storage::Pseudo)
         }

@@ -190,7 +190,7 @@ impl Input {
     pub(super) fn look(&mut self, elder: Option<&mut Self>, scratch: &mut Scratch, cx: &TailContext) -> bool {
         let start = std::mem::take(&mut self.start);
         let elder = elder.filter(|_| !self.present);
-        (self.present, self.unsettled, self.linked) = (false, false, false);
+        (self.unsettled, self.linked) = (false, false);
         if !self.vouched {
             self.vouched = cx.vouches(&self.path);
         }
@@ -229,6 +229,7 @@ impl Input {
                 self.trouble(Trouble::unreadable(&error), cx);
             }
         }
+        self.present = false;
         self.look_at_older(cx);
         if let Some(current) = self.current.as_mut().filter(|current| current.is_pseudo()) {
             // Only reading tells whether there is anything new; under `once` it is read once.
@@ -276,7 +277,7 @@ impl Input {
         if self.fifo.is_some() {
             return;
         }
-        match cx.claims.claim(id, &*cx.fs) {
+        match cx.claims.claim(id, Some(&*cx.fs)) {
             Claimed::Taken { .. } => {
                 self.fifo = Some(FifoInput::new(&self.path, id, cx, streams));
                 self.trouble = None;
@@ -329,7 +330,7 @@ impl Input {
                 return;
             }
         }
-        match cx.claims.claim(stat.id, &*cx.fs) {
+        match cx.claims.claim(stat.id, (!self.present).then_some(&*cx.fs)) {
             Claimed::Taken { resume } => self.open(stat, resume, start, scratch, cx),
             Claimed::Held => self.trouble(Trouble::SameFile, cx),
             Claimed::Forbidden => self.trouble(Trouble::Output, cx),
