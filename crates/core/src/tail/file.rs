@@ -552,7 +552,7 @@ impl Generation {
         self.size = size;
         // Nothing before the offset could tell later that it is another content: each cut counts by itself.
         if size < self.offset || shrank && self.offset == 0 {
-            return true;
+            return !self.disproves(size);
         }
         self.suspect |= stat.modified != self.modified && self.searched > 0;
         let age = stat.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
@@ -561,15 +561,25 @@ impl Generation {
     }
 
     /// Whether it still has what is known to stand beyond a size that it says to have, which is then not believed. On
-    /// local file systems it is.
-    pub(super) fn disproves(&mut self, size: u64) -> bool {
-        let is_doubtful = self.is_open() && self.storage == Some(Storage::Other);
-        let beyond = self.known().filter(|at| is_doubtful && at.offset > size);
-        let beyond = beyond.filter(|at| self.has_before(at.offset, at.check).unwrap_or(false));
-        if let Some(at) = beyond {
-            (self.size, self.shrunk) = (at.offset, None);
+    /// local file systems it is. Where nothing of it is known, that there is a byte where it ended before says as much.
+    fn disproves(&mut self, size: u64) -> bool {
+        if !self.is_open() || self.storage != Some(Storage::Other) {
+            return false;
         }
-        beyond.is_some()
+        let (end, has) = match (self.known(), self.shrunk) {
+            (Some(at), _) => (at.offset, at.offset > size && self.has_before(at.offset, at.check).unwrap_or(false)),
+            (None, Some(before)) => (before, self.has_byte(before.saturating_sub(1)).unwrap_or(false)),
+            (None, None) => return false,
+        };
+        if has {
+            (self.size, self.shrunk) = (end, None);
+        }
+        has
+    }
+
+    fn has_byte(&self, at: u64) -> io::Result<bool> {
+        let Some((file, _)) = &self.file else { return Ok(false) };
+        Ok(read_all(&**file, &mut [0], at)? > 0)
     }
 
     /// Starts again at the file's first byte; what was not read of the old content is a gap.

@@ -342,9 +342,7 @@ impl Input {
         let Some(current) = &mut self.current else { return };
         let stirs = !read_next && stat.size != current.size() && current.is_quieter_than(UNWATCHED_MAX);
         if current.saw(stat) {
-            if !current.disproves(stat.size) {
-                self.restart(stat.size, GapReason::Truncated, cx);
-            }
+            self.restart(stat.size, GapReason::Truncated, cx);
         } else if !current.has_news() {
             current.close_idle(cx);
         } else if stirs && !current.holds(current.place()).unwrap_or(true) {
