@@ -1,4 +1,4 @@
-//! The command line: options, their values, and what does not go together.
+//! The command line: options, their values, and which do not go together.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -178,12 +178,12 @@ pub(crate) enum BackendName {
     AsyncStd,
 }
 
-/// What the arguments ask for in place of a run.
+/// The reason why arguments do not lead to a run.
 #[derive(Debug)]
 pub(crate) enum NoRun {
-    /// The help or the version, to be printed on standard output.
+    /// Help or version was asked for; the text goes to standard output.
     Print(String),
-    /// They are wrong.
+    /// The arguments are wrong.
     Refuse(Failure),
 }
 
@@ -200,12 +200,12 @@ impl Args {
         }
     }
 
-    /// The output's path, unless it is standard output.
+    /// Returns the output's path, unless it is standard output.
     pub(crate) fn output_file(&self) -> Option<&Path> {
         (self.output.as_os_str() != "-").then_some(&*self.output)
     }
 
-    /// How much the user wants to hear.
+    /// Returns which messages the user wants to see.
     pub(crate) fn level(&self) -> LevelFilter {
         match (self.quiet, self.verbose) {
             (true, _) => LevelFilter::Error,
@@ -214,7 +214,7 @@ impl Args {
         }
     }
 
-    /// What is wrong with arguments that are right one by one.
+    /// Returns the error of arguments that do not go together.
     fn contradiction(&self) -> Option<String> {
         let is = |name: &OsStr, value: &str| name == value;
         let message = if self.verify && self.inputs.iter().any(|input| is(input, "-")) {
@@ -240,7 +240,7 @@ impl Args {
     }
 }
 
-/// What clap has to say about an error, without its usage and in one line.
+/// Formats clap's error in one line, without the usage.
 fn in_one_line(rendered: &str) -> String {
     let mut message = String::new();
     let said = rendered.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
@@ -256,11 +256,11 @@ fn in_one_line(rendered: &str) -> String {
 }
 
 impl BackendName {
-    /// The first one that the program was built with.
+    /// The default: the first backend that the program was built with.
     const DEFAULT: Self =
         if cfg!(feature = "smol") || cfg!(not(feature = "async-std")) { Self::Smol } else { Self::AsyncStd };
 
-    /// How many threads its executor has.
+    /// Returns the number of threads that the backend's executor starts.
     pub(crate) fn threads(self) -> usize {
         let set = |name| env::var(name).ok().and_then(|number| number.parse().ok());
         match self {

@@ -1,17 +1,17 @@
-//! How often messages of one kind come: whoever can write to a log could fill the disk with them otherwise, or hide
-//! what is told of another log among them.
+//! Limits how often messages of one kind are printed. Without a limit, whoever can write to a followed log could fill the
+//! disk with warnings, or bury a warning about another log.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Messages of one kind that come within a period: the rest are counted, and the count is told at its end.
+/// The limits hold for this long. The messages beyond them are counted, and the count is printed at the end.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Most messages of one kind within a period.
+/// At most so many messages of one kind are printed in a period.
 const KIND_MAX: u32 = 20;
 
-/// Most of them about one input.
+/// At most so many messages of one kind are printed about one input in a period.
 const INPUT_MAX: u32 = 5;
 
 /// Counts messages by their kind.
@@ -20,20 +20,20 @@ pub(crate) struct Flood {
     kinds: HashMap<u64, Kind>,
 }
 
-/// Messages of one kind in the period under way.
+/// The messages of one kind in the current period.
 #[derive(Debug)]
 struct Kind {
     since: Instant,
     told: u32,
-    /// About each input.
+    /// Counts the printed messages by input.
     inputs: HashMap<PathBuf, u32>,
     left_out: u64,
-    /// The first that was left out.
+    /// The text of the first message that was not printed.
     example: String,
 }
 
 impl Flood {
-    /// Whether a message may come. If not, it is counted.
+    /// Returns true if a message may be printed; otherwise it is counted as left out.
     pub(crate) fn admits(
         &mut self,
         kind: u64,
@@ -58,18 +58,18 @@ impl Flood {
         false
     }
 
-    /// The counts of periods that are over, as messages.
+    /// Ends the periods that are over, and returns a message with the count of each.
     pub(crate) fn over(&mut self, now: Instant) -> Vec<String> {
         let over = |kind: &Kind| now.duration_since(kind.since) >= PERIOD;
         self.kinds.extract_if(|_, kind| over(kind)).filter_map(|(_, kind)| kind.rest()).collect()
     }
 
-    /// The counts of all periods, at the end of the program.
+    /// Ends all periods, and returns a message with the count of each.
     pub(crate) fn end(&mut self) -> Vec<String> {
         self.kinds.drain().filter_map(|(_, kind)| kind.rest()).collect()
     }
 
-    /// When the next period is over.
+    /// Returns the end of the period that ends first.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.kinds.values().map(|kind| kind.since + PERIOD).min()
     }
@@ -88,7 +88,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// How many of so many messages about an input come.
+    /// Offers `number` messages about an input, and returns how many may be printed.
     fn told(flood: &mut Flood, kind: u64, input: &str, number: usize, now: Instant) -> usize {
         let text = || format!("{input}: {kind}");
         (0..number).filter(|_| flood.admits(kind, Some(Path::new(input)), now, text)).count()

@@ -1,7 +1,7 @@
 //! `tailmerge`: follows many growing log files and merges their whole lines into one output.
 //!
-//! This thread is the host: it reads the arguments, starts the merge, and waits for its end or for a
-//! signal. Standard output carries merged lines only; all that is said goes through [`voice::Voice`].
+//! The main thread reads the arguments, starts the merge, and waits for its end or for a signal. Standard output carries
+//! merged lines only; messages go to standard error through [`voice::Voice`].
 
 #![cfg_attr(
     not(any(feature = "smol", feature = "async-std")),
@@ -31,7 +31,7 @@ use status::{Failure, Status};
 use tailmerge::escaped;
 use voice::Voice;
 
-/// As many jobs as a merge has under way at once. The pool never gives a thread back otherwise.
+/// The pool has one thread for each job that a merge has under way at once. It never ends a thread that it has started.
 const POOL_THREADS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
 
 fn main() -> ExitCode {
@@ -68,19 +68,19 @@ fn main() -> ExitCode {
     status.into()
 }
 
-/// Allows this process as many open files as it may have. Where that fails it has what it was given.
+/// Raises the soft limit of open files to the hard limit. If that fails, the limit stays as it was.
 fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).ok();
 }
 
-/// Ends the program while there is no voice yet.
+/// Prints an error and returns its exit status, before there is a [`voice::Voice`].
 fn end_early(failure: Failure) -> ExitCode {
     voice::write_line(&escaped(&failure.message).to_string());
     failure.status.into()
 }
 
-/// `--explain`: one line for each file that could be an input.
+/// Runs `--explain`: prints one line for each file that could be an input.
 fn explain(args: &Args, voice: &Voice) -> Result<(), Failure> {
     let explained = setup::builder(args, voice).explain().map_err(|error| merge::start_failure(&error))?;
     let mut text = String::new();
@@ -90,7 +90,7 @@ fn explain(args: &Args, voice: &Voice) -> Result<(), Failure> {
     print(text.as_bytes())
 }
 
-/// Writes to standard output what is no merged line. Who closes it early has read enough.
+/// Writes help, versions and explanations to standard output. A reader that closes it early is no error.
 fn print(text: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {

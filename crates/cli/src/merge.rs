@@ -20,7 +20,7 @@ use crate::status::Failure;
 use crate::voice::{Voice, count};
 use crate::{report, room, run, setup, verdict};
 
-/// What the report has at least, to be written in.
+/// Writing the report may take this long even when the time for the stop is used up.
 const REPORT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Merges on the backend that was chosen.
@@ -35,7 +35,7 @@ pub(crate) fn merge(args: &Args, voice: &Voice) -> Result<(), Failure> {
     }
 }
 
-/// Merges, and writes the report that was asked for, also that of a merge that failed.
+/// Merges, and writes the report if one was asked for. A merge that fails has a report, too.
 fn merge_on<B: Backend>(backend: B, args: &Args, voice: &Voice) -> Result<(), Failure> {
     if args.output_file().is_none() && stdout_is_closed() {
         return Err(Failure::run_time(
@@ -77,8 +77,8 @@ fn merge_on<B: Backend>(backend: B, args: &Args, voice: &Voice) -> Result<(), Fa
     })
 }
 
-/// Whether standard output was closed when the program was started: the standard library opens /dev/null in its place,
-/// for reading and writing, which a shell's `>/dev/null` is not.
+/// Returns true if standard output was closed when the program started. The standard library then opens /dev/null in its
+/// place for reading and writing, while a shell's `>/dev/null` opens it for writing only.
 fn stdout_is_closed() -> bool {
     let stdout = rustix::stdio::stdout();
     let device = rustix::fs::fstat(stdout).map(|stat| stat.st_rdev);
@@ -86,7 +86,7 @@ fn stdout_is_closed() -> bool {
     is_null && rustix::fs::fcntl_getfl(stdout).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR)
 }
 
-/// Inputs that stay open.
+/// Counts the inputs that stay open all the time: standard input and FIFOs.
 fn streams(args: &Args) -> usize {
     let is_fifo = |input: &Path| fs::metadata(input).is_ok_and(|metadata| metadata.file_type().is_fifo());
     args.inputs.iter().filter(|input| *input == "-" || is_fifo(Path::new(input))).count()
@@ -104,7 +104,8 @@ fn open_report(args: &Args, builder: &Builder, path: &Path) -> Result<ReportFile
     Err(Failure::usage(format!("{}: the report cannot be {what}: give another path", path.display())))
 }
 
-/// What else the report's file is, if it is something. By device and inode, since a file may have several names.
+/// Returns which input or output the report's file is, if any. Compares device and inode, since a file may have several
+/// names.
 fn what_else(args: &Args, builder: &Builder, path: &Path) -> Result<Option<String>, Failure> {
     let Ok(report) = fs::metadata(path) else { return Ok(None) };
     let kind = report.file_type();
@@ -140,7 +141,7 @@ fn tell_figures(report: &Report, voice: &Voice) {
     voice.info(format_args!("{lines}, {bytes} written, of {}", count(inputs, "input")));
 }
 
-/// What to end with when a merge did not start.
+/// Returns the failure that a merge which did not start ends the program with.
 pub(crate) fn start_failure(error: &StartError) -> Failure {
     let message = with_causes(error);
     if error.is_usage() { Failure::usage(message) } else { Failure::run_time(message) }
@@ -155,7 +156,7 @@ fn merge_failure(args: &Args, error: &MergeError) -> Failure {
     Failure::run_time(format!("{}: {message}", output.display()))
 }
 
-/// The error and what caused it, as far as it does not say so itself.
+/// Formats an error with its causes, leaving out a cause that the error's own text repeats.
 fn with_causes(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();

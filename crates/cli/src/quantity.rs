@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tailmerge::Builder;
 
-/// In nanoseconds.
+/// Units of a duration, in nanoseconds.
 const DURATION_UNITS: [(&str, u64); 6] = [
     ("us", 1_000),
     ("ms", 1_000_000),
@@ -17,10 +17,10 @@ const DURATION_UNITS: [(&str, u64); 6] = [
     ("d", 24 * 60 * 60 * SECOND),
 ];
 
-/// In nanoseconds.
+/// A second in nanoseconds.
 const SECOND: u64 = 1_000_000_000;
 
-/// In bytes.
+/// Units of a size, in bytes.
 const SIZE_UNITS: [(&str, u64); 9] = [
     ("", 1),
     ("B", 1),
@@ -33,7 +33,7 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("TiB", 1 << 40),
 ];
 
-/// Longer ones are taken for a slip, and clocks cannot be asked for a moment that far away.
+/// The longest duration that is accepted. A longer one is a mistake, and no clock can represent a moment that far away.
 const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Reads a duration such as `250ms`, `5s`, `1h` or `0`.
@@ -53,7 +53,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "too long: 100 years is the most".to_owned())
 }
 
-/// Reads a duration that is longer than nothing.
+/// Reads a duration above 0.
 pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("must be longer than 0".to_owned()),
@@ -76,7 +76,7 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Reads a size that a line may have.
+/// Reads a limit for the size of a line, in bytes.
 pub(crate) fn line_limit(text: &str) -> Result<usize, String> {
     match size(text)? {
         bytes @ ..=Builder::LINE_BYTES_MAX => Ok(bytes),
@@ -84,7 +84,7 @@ pub(crate) fn line_limit(text: &str) -> Result<usize, String> {
     }
 }
 
-/// The digits at the start as a number, and what follows them.
+/// Splits a text into the number that it starts with and the rest.
 fn split(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

@@ -1,4 +1,4 @@
-//! The report: what became of each input, as JSON, for programs.
+//! The report for other programs: what was delivered of each input, as JSON.
 
 mod file;
 
@@ -20,7 +20,8 @@ pub(crate) fn json(failure: Option<&Failure>, report: Option<&Report>) -> Vec<u8
     (in_plain_sight(&text) + "\n").into_bytes()
 }
 
-/// JSON in which what could change the text around it is escaped: names may hold it. It means the same.
+/// Escapes characters in JSON text that could change how a terminal shows it, such as those in file names. The values
+/// stay the same.
 fn in_plain_sight(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for char in json.chars() {
@@ -90,7 +91,7 @@ struct Failed<'a> {
     error: &'a str,
 }
 
-/// A file's name. One that is not UTF-8 is told twice: readable, and exact.
+/// A file's name. A name that is not UTF-8 is given twice: in readable form, and as its exact bytes.
 #[derive(Serialize)]
 struct Name<'a> {
     input: Cow<'a, str>,
@@ -167,7 +168,7 @@ impl<'a> From<&'a Path> for Name<'a> {
     }
 }
 
-/// A moment as RFC 3339 writes it, in UTC and whole milliseconds.
+/// Formats a moment as RFC 3339 does, in UTC and whole milliseconds.
 fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
@@ -176,7 +177,7 @@ fn rfc3339(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
 }
 
-/// The date so many days after 1970-01-01: <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>.
+/// Returns the date that is `days` days after 1970-01-01: <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);

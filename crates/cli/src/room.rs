@@ -1,7 +1,7 @@
-//! Room for a merge: threads, descriptors and memory, looked for before anything is touched.
+//! Checks that there are enough threads, descriptors and memory for a merge, before any file is opened.
 //!
-//! An executor that gets no thread or descriptor panics, or tries again for ever, and a program that gets no memory is
-//! aborted. So all that a merge takes is taken here at once, and given back; then the executor is started.
+//! An executor that cannot start a thread or open a descriptor panics or tries again for ever, and a program that gets no
+//! memory aborts. So everything that a merge needs is allocated here at once and released; then the executor is started.
 
 use std::env;
 use std::io;
@@ -19,38 +19,38 @@ use crate::POOL_THREADS;
 use crate::status::Failure;
 use crate::voice;
 
-/// Descriptors that a merge opens besides streams: 15 of its own and of its executor's, and three for files, which are
-/// opened by turns where there are no more.
+/// A merge opens so many descriptors besides streams: 15 of its own and its executor's, and at least three for files,
+/// which are then opened by turns.
 const DESCRIPTORS: usize = 18;
 
-/// Threads of a merge besides those of its executor and of the pool: for timers, the writer and the watch, and the one
-/// that starts the executor.
+/// A merge has so many threads besides those of its executor and of the pool: for timers, the writer, the watch, and the
+/// start of the executor.
 const THREADS: usize = 4;
 
-/// Bytes of a thread's stack, unless the user sets it, with what the system needs beside it.
+/// The size of a thread's stack in bytes, unless the user sets another, with what the system adds to it.
 const STACK: usize = 2 * 1024 * 1024 + 64 * 1024;
 
-/// Bytes for what is not in buffers: names, positions, what a call needs for a moment.
+/// Bytes of memory for everything but buffers: names, positions, temporary values.
 const MEMORY: usize = 16 * 1024 * 1024;
 
-/// An executor that has not started by then, never will.
+/// An executor that has not started after this time never will.
 const START_MAX: Duration = Duration::from_secs(10);
 
-/// Whether the executor is being started.
+/// True while the executor is being started.
 static STARTING: AtomicBool = AtomicBool::new(false);
 
-/// What a merge takes that depends on what is asked of it.
+/// The needs of a merge that depend on its settings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Needs {
-    /// Threads of the executor.
+    /// The number of the executor's threads.
     pub(crate) executor: usize,
-    /// Inputs that are open all the time.
+    /// The number of inputs that are open all the time.
     pub(crate) streams: usize,
-    /// Bytes of buffers.
+    /// The size of all buffers in bytes.
     pub(crate) buffers: usize,
 }
 
-/// Makes sure that there is room for a merge, and starts the executor.
+/// Checks that a merge can have what it needs, and starts the executor.
 pub(crate) fn make<B: Backend>(backend: &B, needs: Needs) -> Result<(), Failure> {
     if needs.executor == 0 {
         return Err(Failure::usage("the environment allows the executor no thread: unset SMOL_THREADS"));
@@ -97,7 +97,7 @@ fn try_threads(number: usize) -> Result<(), Failure> {
     .map_err(|error| no_threads(&error))
 }
 
-/// What to do where a thread cannot be started.
+/// Returns the failure for a thread that cannot be started, with what to do about it.
 pub(crate) fn no_threads(error: &io::Error) -> Failure {
     Failure::run_time(format!(
         "not all threads can be started ({error}): raise the limit of processes ('ulimit -u', or the cgroup's \
@@ -105,8 +105,8 @@ pub(crate) fn no_threads(error: &io::Error) -> Failure {
     ))
 }
 
-/// Starts the executor, its timers and all threads of its pool, so that no limit that falls later matters to them.
-/// Others may take the room that there was a moment ago: then this panics or spins, on a thread of its own.
+/// Starts the executor, its timers and all threads of its pool, so that a limit lowered later does not affect them.
+/// Runs on a thread of its own, since it panics or spins if another process takes the resources meanwhile.
 fn start<B: Backend>(backend: &B) -> Result<(), Failure> {
     STARTING.store(true, Ordering::Relaxed);
     let backend = backend.clone();
@@ -137,7 +137,7 @@ fn start<B: Backend>(backend: &B) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tells of a panic in one line. None while the executor is started: that says itself what is missing.
+/// Prints a panic in one line. Prints nothing while the executor is started: its failure is reported by itself.
 pub(crate) fn tell_panics() {
     panic::set_hook(Box::new(|panicked| {
         if !STARTING.load(Ordering::Relaxed) {
@@ -149,10 +149,10 @@ pub(crate) fn tell_panics() {
     }));
 }
 
-/// Starts the program anew where its address space is limited, with one heap for all threads.
+/// Starts the program again with one heap for all threads, if its address space is limited.
 ///
-/// The GNU C library gives a thread a heap of its own, for which it takes 64 MiB of address space at once, however
-/// little is used: nothing can be said then about what is left for buffers and stacks.
+/// The GNU C library gives each thread a heap of its own and reserves 64 MiB of address space for it, however little is
+/// used. How much is left for buffers and stacks could not be computed then.
 #[cfg(target_env = "gnu")]
 pub(crate) fn share_one_heap() {
     use std::os::unix::process::CommandExt;
@@ -177,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    /// An executor that gets no thread.
+    /// Acts like an executor that gets no thread.
     #[derive(Clone, Debug)]
     struct Broken;
 

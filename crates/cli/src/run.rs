@@ -1,7 +1,7 @@
-//! Running a merge to its end: by itself, or by the signals that stop it.
+//! Runs a merge until it ends or is stopped by a signal.
 //!
 //! The first SIGINT or SIGTERM asks the merge to write what is there and end; the second one stops it at once. SIGHUP
-//! has it open its output anew.
+//! makes it reopen its output.
 
 use std::future::{Future, pending};
 use std::io;
@@ -14,15 +14,15 @@ use tailmerge::{Backend, Builder, Merge, MergeError, Report, StartError};
 use crate::status::Failure;
 use crate::voice::Voice;
 
-/// How long a stop may take without a word.
+/// A stop that takes longer than this is explained to the user.
 pub(crate) const TELL_AFTER: Duration = Duration::from_secs(1);
 
-/// Why there is no report, or one of a merge that failed.
+/// The reason why a merge failed; the report is within [`MergeError`] if it had started.
 #[derive(Debug)]
 pub(crate) enum RunError {
     Start(StartError),
     Merge(MergeError),
-    /// It could not even be tried.
+    /// Something outside the merge failed.
     Other(Failure),
 }
 
@@ -64,7 +64,7 @@ pub(crate) async fn run<B: Backend>(
     .map_err(RunError::Merge)
 }
 
-/// Says what a stop that takes long waits for. Never completes.
+/// Tells the user what a slow stop waits for. The future never completes.
 async fn tell_of_stop<B: Backend, T>(what: &str, within: Duration, backend: &B, voice: &Voice) -> T {
     backend.sleep(TELL_AFTER).await;
     voice.note(format_args!("stopping: {what}, for {within:?} at most; a second signal stops at once"));
@@ -75,7 +75,7 @@ async fn tell_of_stop<B: Backend, T>(what: &str, within: Duration, backend: &B, 
 pub(crate) struct Stops<'a> {
     signals: Signals,
     voice: &'a Voice,
-    /// How many have come.
+    /// The number of stop signals received.
     count: u32,
 }
 
@@ -89,8 +89,8 @@ impl<'a> Stops<'a> {
         Ok(Self { signals, voice, count: 0 })
     }
 
-    /// Waits for the future, or for the next signal that stops: then there is nothing. Serves SIGHUP meanwhile; before
-    /// there is a merge, its output is only just being opened.
+    /// Waits for the future and returns its output, or none if a stop signal comes first. Handles SIGHUP meanwhile; it is
+    /// ignored before there is a merge, since the output is just being opened then.
     async fn or<T>(&mut self, future: impl Future<Output = T>, merge: Option<&Merge>) -> Option<T> {
         future::or(async { Some(future.await) }, async {
             loop {
@@ -117,7 +117,7 @@ impl<'a> Stops<'a> {
         .await
     }
 
-    /// Waits for the future until there has been a second signal; if there has been one already, until the next.
+    /// Waits for the future until the second stop signal; after the second one, until the next.
     pub(crate) async fn or_second<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = std::pin::pin!(future);
         loop {
@@ -128,13 +128,13 @@ impl<'a> Stops<'a> {
         }
     }
 
-    /// Whether the program is to stop at once.
+    /// Returns true if the program has to stop at once.
     pub(crate) fn at_once(&self) -> bool {
         self.count >= 2
     }
 }
 
-/// Whether the program was started by `nohup` or the like, which a handler of its own would undo.
+/// Returns true if SIGHUP is ignored, as under `nohup`, which a handler would undo.
 fn hangup_is_ignored() -> bool {
     const HANGUP: u64 = 1 << 0;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! From arguments to the merge's builder.
+//! Turns arguments into the merge's builder.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use tailmerge::{Builder, Event, WatchMode};
 use crate::args::{Args, Format, LongLines, Prefix, StartAt, Watch};
 use crate::voice::Voice;
 
-/// The merge that the arguments describe.
+/// Returns the builder that the arguments describe.
 pub(crate) fn builder(args: &Args, voice: &Voice) -> Builder {
     let (voice, output) = (voice.clone(), args.output_file().map(Path::to_owned));
     let mut builder = Builder::new()

@@ -1,22 +1,22 @@
-//! The exit status: what the program tells its caller.
+//! The exit status, and the failure that leads to it.
 
 use std::process::ExitCode;
 
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// All was delivered, up to the stop.
+    /// Every line up to the stop was delivered.
     Delivered = 0,
     /// Something failed while running.
     Failed = 1,
-    /// The command line asks for what cannot be.
+    /// The command line is wrong.
     Usage = 2,
-    /// It ran to its end, but parts of the inputs could not be delivered.
+    /// The program ran to its end, but parts of the inputs could not be delivered.
     Gaps = 3,
 }
 
 impl Status {
-    /// What both come to: a failure counts for more than gaps.
+    /// Combines two statuses: a failure counts more than gaps.
     pub(crate) fn or(self, other: Self) -> Self {
         if self == Self::Gaps { other } else { self }
     }
@@ -28,12 +28,12 @@ impl From<Status> for ExitCode {
     }
 }
 
-/// Why the program ends, and with which status.
+/// A failure that ends the program.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     /// The exit status.
     pub(crate) status: Status,
-    /// What, which path, what to do: one line.
+    /// One line: what failed, which path, what to do.
     pub(crate) message: String,
 }
 

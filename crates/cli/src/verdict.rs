@@ -1,4 +1,4 @@
-//! What the end of a merge means: the exit status, and the line that says why it is not 0.
+//! Decides the exit status at the end of a merge, and the message that says why it is not 0.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use tailmerge::{Backend, InputReport, Report};
 use crate::status::{Failure, Status};
 use crate::voice::count;
 
-/// How long the inputs are looked at for what was left in them: their file system may hang.
+/// Asking the inputs how much was left unread takes at most this long, since their file system may hang.
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
-/// Judges a merge that ended in order.
+/// Returns the exit status of a merge that ended without an error.
 pub(crate) async fn of<B: Backend>(report: &Report, backend: &B) -> Result<(), Failure> {
     // Who closes the output has what he wanted.
     if report.output_closed {
@@ -40,7 +40,7 @@ pub(crate) async fn of<B: Backend>(report: &Report, backend: &B) -> Result<(), F
     Ok(())
 }
 
-/// Bytes of the inputs beyond where they were read to, as far as that can be seen in time.
+/// Counts the bytes of the inputs that were not read, as far as that can be found out in time.
 async fn unread<B: Backend>(report: &Report, backend: &B) -> u64 {
     let ends: Vec<(PathBuf, u64)> = report.inputs.iter().map(|input| (input.name.clone(), input.offset)).collect();
     let look = backend.unblock(move || ends.iter().map(|(path, offset)| rest(path, *offset)).sum());
@@ -65,7 +65,7 @@ fn unwritten(report: &Report, unread: u64) -> Failure {
     ))
 }
 
-/// Bytes of the file beyond the offset.
+/// Counts the bytes of a file beyond an offset.
 fn rest(path: &Path, offset: u64) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len().saturating_sub(offset))
 }

@@ -1,4 +1,4 @@
-//! `--verify`: whether an output is the merge of its inputs.
+//! `--verify`: checks that an output is the merge of its inputs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::setup;
 use crate::status::Failure;
 use crate::voice::{Voice, count};
 
-/// Checks the output against the inputs as they match now, with the settings that it was merged with.
+/// Checks the output against the inputs that match now, with the settings that it was merged with.
 pub(crate) fn verify(args: &Args, voice: &Voice) -> Result<(), Failure> {
     let Some(output) = args.output_file() else {
         return Err(Failure::usage("--verify needs --output FILE"));
@@ -36,7 +36,7 @@ pub(crate) fn verify(args: &Args, voice: &Voice) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The files to check against. What the user wants checked and cannot be is an error.
+/// Returns the files to check against. An input that cannot be checked is an error.
 fn inputs(args: &Args, voice: &Voice) -> Result<Vec<PathBuf>, Failure> {
     let named = |path: &Path| args.inputs.iter().any(|input| Path::new(input) == path);
     let mut inputs = Vec::new();

@@ -1,8 +1,8 @@
-//! What the program says on standard error, line by line.
+//! Writes messages to standard error, line by line.
 //!
-//! A line is handed to a thread of its own that writes it, because standard error may be a pipe that
-//! nobody reads: a merge must be able to stop in time all the same. What cannot be held is dropped and
-//! counted, and what cannot be written is nobody's error. Warnings of one kind come only so often, see [`Flood`].
+//! A thread of its own writes them, because standard error may be a pipe that no program reads, and a merge must be able
+//! to stop in time all the same. Messages beyond the queue's bound are dropped and counted; errors of writing are ignored.
+//! Warnings of one kind are limited in number, see [`Flood`].
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -19,13 +19,13 @@ use tailmerge::{Event, escaped};
 
 use crate::flood::Flood;
 
-/// Most lines that wait to be written.
+/// At most so many lines wait to be written.
 const LINES_MAX: usize = 1000;
 
-/// How long the end of the program waits for the last lines to be written.
+/// The end of the program waits at most this long for the last lines to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Says what happens, as far as the user wants to hear it. A clone speaks on the same thread.
+/// Prints messages of the levels that the user asked for. Clones share one thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Voice {
     level: LevelFilter,
@@ -42,15 +42,15 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queue {
     lines: VecDeque<String>,
-    /// Lines that there was no room for.
+    /// The number of lines that were dropped.
     lost: u64,
     flood: Flood,
-    /// A line has been taken out and is not written yet.
+    /// True while a line that was taken out is being written.
     writing: bool,
 }
 
 impl Voice {
-    /// Starts the thread `tailmerge-voice`, which lasts as long as the program.
+    /// Starts the thread `tailmerge-voice`, which runs as long as the program.
     pub(crate) fn new(level: LevelFilter) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
@@ -58,22 +58,22 @@ impl Voice {
         Ok(Self { level, shared })
     }
 
-    /// Says something that went wrong.
+    /// Prints an error.
     pub(crate) fn error(&self, what: impl Display) {
         self.say(Level::Error, what);
     }
 
-    /// Says something that the user should know.
+    /// Prints a warning or a notice, unless `--quiet` is given.
     pub(crate) fn note(&self, what: impl Display) {
         self.say(Level::Warn, what);
     }
 
-    /// Says something for those who asked to hear more.
+    /// Prints details, if `--verbose` is given.
     pub(crate) fn info(&self, what: impl Display) {
         self.say(Level::Info, what);
     }
 
-    /// Says what a merge into `output` tells its observer.
+    /// Prints an event of a merge into `output`.
     pub(crate) fn event(&self, event: &Event<'_>, output: Option<&Path>) {
         let level = match event {
             // What the program ends with says so.
@@ -95,13 +95,13 @@ impl Voice {
         }
     }
 
-    /// Says how many messages were left out so far.
+    /// Prints how many messages were left out so far.
     pub(crate) fn left_out(&self) {
         let left_out = self.shared.lock().flood.end();
         left_out.into_iter().for_each(|count| self.note(count));
     }
 
-    /// Waits until all is written, for a second at most.
+    /// Waits until all lines are written, for a second at most.
     pub(crate) fn finish(&self) {
         let silent = |queue: &mut Queue| queue.writing || !queue.lines.is_empty();
         let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), LAST_WORDS, silent);
@@ -129,7 +129,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread's work.
+    /// Writes lines for ever; runs on the thread.
     fn write_all(&self) {
         loop {
             let line = self.next_line();
@@ -139,7 +139,7 @@ impl Shared {
         }
     }
 
-    /// Waits for a line to write.
+    /// Waits for the next line to write.
     fn next_line(&self) -> String {
         let mut queue = self.lock();
         loop {
@@ -157,19 +157,19 @@ impl Shared {
     }
 }
 
-/// Which event it is, whatever it tells.
+/// Returns a number for an event's kind, the same for all events of that kind.
 fn kind(event: &Event<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     mem::discriminant(event).hash(&mut hasher);
     hasher.finish()
 }
 
-/// Writes a line to standard error; nobody is left to hear it if that fails.
+/// Writes a line to standard error. A failure is ignored: there is nowhere else to report it.
 pub(crate) fn write_line(line: &str) {
     drop(io::stderr().write_all(format!("tailmerge: {line}\n").as_bytes()));
 }
 
-/// A number of things: `1 line`, `2 lines`.
+/// Formats a number of things: `1 line`, `2 lines`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

@@ -1,8 +1,8 @@
 //! The file that the report goes to.
 //!
-//! It is opened before the merge starts, so that a bad path is told at once, and overwritten only when there is a report
-//! to put into it, and only if nobody else has written to it meanwhile. Nothing here waits on the caller's thread: a FIFO
-//! may have no reader, and a disk may hang.
+//! It is opened before the merge starts, so that a bad path is an error at once. It is overwritten only when the report is
+//! ready, and only if no other program has written to it since. Nothing here blocks the caller's thread: a FIFO may have
+//! no reader, and a disk may hang.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::future::pending;
@@ -20,23 +20,23 @@ use crate::run::TELL_AFTER;
 use crate::status::Failure;
 use crate::voice::Voice;
 
-/// How often a FIFO is tried that takes nothing.
+/// A FIFO that takes nothing is tried again after this time.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// The file that the report goes to.
 #[derive(Debug)]
 pub(crate) struct ReportFile {
     path: PathBuf,
-    /// None: a FIFO that nobody has opened for reading yet.
+    /// The open file; none while it is a FIFO that no program has opened for reading.
     file: Option<File>,
-    /// As it was when it was opened.
+    /// The state of the file when it was opened.
     before: Option<Seen>,
-    /// Bytes of the report that are written.
+    /// The number of bytes of the report that are written.
     written: usize,
     begun: bool,
 }
 
-/// What shows that somebody else has written to a regular file, or put another in its place.
+/// The state of a regular file, by which a write or a replacement by another program is noticed.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     id: (u64, u64),
@@ -71,7 +71,7 @@ impl ReportFile {
         }
     }
 
-    /// Opens the file; false if it is a FIFO without a reader.
+    /// Opens the file. Returns false if it is a FIFO without a reader.
     fn try_open(&mut self, options: &mut OpenOptions) -> io::Result<bool> {
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
         let is_fifo = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
@@ -87,7 +87,7 @@ impl ReportFile {
         }
     }
 
-    /// Puts the report in the place of what the file holds, in so much time.
+    /// Replaces the file's content by the report, within the time given.
     pub(crate) async fn write<B: Backend>(
         mut self,
         text: Vec<u8>,
@@ -129,7 +129,7 @@ impl ReportFile {
         written.map_err(|why| Failure::run_time(format!("{}: the report {why}", path.display())))
     }
 
-    /// Writes as much as can be without waiting; true if that is all.
+    /// Writes as much as is possible without waiting. Returns true once all is written.
     fn write_some(&mut self, text: &[u8]) -> io::Result<bool> {
         if !self.begun && !self.begin()? {
             return Ok(false);
@@ -151,7 +151,7 @@ impl ReportFile {
         Ok(true)
     }
 
-    /// Makes the file ready; false if it is a FIFO without a reader.
+    /// Prepares the file to be written to. Returns false while it is a FIFO without a reader.
     fn begin(&mut self) -> io::Result<bool> {
         if self.file.is_none() && !self.try_open(&mut OpenOptions::new())? {
             return Ok(false);
