@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use tailmerge::Builder;
-use tailmerge_conformance::check::Check;
+use tailmerge_verify::Check;
 
 const LINES: usize = 20_000;
 

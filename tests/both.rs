@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use tailmerge::{AsyncStd, Builder, Merge, Smol};
-use tailmerge_conformance::check::Check;
+use tailmerge_verify::Check;
 use tempfile::TempDir;
 
 /// Only a failing test waits so long.

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use tailmerge_conformance::check::Check;
+use tailmerge_verify::Check;
 use tempfile::TempDir;
 
 /// Runs cargo on the crate outside, with what is on this machine, and gives what it said.

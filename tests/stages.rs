@@ -18,7 +18,7 @@ use async_channel::Receiver;
 use futures_lite::future::yield_now;
 use tailmerge::{Backend, Batch, Builder, PartialWrite, Writer};
 use tailmerge_conformance::Threads;
-use tailmerge_conformance::check::Check;
+use tailmerge_verify::Check;
 
 #[path = "../examples/stage1_threads.rs"]
 pub mod stage1_threads;

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use tailmerge::{Builder, Smol};
-use tailmerge_conformance::check::Check;
+use tailmerge_verify::Check;
 
 use crate::{Outcome, beat, place};
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use async_channel::Receiver;
-use tailmerge_conformance::check::Check;
+use tailmerge_verify::Check;
 
 use super::Error;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tailmerge::{LineFormat, Verdict};
-use tailmerge_conformance::check::Check;
+use tailmerge_verify::Check;
 
 use crate::args::Args;
 use crate::merge::start_failure;

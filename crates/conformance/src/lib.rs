@@ -1,10 +1,9 @@
-//! What every tailmerge backend must pass, and the check of a merged output against its inputs.
+//! Cases that every tailmerge backend must pass.
 //!
 //! A crate with a [`Backend`] of its own has this one among its `dev-dependencies`, and stamps all cases as tests by
 //! one line:
 //!
 //! ```
-//! # #[cfg(feature = "cases")]
 //! # mod tests {
 //! use tailmerge_conformance::Threads;
 //!
@@ -18,25 +17,16 @@
 //!
 //! [`Threads`] is a backend as small as can be, to begin with.
 //!
-//! Without the feature `cases` there is the [`check`] only.
-//!
 //! [`Backend`]: tailmerge_core::Backend
 
-#[cfg(feature = "cases")]
 pub mod cases;
-pub mod check;
-#[cfg(feature = "cases")]
 mod kit;
-#[cfg(feature = "cases")]
 mod threads;
 
-#[cfg(feature = "cases")]
 #[doc(hidden)]
 pub use kit::{alone, run};
-#[cfg(feature = "cases")]
 #[doc(hidden)]
 pub use tailmerge_core::Backend as __Backend;
-#[cfg(feature = "cases")]
 pub use threads::Threads;
 
 /// Makes a module of tests of all [`cases`], for one backend.
@@ -48,7 +38,6 @@ pub use threads::Threads;
 /// ```
 /// tailmerge_conformance::conformance!(threads, tailmerge_conformance::Threads::new());
 /// ```
-#[cfg(feature = "cases")]
 #[macro_export]
 macro_rules! conformance {
     ($module:ident, $backend:expr $(,)?) => {
@@ -365,7 +354,6 @@ macro_rules! conformance {
 }
 
 /// Makes tests of the cases that are listed: in this process, or each in one of its own.
-#[cfg(feature = "cases")]
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __stamp {
@@ -384,7 +372,6 @@ macro_rules! __stamp {
 }
 
 /// Runs a case.
-#[cfg(feature = "cases")]
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __run {

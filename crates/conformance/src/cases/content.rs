@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use tailmerge_core::{Backend, Format, GapReason, LineFormat, LongLines, Prefix, Report};
 
-use crate::check::Check;
 use crate::kit::{Scene, Sink, assert_same, sorted, start, start_blocking, stop, stop_blocking};
+use tailmerge_verify::Check;
 
 /// The limit of the cases with long lines, in bytes.
 const LIMIT: usize = 16;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use tailmerge_core::{Backend, LongLines};
 
-use crate::check::Check;
 use crate::kit::{Host, Scene, Sink, block_on, numbered, poll_once, start, start_blocking, stop, threads, until};
+use tailmerge_verify::Check;
 
 /// How many jobs a merge may have on the blocking pool at a time, however many files it follows.
 const JOBS_MAX: usize = 4;

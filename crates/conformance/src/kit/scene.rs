@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::wait::LOOK_EVERY;
 use super::{DEADLINE, Events, TestFs, assert_same, block_on, lines, until};
-use crate::check::Check;
+use tailmerge_verify::Check;
 
 /// How often a merge looks at its files.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);

@@ -12,9 +12,9 @@
 //! # Examples
 //!
 //! ```
-//! use tailmerge_conformance::check::Check;
+//! use tailmerge_verify::Check;
 //!
-//! # let dir = std::env::temp_dir().join(format!("tailmerge-check-doc-{}", std::process::id()));
+//! # let dir = std::env::temp_dir().join(format!("tailmerge-verify-doc-{}", std::process::id()));
 //! # std::fs::create_dir_all(&dir)?;
 //! # let (a, b, all) = (dir.join("a.log"), dir.join("b.log"), dir.join("all.log"));
 //! std::fs::write(&a, "one\ntwo\nunfini")?;
@@ -47,7 +47,7 @@ use self::lines::{BLOCK_BYTES, EXCERPT_BYTES, End, Limit, Parts, each_line, hash
 type Render = dyn Fn(&[u8], &mut Vec<u8>);
 type Renderers = dyn Fn(&Path) -> Box<Render> + Send + Sync;
 
-/// Checks a merged output against its inputs: see the [module](self).
+/// Checks a merged output against its inputs: see the [crate](self).
 #[must_use = "nothing is checked before `run`"]
 pub struct Check {
     output: PathBuf,
@@ -96,7 +96,7 @@ impl Check {
     /// # Examples
     ///
     /// ```
-    /// use tailmerge_conformance::check::Check;
+    /// use tailmerge_verify::Check;
     ///
     /// let check = Check::new("all.log").input("a.log").render(|path| {
     ///     let label = path.display().to_string();

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tailmerge_conformance::check::{Check, CheckError, Checked};
 use tailmerge_core::LongLines;
+use tailmerge_verify::{Check, CheckError, Checked};
 
 /// A directory that goes away with its test.
 struct Dir(PathBuf);
