@@ -265,6 +265,7 @@ macro_rules! conformance {
                     the_cause_is_told
                     a_directory_that_cannot_be_looked_at_is_reported
                     what_is_gone_at_the_first_look_may_be_a_loss
+                    a_directory_that_is_gone_at_the_first_look_may_be_a_loss
                     from_the_end_a_file_that_is_forbidden_gives_new_lines_only
                 }
                 cut {
@@ -319,6 +320,7 @@ macro_rules! conformance {
                 discover {
                     a_name_that_is_told_of_joins_without_a_listing
                     a_directory_whose_time_is_put_back_is_listed
+                    a_listing_that_failed_once_is_soon_tried_again
                     a_directory_that_cannot_be_listed_is_tried_again
                     directories_that_change_all_the_time_take_little_of_it
                 }

@@ -50,7 +50,7 @@ fn verdict(ran: &Ran, variant: Variant, fault: Fault) -> Result<Verdict, String>
     let missing: Vec<_> = expected.filter(|line| !delivered.contains(&*line.text)).collect();
     match ran.status {
         Some(0) if missing.is_empty() => Ok(Verdict::Complete),
-        Some(0) if is_absence(fault) && ran.report["possible_losses"].as_u64() > Some(0) => Ok(Verdict::Uncertain),
+        Some(0) if is_absence(ran, fault) && ran.report["possible_losses"].as_u64() > Some(0) => Ok(Verdict::Uncertain),
         Some(0) => {
             let (count, first) = (missing.len(), &missing[0].text);
             Err(format!("status 0, and {count} lines are missing, such as {first:?}: {}", ran.stderr))
@@ -97,7 +97,7 @@ fn told(ran: &Ran, fault: Fault, missing: &[&Line], untouched: bool) -> Result<(
         // A fault that stays hits others as well.
         fault.stays
             || line.contains(name)
-            || is_output && line.contains("the output")
+            || is_output && (line.contains("the output") || line.contains("standard output"))
             || line.contains("nothing can be")
     };
     if !said.lines().any(|line| names(line) && causes(fault).iter().any(|cause| line.contains(cause))) {
@@ -109,7 +109,7 @@ fn told(ran: &Ran, fault: Fault, missing: &[&Line], untouched: bool) -> Result<(
         let above = line.input.match_indices('/').map(|(end, _)| format!(" {}: ", &line.input[..end]));
         said.contains(line.input) || above.into_iter().any(|dir| said.contains(&dir))
     };
-    match missing.iter().find(|line| !is_named(line) && !is_absence(fault)) {
+    match missing.iter().find(|line| !is_named(line) && !is_absence(ran, fault)) {
         Some(line) if !untouched && !unwritten => {
             Err(format!("status 1, {:?} is missing, and that is not told: {}", line.text, ran.stderr))
         }
@@ -117,10 +117,15 @@ fn told(ran: &Ran, fault: Fault, missing: &[&Line], untouched: bool) -> Result<(
     }
 }
 
-/// Whether the fault is that something is said not to be there, which nobody can tell from its not being there; or that
-/// a directory cannot be listed for a while, in which files come and go.
-fn is_absence(fault: Fault) -> bool {
-    fault.call == "stat" && fault.what == What::Fails(Errno::NOENT) || fault.call == "list" && !fault.stays
+/// Tells whether the fault is that something is said not to be there, which nobody can tell from its not being there; or that
+/// a directory cannot be looked at or listed for a while, in which files come and go.
+fn is_absence(ran: &Ran, fault: Fault) -> bool {
+    let is_dir = ran.fired.as_deref().is_some_and(|path| !file_name(path).contains(".log"));
+    match fault.call {
+        "stat" => fault.what == What::Fails(Errno::NOENT) || is_dir && !fault.stays,
+        "list" => !fault.stays,
+        _ => false,
+    }
 }
 
 /// What the cause may be called.

@@ -302,6 +302,19 @@ pub fn what_is_gone_at_the_first_look_may_be_a_loss<B: Backend>(backend: B) {
     assert_eq!((report.possible_losses, report.gap_count, report.failed_input_count), (1, 0, 0), "{report:?}");
 }
 
+/// So it is with a directory that was listed a moment ago: nobody knows what was in it.
+pub fn a_directory_that_is_gone_at_the_first_look_may_be_a_loss<B: Backend>(backend: B) {
+    let scene = Scene::on(TestFs::failing(|op, path: &Path| match (op, path.ends_with("sub")) {
+        (Op::Stat, true) => Err(Errno::NOENT.into()),
+        _ => Ok(()),
+    }));
+    scene.write("a.log", "1\n");
+    scene.write("sub/b.log", "2\n");
+    let report = stop(&start(scene.builder().input(scene.pattern("**/*.log")).once(true), backend));
+    scene.assert_output("1\n");
+    assert_eq!((report.possible_losses, report.gap_count, report.failed_input_count), (1, 0, 0), "{report:?}");
+}
+
 /// Nor does one that is forbidden at the start come whole later, where only what is new is asked for.
 pub fn from_the_end_a_file_that_is_forbidden_gives_new_lines_only<B: Backend>(backend: B) {
     for ops in [&[Op::Open][..], &[Op::Stat, Op::Open], &[Op::Read]] {

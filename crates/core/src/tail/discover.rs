@@ -289,6 +289,7 @@ impl Discovery {
         let excluded = |path: &Path| self.excludes.excluding(path).is_some();
         let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded, thorough);
         scan.watch = self.cx.watch.as_deref();
+        scan.poll_interval = self.cx.poll_interval;
         scan.relist = *listing * share(scan.watch.is_some());
         look(&mut scan, dirs);
         scan.tell(told_too_long, &self.cx);

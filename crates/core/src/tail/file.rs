@@ -296,11 +296,6 @@ impl Generation {
         self.retired.zip(cx.deleted_max_age).is_some_and(|(retired, max)| retired.elapsed() > max)
     }
 
-    /// Whether it got shorter, and more than what is there now may be lost.
-    pub(super) fn was_cut(&self) -> bool {
-        self.shrunk.is_some()
-    }
-
     /// Whether what it holds now may have been written while it had its name.
     pub(super) fn is_unsure(&self) -> bool {
         self.unsure
@@ -528,6 +523,13 @@ impl Generation {
             (None, None) => return Err(io::ErrorKind::NotFound.into()),
         };
         Ok((self.saw(&stat), stat.links))
+    }
+
+    /// Why it does not hold what was read of it, by how it is now. An error: that cannot be told, and it is checked again
+    /// at the next visit. A length of before would have bytes counted as lost that come out.
+    pub(super) fn why_changed(&mut self, cx: &TailContext) -> io::Result<GapReason> {
+        let (cut, _) = self.look(cx).inspect_err(|_| self.suspect())?;
+        Ok(if cut || self.shrunk.is_some() { GapReason::Truncated } else { GapReason::Overwritten })
     }
 
     /// Takes note of how the file is. True if it was cut below what has been read, or before anything was: that part

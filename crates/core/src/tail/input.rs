@@ -346,7 +346,8 @@ impl Input {
         } else if !current.has_news() {
             current.close_idle(cx);
         } else if stirs && !current.holds(current.place()).unwrap_or(true) {
-            self.changed(cx);
+            // Where it cannot be told how long it is now, the next read comes to the same.
+            drop(self.changed(cx));
         } else if !cx.once {
             // What cannot be read just now is read in its turn.
             drop(current.peek());
@@ -433,17 +434,18 @@ impl Input {
         Ok(true)
     }
 
-    /// The file under the path does not hold what was read of it.
-    fn changed(&mut self, cx: &TailContext) {
-        let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return };
+    /// The file under the path does not hold what was read of it. An error: how it is now cannot be told, and nothing is
+    /// done about it.
+    fn changed(&mut self, cx: &TailContext) -> io::Result<()> {
+        let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return Ok(()) };
         if current.is_pseudo() {
             current.restart(self.next_number, 0, GapReason::Overwritten, source, cx);
             self.next_number += 1;
-            return;
+            return Ok(());
         }
-        let cut = current.look(cx).is_ok_and(|(cut, _)| cut) || current.was_cut();
-        let (size, reason) = (current.size(), if cut { GapReason::Truncated } else { GapReason::Overwritten });
+        let (reason, size) = (current.why_changed(cx)?, current.size());
         self.restart(size, reason, cx);
+        Ok(())
     }
 
     /// The file under the path has another content now, which is read from its start.
@@ -555,10 +557,14 @@ impl Input {
                 self.give_up(&io::Error::other("it changed while it was read"), cx);
                 Visit::End
             }
-            Ok(Visit::Changed) => {
-                self.changed(cx);
-                if is_pseudo { Visit::Again } else { self.came_to_nothing(cx) }
-            }
+            Ok(Visit::Changed) => match self.changed(cx) {
+                Ok(()) if is_pseudo => Visit::Again,
+                Ok(()) => self.came_to_nothing(cx),
+                Err(error) => {
+                    self.read_failed(&error, cx);
+                    self.try_again(&error, cx)
+                }
+            },
             Ok(Visit::Again) => self.came_to_nothing(cx),
             Ok(visit) => {
                 match &self.current {

@@ -86,15 +86,18 @@ impl FileOutput {
     }
 
     fn open_stdout(&self, cx: &Rc<WriterContext>) -> io::Result<Target> {
-        let file = std::fs::File::from(rustix::io::dup(rustix::stdio::stdout())?);
-        let stat = crate::fs::ReadFile::stat(&file)?;
-        self.refuse_input(Path::new("standard output"), stat.id)?;
+        let path = Path::new("standard output");
+        let failed = |error| cannot_open(path, error);
+        let dup = rustix::io::dup(rustix::stdio::stdout()).map_err(|error| failed(error.into()))?;
+        let file = std::fs::File::from(dup);
+        let stat = crate::fs::ReadFile::stat(&file).map_err(failed)?;
+        self.refuse_input(path, stat.id)?;
         if stat.kind != Kind::File {
-            return PipeWriter::stdout(file.into(), stat.id, cx.clone()).map(Target::Pipe);
+            return PipeWriter::stdout(file.into(), stat.id, cx.clone()).map(Target::Pipe).map_err(failed);
         }
         // Somebody may cut it, and a place that is kept would then lie behind a hole. Who writes in the midst of a file
         // means to.
-        if rustix::fs::tell(&file)? >= stat.size {
+        if rustix::fs::tell(&file).map_err(|error| failed(error.into()))? >= stat.size {
             let append =
                 rustix::fs::fcntl_getfl(&file).and_then(|flags| rustix::fs::fcntl_setfl(&file, flags | OFlags::APPEND));
             if let Err(error) = append {

@@ -24,8 +24,14 @@ const RELIST_AFTER: Duration = Duration::from_secs(10);
 /// A directory that takes longer to list is listed when it is its turn.
 const LARGE: Duration = Duration::from_millis(10);
 
-/// How long it takes to try again what cannot be listed: at first, and at most.
-const TRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+/// How long it takes at most to try again what cannot be listed: at first it is a poll interval.
+const TRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// What is to be tried again sooner is looked for as often as what is not watched.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How soon something is tried again that there was no descriptor for.
+const SHORT_AFTER: Duration = Duration::from_millis(100);
 
 /// How long to wait before a directory is tried again at the end for which there was no descriptor; doubles each time.
 const LAST_PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -149,8 +155,12 @@ pub(super) struct Scan<'a> {
     pub(super) gone: Vec<Arc<Path>>,
     /// Directories that could not be listed, of which that is to be told.
     pub(super) failed: Vec<(PathBuf, io::Error)>,
+    /// How often something may have come and gone unseen.
+    pub(super) unseen: u32,
     /// Whether there are paths that are longer than the system takes.
     too_long: bool,
+    /// How often what is not watched is looked at.
+    pub(super) poll_interval: Duration,
     /// Who hints at changes.
     pub(super) watch: Option<&'a dyn Vouch>,
     /// What is watched in place of a directory that is missing.
@@ -181,7 +191,9 @@ impl<'a> Scan<'a> {
             found: Vec::new(),
             gone: Vec::new(),
             failed: Vec::new(),
+            unseen: 0,
             too_long: false,
+            poll_interval: SOON,
             watch: None,
             above: None,
             restless: false,
@@ -254,7 +266,7 @@ impl<'a> Scan<'a> {
         let known = dirs.remove(&path);
         let mut dir = match known {
             Some(dir) if dir.is_left_alone() && !self.thorough => {
-                self.restless |= dir.failing.is_some_and(|failing| failing.wait < TRY_AFTER[0]);
+                self.restless |= dir.failing.is_some_and(|failing| failing.wait < SOON);
                 dir
             }
             known => match self.fs.stat(here(&path)) {
@@ -303,6 +315,13 @@ impl<'a> Scan<'a> {
         if let Some(watch) = self.watch.filter(|_| path == self.pattern.base()) {
             self.above = watch_above(path, self.fs, watch);
             self.restless |= self.above.is_none();
+        }
+        // The directory that it is in told of it; that one is asked again, lest this one is not missing at all.
+        if let (Some(parent), Some(name)) = (path.parent().and_then(|parent| dirs.get_mut(parent)), path.file_name())
+            && parent.dirs.remove(name).is_some()
+        {
+            parent.unsure = true;
+            self.unseen += u32::from(known.is_none());
         }
         if let Some(dir) = known {
             self.forget(path.to_owned(), dir, dirs);
@@ -388,15 +407,15 @@ impl<'a> Scan<'a> {
 
     /// A directory could not be looked at, or not be listed.
     fn fail(&mut self, path: &Path, dir: &mut Dir, error: io::Error) {
-        let [first, most] = TRY_AFTER;
-        // That has nothing to do with this one, and passes.
-        let short = is_shortage(&error);
-        self.restless |= short;
         let wait = match dir.failing {
-            _ if short => first / 10,
-            Some(Failing { wait, .. }) => (wait * 2).min(most),
-            None => first,
+            // That has nothing to do with this one, and passes.
+            _ if is_shortage(&error) => SHORT_AFTER,
+            Some(Failing { wait, .. }) => (wait * 2).min(TRY_AFTER_MAX),
+            None => self.poll_interval,
         };
+        self.restless |= wait < SOON;
+        // What comes and goes in it meanwhile is not seen.
+        self.unseen += u32::from(dir.failing.is_none() && !self.last);
         dir.failing = Some(Failing { again: Instant::now() + wait, wait });
         dir.unsure = true;
         if !std::mem::replace(&mut dir.told, true) || self.last {
@@ -424,11 +443,8 @@ impl Scan<'_> {
         for (dir, error) in &self.failed {
             let last = cx.once || self.last;
             refuse(here(dir), &format!("the directory cannot be listed: {error}"), "trying again", last);
-            if !last {
-                // What comes and goes in it meanwhile is not seen.
-                cx.ledger.possible_loss_unseen();
-            }
         }
+        (0..self.unseen).for_each(|_| cx.ledger.possible_loss_unseen());
         if self.too_long && !std::mem::replace(told_too_long, true) {
             let reason =
                 format!("there are paths in it of more than {PATH_BYTES_MAX} bytes, which the system does not take");

@@ -117,8 +117,15 @@ impl Input {
                     at += 1;
                 }
                 Visit::Changed => {
-                    let cut = older.look(cx).is_ok_and(|(cut, _)| cut) || older.was_cut();
-                    let reason = if cut { GapReason::Truncated } else { GapReason::Overwritten };
+                    let reason = match older.why_changed(cx) {
+                        Ok(reason) => reason,
+                        Err(error) => {
+                            self.read_failed(&error, cx);
+                            self.try_again(&error, cx);
+                            at += 1;
+                            continue;
+                        }
+                    };
                     if older.is_unsure() {
                         cx.ledger.tell(&Event::Truncated { input: &self.path });
                         older.restart(self.next_number, older.size(), reason, turn.source, cx);
