@@ -1,5 +1,5 @@
-//! Limits how often messages of one kind are printed. Without a limit, whoever can write to a followed log could fill the
-//! disk with warnings, or bury a warning about another log.
+//! Limits how often messages of one kind are printed. Without a limit, whoever can write to a followed log could fill
+//! the disk with warnings, or bury a warning about another log.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! `tailmerge`: follows many growing log files and merges their whole lines into one output.
 //!
-//! The main thread reads the arguments, starts the merge, and waits for its end or for a signal. Standard output carries
-//! merged lines only; messages go to standard error through [`voice::Voice`].
+//! The main thread reads the arguments, starts the merge, and waits for its end or for a signal. Standard output
+//! carries merged lines only; messages go to standard error through [`voice::Voice`].
 
 #![cfg_attr(
     not(any(feature = "smol", feature = "async-std")),

@@ -77,8 +77,8 @@ fn merge_on<B: Backend>(backend: B, args: &Args, voice: &Voice) -> Result<(), Fa
     })
 }
 
-/// Returns true if standard output was closed when the program started. The standard library then opens /dev/null in its
-/// place for reading and writing, while a shell's `>/dev/null` opens it for writing only.
+/// Returns true if standard output was closed when the program started. The standard library then opens /dev/null in
+/// its place for reading and writing, while a shell's `>/dev/null` opens it for writing only.
 fn stdout_is_closed() -> bool {
     let stdout = rustix::stdio::stdout();
     let device = rustix::fs::fstat(stdout).map(|stat| stat.st_rdev);

@@ -177,7 +177,8 @@ fn rfc3339(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since.subsec_millis())
 }
 
-/// Returns the date that is `days` days after 1970-01-01: <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>.
+/// Returns the date that is `days` days after 1970-01-01:
+/// <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);

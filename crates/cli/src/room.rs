@@ -1,7 +1,8 @@
 //! Checks that there are enough threads, descriptors and memory for a merge, before any file is opened.
 //!
-//! An executor that cannot start a thread or open a descriptor panics or tries again for ever, and a program that gets no
-//! memory aborts. So everything that a merge needs is allocated here at once and released; then the executor is started.
+//! An executor that cannot start a thread or open a descriptor panics or tries again for ever, and a program that gets
+//! no memory aborts. So everything that a merge needs is allocated here at once and released; then the executor is
+//! started.
 
 use std::env;
 use std::io;
@@ -23,8 +24,8 @@ use crate::voice;
 /// which are then opened by turns.
 const DESCRIPTORS: usize = 18;
 
-/// A merge has so many threads besides those of its executor and of the pool: for timers, the writer, the watch, and the
-/// start of the executor.
+/// A merge has so many threads besides those of its executor and of the pool: for timers, the writer, the watch, and
+/// the start of the executor.
 const THREADS: usize = 4;
 
 /// The size of a thread's stack in bytes, unless the user sets another, with what the system adds to it.

@@ -89,8 +89,8 @@ impl<'a> Stops<'a> {
         Ok(Self { signals, voice, count: 0 })
     }
 
-    /// Waits for the future and returns its output, or none if a stop signal comes first. Handles SIGHUP meanwhile; it is
-    /// ignored before there is a merge, since the output is just being opened then.
+    /// Waits for the future and returns its output, or none if a stop signal comes first. Handles SIGHUP meanwhile; it
+    /// is ignored before there is a merge, since the output is just being opened then.
     async fn or<T>(&mut self, future: impl Future<Output = T>, merge: Option<&Merge>) -> Option<T> {
         future::or(async { Some(future.await) }, async {
             loop {

@@ -1,8 +1,8 @@
 //! Writes messages to standard error, line by line.
 //!
-//! A thread of its own writes them, because standard error may be a pipe that no program reads, and a merge must be able
-//! to stop in time all the same. Messages beyond the queue's bound are dropped and counted; errors of writing are ignored.
-//! Warnings of one kind are limited in number, see [`Flood`].
+//! A thread of its own writes them, because standard error may be a pipe that no program reads, and a merge must be
+//! able to stop in time all the same. Messages beyond the queue's bound are dropped and counted; errors of writing are
+//! ignored. Warnings of one kind are limited in number, see [`Flood`].
 
 use std::collections::VecDeque;
 use std::fmt::Display;

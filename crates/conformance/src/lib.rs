@@ -11,9 +11,10 @@
 //! # }
 //! ```
 //!
-//! The tests are those of a module `threads`, sorted by topic: `threads::rotate::a_truncated_file_is_read_from_its_start`.
-//! The cases themselves are described in [`cases`]. They wait for what they expect, for half a minute at most, and
-//! use files in a temporary directory; a few start the test program again, since they count what a process has.
+//! The tests are those of a module `threads`, sorted by topic:
+//! `threads::rotate::a_truncated_file_is_read_from_its_start`. The cases themselves are described in [`cases`]. They
+//! wait for what they expect, for half a minute at most, and use files in a temporary directory; a few start the test
+//! program again, since they count what a process has.
 //!
 //! [`Threads`] is a backend as small as can be, to begin with.
 //!

@@ -55,8 +55,9 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
 
     /// Runs a task to its end, in the background.
     ///
-    /// Called a few times at the start of a merge, and when its writer's thread has something for the log. If the executor is dropped it drops the task; the
-    /// merge notices, writes what was submitted and reports that its readers were lost.
+    /// Called a few times at the start of a merge, and when its writer's thread has something for the log. If the
+    /// executor is dropped it drops the task; the merge notices, writes what was submitted and reports that its readers
+    /// were lost.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
 
     /// Runs a job that blocks on a thread where blocking harms nobody, and gives its result.

@@ -19,22 +19,22 @@ pub struct Source {
     name: Arc<Path>,
     renderer: Renderer,
     pub(crate) written: Written,
-    /// Whether its first line over the limit has been told.
+    /// True once [`Event::LongLine`](crate::Event::LongLine) was emitted for it.
     pub(crate) long_line_told: AtomicBool,
-    /// How often something of it may have been lost.
+    /// The number of possible losses of this input.
     pub(crate) possible_losses: AtomicU64,
 }
 
-/// What has been written to the output of one source.
+/// The part of a source that is in the output.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    /// Bytes taken from the input.
+    /// The number of bytes taken from the input.
     pub(crate) bytes: AtomicU64,
-    /// Lines of output.
+    /// The number of lines of output.
     pub(crate) lines: AtomicU64,
-    /// Of which of its files the last written extent was that counts: see [`Extent::generation`].
+    /// The generation of the newest file of which an extent was written: see [`Extent::generation`].
     generation: AtomicU32,
-    /// Where in that file it ended.
+    /// The offset in that file where the extent ended.
     pub(crate) offset: AtomicU64,
 }
 
@@ -44,7 +44,7 @@ impl Source {
         Arc::new(Self { name, renderer, written: Written::default(), long_line_told, possible_losses })
     }
 
-    /// The path, or the name that the host gave.
+    /// Returns the path, or the name that the host gave.
     pub fn name(&self) -> &OsStr {
         self.name.as_os_str()
     }
@@ -63,17 +63,17 @@ impl Source {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Extent {
-    /// Where the lines come from.
+    /// The input.
     pub source: Arc<Source>,
-    /// Which file of that name: 0 for the first, one more after each rotation or truncation.
+    /// The number of the file of that name: 0 for the first, one more after each rotation or truncation.
     pub generation: u32,
-    /// Offset in the input of the first byte.
+    /// The offset of the first byte in the input.
     pub start: u64,
-    /// Bytes taken from the input.
+    /// The number of bytes taken from the input.
     pub len_in: u64,
-    /// Bytes in the batch. Differs from `len_in` where labels, JSON or an added newline came in.
+    /// The number of bytes in the batch. It differs from `len_in` where a label, JSON or a newline was added.
     pub len_out: u64,
-    /// Lines in the batch.
+    /// The number of lines.
     pub lines: u64,
 }
 
@@ -84,18 +84,18 @@ pub struct Extent {
 /// [`bytes`](Batch::bytes).
 #[derive(Debug)]
 pub struct Batch {
-    /// All of it is initialized; only `..filled` holds lines.
+    /// Always initialized as a whole; only `..filled` holds lines.
     buf: Vec<u8>,
     filled: usize,
     done: usize,
     extents: Vec<Extent>,
-    /// Whom the next commit is for.
+    /// The source of the next commit.
     source: Arc<Source>,
     generation: u32,
 }
 
 impl Batch {
-    /// A batch for `capacity` bytes. Memory is touched only as far as the batch gets filled.
+    /// Makes a batch for `capacity` bytes. Memory is touched only as far as the batch gets filled.
     ///
     /// A merge makes its own batches; this is for trying a tailer or a writer alone.
     pub fn with_capacity(capacity: usize) -> Self {
@@ -109,28 +109,28 @@ impl Batch {
         }
     }
 
-    /// The lines that are still to be written: all of them, less what [`PartialWrite`](crate::PartialWrite) said is
-    /// done.
+    /// Returns the lines that are still to be written: all of them, without the bytes that a
+    /// [`PartialWrite`](crate::PartialWrite) has reported as written.
     pub fn bytes(&self) -> &[u8] {
         &self.buf[self.done..self.filled]
     }
 
-    /// Where the lines came from, in the order of their bytes.
+    /// Returns the extents, in the order of their bytes.
     pub fn extents(&self) -> &[Extent] {
         &self.extents
     }
 
-    /// Whether there is no line in it.
+    /// Returns true if the batch has no lines.
     pub fn is_empty(&self) -> bool {
         self.filled == 0
     }
 
-    /// Bytes of whole lines in it, written or not.
+    /// Returns the number of bytes of lines in the batch, written or not.
     pub fn len(&self) -> usize {
         self.filled
     }
 
-    /// The room that is left, for reading into. What it holds is left over from earlier use.
+    /// Returns the spare room, for reading into. Its content is left over from earlier use.
     pub fn spare(&mut self) -> &mut [u8] {
         &mut self.buf[self.filled..]
     }
@@ -140,18 +140,18 @@ impl Batch {
     ///
     /// # Panics
     ///
-    /// If there is not so much room, if the last of these bytes is no newline, or if they end beyond offset 2^64.
+    /// If there is less room, if the last of these bytes is no newline, or if they end beyond offset 2^64.
     pub fn commit(&mut self, start: u64, len: usize) {
         self.commit_changed(start, len as u64, len);
     }
 
     /// Takes the first `len` bytes of the spare room for whole lines made from `len_in` bytes of the input.
     ///
-    /// For lines that got a label, another format or an added newline.
+    /// Use it for lines that got a label, another format or an added newline.
     ///
     /// # Panics
     ///
-    /// If there is not so much room, if the last of these bytes is no newline, or if they end beyond offset 2^64.
+    /// If there is less room, if the last of these bytes is no newline, or if they end beyond offset 2^64.
     pub fn commit_changed(&mut self, start: u64, len_in: u64, len: usize) {
         let bytes = &self.buf[self.filled..self.filled + len];
         assert_eq!(bytes.last(), Some(&b'\n'), "a batch holds whole lines");
@@ -162,7 +162,7 @@ impl Batch {
         self.note(Extent { source, generation, start, len_in, len_out: len as u64, lines });
     }
 
-    /// Says whom the next commits are for.
+    /// Sets the source of the next commits.
     pub(crate) fn set_source(&mut self, source: &Arc<Source>, generation: u32) {
         if !Arc::ptr_eq(&self.source, source) {
             self.source = source.clone();
@@ -172,7 +172,7 @@ impl Batch {
 
     /// Appends rendered lines, if any; grows when they need more than the room of an empty batch.
     ///
-    /// False, and nothing is taken, if there is no room and the batch has lines already.
+    /// Returns false, and takes nothing, if there is no room and the batch has lines already.
     pub(crate) fn push(&mut self, start: u64, len_in: u64, lines: &[u8]) -> bool {
         if lines.is_empty() {
             return true;
@@ -211,7 +211,7 @@ impl Batch {
         self.done = (self.done + bytes).min(self.filled);
     }
 
-    /// Notes with each source what of it is in the output now: all, or what [`Batch::advance`] says.
+    /// Records in each source what is in the output now: all its extents, or those that [`Batch::advance`] covers.
     pub(crate) fn acknowledge(&self) {
         let mut from = 0;
         for extent in &self.extents {
@@ -237,14 +237,14 @@ impl Batch {
         }
     }
 
-    /// Makes sure of room for `len` bytes, whatever the capacity.
+    /// Makes room for `len` bytes, whatever the capacity.
     pub(crate) fn reserve(&mut self, len: usize) {
         if self.spare().len() < len {
             self.buf.resize(self.filled + len, 0);
         }
     }
 
-    /// Makes it as good as new, of this capacity.
+    /// Empties the batch and gives it this capacity.
     pub(crate) fn clear(&mut self, capacity: usize) {
         self.filled = 0;
         self.done = 0;
@@ -259,7 +259,7 @@ impl Batch {
 mod tests {
     use super::*;
 
-    /// Who commits hears of it, not the writer.
+    /// The panic comes from the commit, not from the writer.
     #[test]
     #[should_panic(expected = "an input ends before 2^64 bytes")]
     fn what_ends_beyond_all_offsets_is_refused() {

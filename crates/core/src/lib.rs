@@ -15,9 +15,10 @@
 //!
 //! # Threads
 //!
-//! A merge starts the thread `tailmerge-writer` and, while it follows files by notification, `tailmerge-watch`; both are
-//! joined when it is stopped. Its few other tasks run on the executor of the [`Backend`] and block nothing there; at most four jobs at a time run on the blocking pool.
-//! The crate calls [`Backend::block_on`] on the writer's thread and nowhere else.
+//! A merge starts the thread `tailmerge-writer` and, while it follows files by notification, `tailmerge-watch`; both
+//! are joined when it is stopped. Its few other tasks run on the executor of the [`Backend`] and block nothing there;
+//! at most four jobs at a time run on the blocking pool. The crate calls [`Backend::block_on`] on the writer's thread
+//! and nowhere else.
 
 mod backend;
 mod batch;

@@ -1,8 +1,8 @@
-//! Locking.
+//! Locks that survive a panic.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks a mutex, also after a panic of somebody who held it: that is told where it is caught, and the others go on.
+/// Locks a mutex, also after a panic of a thread that held it. The panic is reported where it is caught.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
-//! Knowing whether this thread does the merge's own work.
+//! Marks the threads that do the merge's own work.
 //!
-//! The rule: what runs for the library (its threads, its jobs, the polls of its tasks) is marked, and nothing that waits
-//! for the writer waits there. Loggers, observers, tailers and writers of the host's are called there, and the writer, or
-//! who feeds it, would wait for itself.
+//! The library's threads, jobs and polls of tasks are marked while they run, and a call of the host that would wait for
+//! the writer does not wait there. The host's loggers, observers, tailers and writers are called there, and the merge
+//! would wait for itself.
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::backend::Backend;
 
-/// Whose work a thread does.
+/// The kind of work that a thread does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
     Host,
@@ -24,28 +24,28 @@ thread_local! {
     static WORK: Cell<Work> = const { Cell::new(Work::Host) };
 }
 
-/// Whether this thread does the library's work now.
+/// Returns true if this thread does the library's work now.
 pub(crate) fn is_own_thread() -> bool {
     WORK.get() != Work::Host
 }
 
-/// Whether it is the writer's.
+/// Returns true if this thread does the writer's work now.
 pub(crate) fn is_writer_thread() -> bool {
     WORK.get() == Work::Writer
 }
 
-/// Does a part of the library's work.
+/// Runs a part of the library's work, with the thread marked.
 pub(crate) fn mark<T>(work: impl FnOnce() -> T) -> T {
     mark_as(Work::Library, work)
 }
 
-/// Does the writer's work.
+/// Runs the writer's work, with the thread marked.
 pub(crate) fn mark_writer<T>(work: impl FnOnce() -> T) -> T {
     mark_as(Work::Writer, work)
 }
 
 fn mark_as<T>(kind: Work, work: impl FnOnce() -> T) -> T {
-    /// Puts back what was, also after a panic.
+    /// Restores the former mark, also after a panic.
     struct Before(Work);
 
     impl Drop for Before {
@@ -58,7 +58,7 @@ fn mark_as<T>(kind: Work, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// An executor as the library uses it: its tasks and jobs are marked.
+/// Wraps a backend so that its tasks and jobs are marked.
 #[derive(Clone)]
 pub(crate) struct Marked<B>(pub(crate) B);
 
@@ -89,7 +89,7 @@ impl<B: fmt::Debug> fmt::Debug for Marked<B> {
     }
 }
 
-/// Marks each poll of a task.
+/// Wraps a task so that each poll is marked.
 async fn mark_task<F: Future>(task: F) -> F::Output {
     let mut task = pin!(task);
     poll_fn(|cx| mark(|| task.as_mut().poll(cx))).await

@@ -1,4 +1,4 @@
-//! The empty batches of a merge: to read at all takes one of them.
+//! The pool of empty batches. Reading takes a batch, which bounds memory.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use event_listener::{Event, Listener, listener};
 use crate::batch::Batch;
 use crate::lock::lock;
 
-/// A fixed number of batches, those of them that are empty.
+/// Holds the empty ones of a fixed number of batches.
 ///
-/// Not a channel, since a job on the blocking pool waits here for a bounded time.
+/// It is no channel, since a job on the blocking pool waits here with a timeout.
 #[derive(Debug)]
 pub(crate) struct BatchPool {
     free: Mutex<Vec<Batch>>,
     given_back: Event,
-    /// Bytes in a batch.
+    /// The capacity of a batch in bytes.
     capacity: usize,
-    /// How many there are.
+    /// The number of all batches.
     count: usize,
 }
 
@@ -27,7 +27,7 @@ impl BatchPool {
         Arc::new(Self { free: Mutex::new(free), given_back: Event::new(), capacity, count })
     }
 
-    /// How many batches circulate.
+    /// Returns the number of all batches.
     pub(crate) fn count(&self) -> usize {
         self.count
     }
@@ -36,7 +36,7 @@ impl BatchPool {
         lock(&self.free).pop()
     }
 
-    /// Waits for a batch. Cancel safe: a batch is taken only as it completes.
+    /// Waits for a batch. Cancel safe: the batch is taken only when the future completes.
     pub(crate) async fn take(&self) -> Batch {
         loop {
             listener!(self.given_back => given_back);
@@ -47,7 +47,7 @@ impl BatchPool {
         }
     }
 
-    /// Waits for a batch on this thread, for so long.
+    /// Waits for a batch on this thread, at most for `timeout`.
     pub(crate) fn take_within(&self, within: Duration) -> Option<Batch> {
         if let Some(batch) = self.try_take() {
             return Some(batch);
@@ -62,7 +62,7 @@ impl BatchPool {
         }
     }
 
-    /// Empties batches and has them used again.
+    /// Empties batches and puts them into the pool.
     pub(crate) fn give_back(&self, batches: impl IntoIterator<Item = Batch>) {
         let mut free = lock(&self.free);
         let before = free.len();

@@ -1,8 +1,7 @@
-//! Telling that one step of a task took too long.
+//! Reports polls of a task that take too long.
 //!
-//! A future that blocks holds up every other task of its thread. [`Guard`] measures each poll of the
-//! future that it wraps, and says so when one takes longer than a limit. It cannot interrupt it: what it
-//! tells, it tells when the poll is over.
+//! A future that blocks holds up every other task of its thread. [`Guard`] measures each poll of the future that it
+//! wraps, and reports one that takes longer than a limit. It cannot interrupt a poll: it reports it once it is over.
 
 use std::fmt;
 use std::future::Future;
@@ -12,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use crate::report::Event;
 
-/// How long one step may take before it is told, unless set otherwise.
+/// The default limit of a poll.
 pub const STALL_LIMIT: Duration = Duration::from_millis(100);
 
-/// Wraps a future and tells when one poll of it takes longer than `limit`.
+/// Wraps a future and logs a warning when one poll of it takes longer than `limit`.
 ///
-/// What is too long is logged as a warning with the name and the duration, with the target `tailmerge`.
-/// Use [`guard_with`] to be told in code.
+/// The warning has the name and the duration, and the target `tailmerge`. Use [`guard_with`] to handle it in code.
 ///
 /// # Examples
 ///
@@ -49,7 +47,7 @@ pub fn guard_with<F: Future, T: FnMut(&str, Duration) + Unpin>(
     Guard { name: name.into(), limit, future: Box::pin(future), tell }
 }
 
-/// Does something, and how long that took.
+/// Runs `act` and returns how long that took.
 pub(crate) fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let done = act();

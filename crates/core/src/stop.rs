@@ -1,4 +1,4 @@
-//! How a merge comes to its end: stage by stage, each part waiting for the one before it.
+//! The stages of a merge's end. Each part of a merge waits for the stage that concerns it.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -8,19 +8,19 @@ use event_listener::{Event, listener};
 
 use crate::lock::lock;
 
-/// How far the end of a merge has come. Only ever advances.
+/// A stage of a merge's end. Stages only advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Stage {
-    /// Following.
+    /// The merge follows its inputs.
     Running,
-    /// A stop was asked for: discovery looks for files a last time.
+    /// A stop was asked for: discovery lists directories a last time.
     Stopping,
-    /// No input joins any more: readers read what is there now, then end.
+    /// No input joins any more: readers read what is there now and end.
     Draining,
-    /// Readers end at once; what was submitted is still written.
+    /// Readers end at once; submitted batches are still written.
     Leaving,
-    /// The writer ends too, whatever it is doing.
+    /// The writer ends at once, too.
     Aborted,
 }
 
@@ -47,7 +47,7 @@ impl Stop {
         }
     }
 
-    /// Goes on to `stage`, unless it is past that already.
+    /// Advances to `stage`, unless that or a later one is reached already.
     pub(crate) fn advance(&self, stage: Stage) {
         self.stage.fetch_max(stage as u8, Ordering::SeqCst);
         self.changed.notify(usize::MAX);
@@ -57,7 +57,7 @@ impl Stop {
         }
     }
 
-    /// Has `hook` called when the merge is to end at once: for what waits where no future can wake it.
+    /// Sets a hook that is called at the last stage, for threads that wait where no future can wake them.
     pub(crate) fn on_abort(&self, hook: impl FnOnce() + Send + 'static) {
         lock(&self.on_abort).push(Box::new(hook));
         if self.stage() == Stage::Aborted {

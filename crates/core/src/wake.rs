@@ -1,4 +1,4 @@
-//! Waking whoever waits, in a task or on a thread.
+//! Wakes a waiting task or thread.
 
 use std::future::poll_fn;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use crate::lock::lock;
 
-/// Remembers that somebody is to wake, until it does. Only one may wait at a time.
+/// Remembers a wake-up until the one who waits takes it. Only one task or thread may wait at a time.
 ///
-/// Not a channel, since a job on the blocking pool waits here for a bounded time; and whoever waits is woken after the
-/// lock is free, so that two threads need not meet there.
+/// It is no channel, since a job on the blocking pool waits here with a timeout, and since it wakes after it has
+/// released its lock, so that the two threads do not wait for each other.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
     state: Mutex<State>,
@@ -20,14 +20,14 @@ pub(crate) struct Wake {
 #[derive(Debug, Default)]
 struct State {
     set: bool,
-    /// Whether a thread waits.
+    /// True while a thread waits.
     waits: bool,
-    /// Of a task that waits.
+    /// The waker of a task, while it waits.
     waker: Option<Waker>,
 }
 
 impl Wake {
-    /// Wakes whoever waits, or else the next who does.
+    /// Wakes the task or thread that waits, or else the next one that does.
     pub(crate) fn wake(&self) {
         let mut state = lock(&self.state);
         state.set = true;
@@ -39,12 +39,12 @@ impl Wake {
         }
     }
 
-    /// Waits to be woken. Cancel safe.
+    /// Waits for a wake-up. Cancel safe.
     pub(crate) async fn woken(&self) {
         poll_fn(|cx| if self.is_woken_or(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// Whether somebody is to wake; if not, `waker` is what will be woken.
+    /// Takes a wake-up and returns true; if there is none, `waker` is woken by the next one.
     pub(crate) fn is_woken_or(&self, waker: &Waker) -> bool {
         let mut state = lock(&self.state);
         let woken = std::mem::take(&mut state.set);
@@ -54,7 +54,7 @@ impl Wake {
         woken
     }
 
-    /// Whether somebody is to wake. No task waits any more.
+    /// Takes a wake-up, if there is one. No task waits after that.
     #[cfg_attr(not(any(target_os = "linux", target_os = "android")), expect(dead_code, reason = "for who polls"))]
     pub(crate) fn is_woken(&self) -> bool {
         let mut state = lock(&self.state);
@@ -62,7 +62,7 @@ impl Wake {
         std::mem::take(&mut state.set)
     }
 
-    /// Waits on this thread; tells whether it was woken.
+    /// Waits on this thread; returns true if it was woken.
     pub(crate) fn woken_by(&self, deadline: Instant) -> bool {
         let within = deadline.saturating_duration_since(Instant::now());
         let mut state = lock(&self.state);

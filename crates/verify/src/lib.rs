@@ -6,8 +6,8 @@
 //!
 //! Lines are compared by 64-bit hashes under a key made anew for each run: that a difference is overlooked has a chance
 //! of about 2⁻⁶⁴. Nothing is held but hashes and places, about 24 bytes a line, 40 while the place of a difference is
-//! looked for, and one line (or piece of one) at a time. Files must not change during the check; to name a line, they are
-//! read again.
+//! looked for, and one line (or piece of one) at a time. Files must not change during the check; to name a line, they
+//! are read again.
 //!
 //! # Examples
 //!
@@ -81,8 +81,9 @@ impl Check {
     ///
     /// So much of a line is held in memory. A `max` of 0 means 1.
     ///
-    /// Of an unterminated line that is split, the output may have the first pieces only. If such lines of several inputs
-    /// begin with the same pieces, an output that has different shares of them may be refused although it is right.
+    /// Of an unterminated line that is split, the output may have the first pieces only. If such lines of several
+    /// inputs begin with the same pieces, an output that has different shares of them may be refused although it is
+    /// right.
     pub fn line_limit(mut self, max: usize, policy: LongLines) -> Self {
         self.limit = Limit { max: max.max(1), policy };
         self

@@ -1,8 +1,8 @@
 //! The file that the report goes to.
 //!
-//! It is opened before the merge starts, so that a bad path is an error at once. It is overwritten only when the report is
-//! ready, and only if no other program has written to it since. Nothing here blocks the caller's thread: a FIFO may have
-//! no reader, and a disk may hang.
+//! It is opened before the merge starts, so that a bad path is an error at once. It is overwritten only when the report
+//! is ready, and only if no other program has written to it since. Nothing here blocks the caller's thread: a FIFO may
+//! have no reader, and a disk may hang.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::future::pending;

@@ -131,8 +131,8 @@ pub fn what_is_no_file_for_a_while_is_waited_for<B: Backend>(backend: B) {
     assert!(report.gaps.is_empty() && report.failed_inputs.is_empty(), "{report:?}");
 }
 
-/// Hundreds of names of one file, as anybody can make, are looked at by turns where the system hints at changes, and each
-/// has its turn: lines that were written by a name elsewhere come out.
+/// Hundreds of names of one file, as anybody can make, are looked at by turns where the system hints at changes, and
+/// each has its turn: lines that were written by a name elsewhere come out.
 pub fn many_names_of_a_file_are_looked_at_by_turns<B: Backend>(backend: B) {
     const NAMES: u64 = 400;
     const INTERVAL: Duration = Duration::from_millis(20);

@@ -1,5 +1,5 @@
-//! Much change and many errors at once, for a second, or for as long as the environment says: `TAILMERGE_SOAK_SECS=3600`.
-//! Needs a process of its own.
+//! Much change and many errors at once, for a second, or for as long as the environment says:
+//! `TAILMERGE_SOAK_SECS=3600`. Needs a process of its own.
 
 use std::collections::HashSet;
 use std::fs::{self, File};

@@ -1,15 +1,15 @@
 //! Names and messages as one line of text, whatever they hold.
 //!
-//! Who can create a file chooses its name, and so what stands in messages, labels and reports: a name must not end the
-//! line, command a terminal, turn the text around it, or look like what follows it.
+//! Whoever can create a file chooses a name that appears in messages, labels and reports. A name must not end the line,
+//! control a terminal, change the direction of text around it, or look like the text that follows it.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Whether a character is escaped in messages, labels and names: control characters (C0, DEL, C1), the separators of
-/// lines and paragraphs, and the marks that change the direction of text.
+/// Returns true if a character is escaped in messages, labels and names: control characters (C0, DEL, C1), the
+/// separators of lines and paragraphs, and the marks that change the direction of text.
 ///
 /// # Examples
 ///
@@ -59,8 +59,8 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// A name at the beginning of a message or label, where `: ` ends it: as [`escaped`], and besides backslashes, bytes that
-/// are not UTF-8 (`\xff`), and a colon before white space (`\u{3a}`).
+/// A name at the beginning of a message or label, where `: ` ends it: as [`escaped`], and besides backslashes, bytes
+/// that are not UTF-8 (`\xff`), and a colon before white space (`\u{3a}`).
 pub(crate) struct Name<'a>(pub(crate) &'a OsStr);
 
 impl<'a> From<&'a Path> for Name<'a> {

@@ -1,6 +1,6 @@
 //! The line limit: cutting a line that is longer than the user allows.
 
-/// What to do with a line whose content is longer than the limit.
+/// The treatment of a line whose content is longer than the limit.
 ///
 /// The next line is intact, whatever the choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,19 +17,19 @@ pub enum LongLines {
 /// The limit and what to do beyond it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineLimit {
-    /// Most bytes of content, the newline not counted.
+    /// The limit in bytes, the newline not counted.
     pub(crate) max: usize,
     pub(crate) policy: LongLines,
 }
 
-/// What becomes of the head of a line that is known to be over the limit.
+/// The treatment of the first bytes of a line that is over the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     /// The first `max` bytes are a line; the rest is looked at again as if a line began there.
     Line,
     /// The first `max` bytes are a line; what follows, up to the newline, is dropped.
     LastLine,
-    /// All of it, the newline included, is dropped.
+    /// They are dropped, and so is the rest of the line with its newline.
     Nothing,
 }
 

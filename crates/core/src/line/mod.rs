@@ -1,4 +1,4 @@
-//! Bytes to whole lines: what happens to a line that is too long, and how a line looks in the output.
+//! Lines: their limit, and their form in the output.
 
 mod escape;
 mod limit;

@@ -1,6 +1,7 @@
-//! How a line looks in the output: as it is, with a label before it, or as JSON.
+//! Renders lines for the output: as they are, with a label, or as JSON.
 //!
-//! Whatever a file is called, a rendered line is one line, and its label ends where it seems to.
+//! Whatever name a file has, a rendered line is one line, and nothing in the name can be taken for the end of its
+//! label.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -9,7 +10,7 @@ use data_encoding::BASE64;
 
 use super::escape::{Name, is_escaped};
 
-/// What stands before each line: a label, which ends at the first `: ` of the line, whatever the file is called.
+/// The label before each line. It ends at the first `: ` of the output line, whatever name the file has.
 ///
 /// A label is always UTF-8. Of the name, these are escaped: control characters, line separators and marks that change
 /// the direction of text, as `\n` or `\u{9b}`; backslashes, as `\\`; bytes that are not UTF-8, as `\xff`; and a colon
@@ -25,7 +26,7 @@ pub enum Prefix {
     Path,
 }
 
-/// How a line is written.
+/// The format of a line in the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// Byte for byte.
@@ -39,12 +40,12 @@ pub enum Format {
     Json,
 }
 
-/// How lines look in the output: prefix and format together.
+/// The form of lines in the output: prefix and format together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineFormat {
-    /// What stands before each line.
+    /// The label before each line.
     pub prefix: Prefix,
-    /// How the line is written.
+    /// The format of the line.
     pub format: Format,
 }
 
@@ -90,13 +91,13 @@ impl LineFormat {
 /// Renders the lines of one input.
 #[derive(Clone, Debug, Default)]
 pub struct Renderer {
-    /// What is the same for each of its lines.
+    /// The bytes before each line's own.
     head: Box<[u8]>,
     format: Format,
 }
 
 impl Renderer {
-    /// Whether lines come out byte for byte as they went in.
+    /// Returns true if lines are unchanged, byte for byte.
     pub(crate) fn is_verbatim(&self) -> bool {
         self.format == Format::Raw && self.head.is_empty()
     }
@@ -131,7 +132,7 @@ fn push_json_field(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     out.push(b'"');
 }
 
-/// Escapes in JSON what would be escaped in a label. It means the same.
+/// Escapes in JSON what would be escaped in a label. The JSON value stays the same.
 fn escape_json(json: &mut Vec<u8>) {
     let text = String::from_utf8_lossy(json);
     let mut escaped = String::with_capacity(text.len());
@@ -145,10 +146,10 @@ fn escape_json(json: &mut Vec<u8>) {
     *json = escaped.into_bytes();
 }
 
-/// Bytes of text that are looked at together.
+/// So many bytes of text are searched at once for characters to escape.
 const STEP: usize = 32;
 
-/// Escapes what RFC 8259 section 7 wants escaped, and DEL.
+/// Escapes the characters that RFC 8259 section 7 requires, and DEL.
 fn push_json_text(out: &mut Vec<u8>, text: &str) {
     for piece in text.as_bytes().chunks(STEP) {
         // Most have nothing to escape, which is seen of many bytes at once.
@@ -169,7 +170,7 @@ fn push_json_text(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// As `\u00` and two hexadecimal digits.
+/// Appends a byte as `\u00` and two hexadecimal digits.
 fn push_hex(out: &mut Vec<u8>, byte: u8) {
     let hex = b"0123456789abcdef";
     out.extend_from_slice(b"\\u00");

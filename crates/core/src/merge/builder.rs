@@ -29,7 +29,7 @@ use crate::tail::{
 };
 use crate::write::{FileOutput, Serve, Writer, WriterContext, serve};
 
-/// Most bytes of a line, unless set otherwise.
+/// The default line limit, in bytes.
 const LINE_MAX: usize = 1024 * 1024;
 
 /// The settings of a merge, or of a tail alone.
@@ -118,9 +118,9 @@ impl Builder {
 
     /// Adds an input: a path, and if it has wildcards a pattern as well.
     ///
-    /// A pattern has `*`, `?`, `[a-z]` and `{a,b}` within a name, and `**` for any number of directories; it has at most
-    /// 4096 bytes, and braces are nested at most 10 deep. Files that match later join then, and so does one that has
-    /// the wildcards in its name, as `app[1].log` has. A path need not be there yet, nor its directory.
+    /// A pattern has `*`, `?`, `[a-z]` and `{a,b}` within a name, and `**` for any number of directories; it has at
+    /// most 4096 bytes, and braces are nested at most 10 deep. Files that match later join then, and so does one that
+    /// has the wildcards in its name, as `app[1].log` has. A path need not be there yet, nor its directory.
     pub fn input(mut self, input: impl AsRef<OsStr>) -> Self {
         self.inputs.push(Wanted::Any(input.as_ref().to_owned()));
         self
@@ -134,7 +134,7 @@ impl Builder {
 
     /// Leaves out files that match: their name, or their whole path if the pattern has a `/`.
     ///
-    /// For what is found by an input with wildcards; a path that is named is not left out.
+    /// It applies to files that an input with wildcards finds; a path that is named is not left out.
     pub fn exclude(mut self, glob: impl Into<String>) -> Self {
         self.excludes.push(glob.into());
         self
@@ -161,7 +161,7 @@ impl Builder {
         self
     }
 
-    /// Where to begin in files that are present at the start; files that come later are read from their
+    /// Sets where reading begins in files that are present at the start. Files that come later are read from their
     /// first byte. Default: [`StartAt::Start`].
     pub fn from(mut self, start: StartAt) -> Self {
         self.start = start;
@@ -171,29 +171,29 @@ impl Builder {
     /// Ends when every input's end is reached: the size that it has when that is first looked at. A last
     /// line without a newline gets one. Default: follow until stopped.
     ///
-    /// If nothing can be read of any input, an output file that holds something is left as it is, and the start fails.
+    /// If no input can be read at all, the start fails, and an output file that holds something is left as it is.
     pub fn once(mut self, once: bool) -> Self {
         self.once = once;
         self
     }
 
-    /// How often files are looked at. Default: 100 ms.
+    /// Sets how often files are polled where changes are not notified. Default: 100 ms.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self
     }
 
-    /// How changes are noticed. Default: [`WatchMode::Auto`]. Under [`once`](Self::once) nothing is waited for.
+    /// Sets how changes are noticed. Default: [`WatchMode::Auto`]. It has no effect under [`once`](Self::once).
     ///
-    /// Whatever the mode, each file is also looked at now and then, every few seconds, or more seldom where that
-    /// would take more than a thousandth of the time. That is when a change is seen which the system does not tell
-    /// of: one through `mmap(2)`, or one made below an overlay file system.
+    /// In every mode each file is also polled every few seconds, or more seldom where that would take more than a
+    /// thousandth of the time. This finds changes that the system does not notify: through `mmap(2)`, or below an
+    /// overlay file system.
     pub fn watch(mut self, mode: WatchMode) -> Self {
         self.watch = mode;
         self
     }
 
-    /// How long a file that lost its name must have been quiet to be let go. Default: 5 s.
+    /// Sets how long a file without its name must have been quiet before it is closed. Default: 5 s.
     pub fn rotated_grace(mut self, grace: Duration) -> Self {
         self.rotated_grace = grace;
         self
@@ -206,63 +206,64 @@ impl Builder {
         self
     }
 
-    /// How long a deleted file is kept open that cannot be read to its end, because the output is behind. What
-    /// is left of it then is a gap. Default: without limit.
+    /// Sets how long a deleted file is kept open that cannot be read to its end because the output is behind. What is
+    /// unread then is a gap. Default: no limit.
     pub fn deleted_max_age(mut self, age: Duration) -> Self {
         self.deleted_max_age = Some(age);
         self
     }
 
-    /// Most bytes of deleted files, all together, that are kept on the disk because the output is behind. Beyond it
-    /// they are given up one by one, of each input the oldest first: what is left of them is a gap. Looked at once a
-    /// poll interval. Default: without limit.
+    /// Limits the bytes of deleted files that are kept on the disk because the output is behind, all together. Beyond
+    /// the limit they are closed one by one, of each input the oldest first, and what is unread of them is a gap. The
+    /// limit is checked once a poll interval. Default: no limit.
     pub fn deleted_max_bytes(mut self, bytes: u64) -> Self {
         self.deleted_max_bytes = Some(bytes);
         self
     }
 
-    /// Most bytes of a line, its newline not counted: [`LINE_BYTES_MAX`](Self::LINE_BYTES_MAX) at most. Default: 1 MiB.
+    /// Limits the bytes of a line, its newline not counted; at most [`LINE_BYTES_MAX`](Self::LINE_BYTES_MAX). Default:
+    /// 1 MiB.
     pub fn max_line_bytes(mut self, bytes: usize) -> Self {
         self.limit.max = bytes;
         self
     }
 
-    /// What to do with longer lines. Default: [`LongLines::Split`].
+    /// Sets what is done with longer lines. Default: [`LongLines::Split`].
     pub fn long_lines(mut self, policy: LongLines) -> Self {
         self.limit.policy = policy;
         self
     }
 
-    /// What stands before each line. Default: [`Prefix::None`].
+    /// Sets the label before each line. Default: [`Prefix::None`].
     pub fn prefix(mut self, prefix: Prefix) -> Self {
         self.format.prefix = prefix;
         self
     }
 
-    /// How a line is written. Default: [`Format::Raw`].
+    /// Sets the format of lines in the output. Default: [`Format::Raw`].
     pub fn format(mut self, format: Format) -> Self {
         self.format.format = format;
         self
     }
 
-    /// A bound, in bytes, for the buffers between inputs and output. Default: 8 MiB, or six of the longest
-    /// lines if that is more.
+    /// Limits the buffers between inputs and output, in bytes. Default: 8 MiB, or six of the longest lines if that is
+    /// more.
     ///
-    /// It must hold at least four lines of the greatest length. A rendered line (a label, JSON) that does not
-    /// fit a buffer may exceed it while it passes.
+    /// The buffers must hold at least four lines of the greatest length. A rendered line (with a label, or as JSON)
+    /// that does not fit a buffer exceeds the limit until it is written.
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = Some(bytes);
         self
     }
 
-    /// How long one step of a task, or one write, may take before it is told as [`Event::Stalled`]. Default:
-    /// 100 ms; `None`: not measured.
+    /// Sets how long one poll of a task, or one write, may take before [`Event::Stalled`] is emitted. `None` turns the
+    /// measurement off. Default: 100 ms.
     pub fn stall_limit(mut self, limit: Option<Duration>) -> Self {
         self.stall_limit = limit;
         self
     }
 
-    /// Is told what happens, as it happens.
+    /// Sets the observer, which receives each event as it happens.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Box::new(observer);
         self
@@ -298,7 +299,7 @@ impl Builder {
 
     /// Writes to a writer of the host's own, made and used on the writer's thread.
     ///
-    /// If it cannot be made, the merge does not start.
+    /// If `make` fails, the merge does not start.
     pub fn writer<M, F, W>(mut self, make: M) -> Self
     where
         M: FnOnce(WriterContext) -> F + Send + 'static,
@@ -321,7 +322,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If a setting cannot be, a pattern is not understood, or the output cannot be opened.
+    /// If a setting is out of range, a pattern is malformed, or the output cannot be opened.
     ///
     /// # Cancel safety
     ///
@@ -343,16 +344,16 @@ impl Builder {
         start_on_blocking(self, backend)
     }
 
-    /// Says what the inputs come to now: which files match, which do not and why, where each would start.
-    /// Nothing is changed.
+    /// Explains the inputs as they are now: which files match, which do not and why, where each would start. It changes
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// If a pattern is not understood.
+    /// If a pattern is malformed.
     ///
     /// # Blocking
     ///
-    /// Looks at the file system on this thread.
+    /// Reads the file system on this thread.
     pub fn explain(&self) -> Result<Vec<Explained>, StartError> {
         let mut forbidden = self.never_ids();
         if let Output::File(path) = &self.output {
@@ -381,7 +382,7 @@ impl Builder {
         Ok(self.explain()?.into_iter().filter(followed).map(|explained| explained.path).collect())
     }
 
-    /// Which files are never inputs.
+    /// Returns the files that are never inputs.
     fn never_ids(&self) -> Vec<FileId> {
         self.never.iter().filter_map(|path| self.fs.stat(path).ok()).map(|stat| stat.id).collect()
     }
@@ -394,7 +395,7 @@ impl Builder {
         Ok(specs.collect::<Result<_, _>>()?)
     }
 
-    /// Checks the settings and works out what follows from them. Blocks: it looks at the inputs.
+    /// Checks the settings and computes what follows from them. It blocks, since it reads the file system.
     pub(super) fn prepare(self) -> Result<Prepared, StartError> {
         let Buffers { chunk, capacity, batches } = self.buffers()?;
         let specs = self.specs()?;

@@ -1,4 +1,4 @@
-//! What can go wrong with a merge as a whole.
+//! The errors of a merge as a whole.
 
 use std::error::Error;
 use std::fmt::{self, Write};
@@ -9,7 +9,7 @@ use crate::report::Report;
 use crate::tail::PatternError;
 use crate::write::Cause;
 
-/// Why a merge did not start. Nothing was read or written.
+/// The reason why a merge did not start. Nothing was read or written.
 #[derive(Debug)]
 pub struct StartError {
     usage: bool,
@@ -27,7 +27,7 @@ enum StartErrorKind {
 }
 
 impl StartError {
-    /// Whether the settings or inputs were wrong, rather than the world.
+    /// Returns true if the settings or inputs are wrong, false if the system did not provide what they need.
     pub fn is_usage(&self) -> bool {
         self.usage
     }
@@ -36,7 +36,7 @@ impl StartError {
         Self { usage: true, kind: StartErrorKind::Setting(message.into()) }
     }
 
-    /// The settings are right, and the world is not as they need it.
+    /// The settings are right, but the system does not provide what they need.
     pub(crate) fn world(message: String) -> Self {
         Self { usage: false, kind: StartErrorKind::World(message) }
     }
@@ -82,9 +82,9 @@ impl Error for StartError {
     }
 }
 
-/// What failed in a merge that had started, and what it did all the same.
+/// The failure of a merge that had started, with the report of what it delivered.
 ///
-/// Once a merge has failed, every later call says so.
+/// Once a merge has failed, every later call returns this error.
 #[derive(Clone, Debug)]
 pub struct MergeError {
     pub(crate) cause: Cause,
@@ -92,12 +92,12 @@ pub struct MergeError {
 }
 
 impl MergeError {
-    /// What the merge did before, and what it could not do.
+    /// Returns the report: what was delivered, and what was not.
     pub fn report(&self) -> &Report {
         &self.report
     }
 
-    /// The error of the output, if that is what failed.
+    /// Returns the output's error, if the output failed.
     pub fn output_error(&self) -> Option<&io::Error> {
         match &self.cause {
             Cause::Write(error) | Cause::Flush(error) => Some(error),
@@ -105,7 +105,7 @@ impl MergeError {
         }
     }
 
-    /// Whether the writer or a tailer panicked.
+    /// Returns true if the writer or a tailer panicked.
     pub fn is_panic(&self) -> bool {
         match &self.cause {
             Cause::WriterPanicked(_) => true,
@@ -143,13 +143,13 @@ impl fmt::Display for Closed {
 
 impl Error for Closed {}
 
-/// Why an input was not taken on.
+/// The reason why an input was not added.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FollowError {
     /// The merge has ended, or is about to; or it does not follow files at all.
     Closed,
-    /// The pattern cannot be understood.
+    /// The pattern is malformed.
     Pattern(PatternError),
 }
 

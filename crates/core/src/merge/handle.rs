@@ -16,10 +16,10 @@ use crate::stop::Stage;
 use crate::tail::PatternError;
 use crate::write::{Cause, Flushed, HostLines, Inbox, LineSender, Message, Outcome, Sleep, WriterThread};
 
-/// How long what was submitted may still take to be written, when a merge ends at once.
+/// When a merge ends at once, writing what was submitted may still take this long.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long the writer may take to return from what it is doing, once it is told to end whatever it does.
+/// Once the writer is aborted, its current call may still take this long.
 const ABORT_WITHIN: Duration = Duration::from_secs(1);
 
 /// A running merge.
@@ -31,14 +31,14 @@ const ABORT_WITHIN: Duration = Duration::from_secs(1);
 /// moment as a rule, two seconds at most, and no second time after a stop that had to give up the writer. It needs no
 /// other thread of the host's, so it does not deadlock even on the only one.
 ///
-/// Where the merge itself calls the host (an observer, a logger, a tailer, a writer), the calls that block would wait for
-/// themselves: there they do what they are asked for and do not wait, or are refused.
+/// Within the merge's calls of the host (an observer, a logger, a tailer, a writer), the blocking methods would wait
+/// for themselves. There they start what they are asked for without waiting, or are refused.
 pub struct Merge {
     parts: Parts,
     asked: Asked,
 }
 
-/// When it was asked to end at once, and then to end whatever it is doing. Neither is waited for twice.
+/// The moments when the merge was first stopped at once and first aborted. The time for each is counted from there.
 #[derive(Default)]
 struct Asked {
     leave: OnceLock<Instant>,
@@ -85,7 +85,7 @@ impl Merge {
     ///
     /// # Errors
     ///
-    /// If the merge is ending, or the pattern is not understood.
+    /// If the merge is ending, or the pattern is malformed.
     ///
     /// # Cancel safety
     ///
@@ -102,8 +102,8 @@ impl Merge {
     ///
     /// # Blocking
     ///
-    /// Looks at the file system on this thread, and may have to wait for a look that is under way. It needs no other
-    /// thread of the host's executor. Where the merge itself calls the host, it only asks for it.
+    /// Reads the file system on this thread, and waits while another listing is under way. It needs no other thread of
+    /// the host's executor. Within the merge's calls of the host, it only asks for it and does not wait.
     pub fn follow_blocking(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
         self.parts.readers.follow_blocking(input.as_ref())
     }
@@ -143,7 +143,7 @@ impl Merge {
     ///
     /// # Errors
     ///
-    /// If the merge ends before; [`Merge::stop`] tells why.
+    /// If the merge ends before; [`Merge::stop`] returns the reason.
     ///
     /// # Cancel safety
     ///
@@ -159,7 +159,7 @@ impl Merge {
     ///
     /// # Errors
     ///
-    /// As [`Merge::flush`], and where the merge itself calls the host.
+    /// As [`Merge::flush`], and within the merge's calls of the host.
     ///
     /// # Blocking
     ///
@@ -178,16 +178,16 @@ impl Merge {
         self.parts.queue.ask_flush().ok_or(Closed)
     }
 
-    /// Has the writer look whether the output is still at its path, and open it anew if it was moved or removed: for
-    /// a host that has rotated it, or is told by SIGHUP that somebody has. Without it, that is noticed before a line is
-    /// written, if the last look is a second old, and within seconds where none is.
+    /// Makes the writer check whether the output is still at its path, and reopen it if it was moved or removed. Call
+    /// it after a rotation of the output, or on SIGHUP. Without it, that is noticed before a line is written, if the
+    /// last look is a second old, and within seconds where none is.
     ///
     /// Completes when that is done, and all that was submitted before the call is written and flushed. An output that
     /// cannot be opened just now is tried again, and told as [`Event::OutputWaiting`](crate::Event::OutputWaiting).
     ///
     /// # Errors
     ///
-    /// If the merge ends before; [`Merge::stop`] tells why.
+    /// If the merge ends before; [`Merge::stop`] returns the reason.
     ///
     /// # Cancel safety
     ///
@@ -199,7 +199,7 @@ impl Merge {
         }
     }
 
-    /// Has the writer open the output anew if it was moved or removed.
+    /// Makes the writer reopen the output if it was moved or removed.
     ///
     /// # Errors
     ///
@@ -250,7 +250,8 @@ impl Merge {
     ///
     /// # Errors
     ///
-    /// What failed, with the report. A tailer's failure does not keep the rest from being drained.
+    /// If something failed; the report is in the error. The failure of one tailer does not stop the others from being
+    /// drained.
     ///
     /// # Cancel safety
     ///
@@ -272,9 +273,9 @@ impl Merge {
     ///
     /// # Blocking
     ///
-    /// Waits on this thread for `within` and a moment at most. Not for a task on the host's only thread: the
-    /// readers could not run, and it would wait for nothing. Where the merge itself calls the host, it asks for the stop,
-    /// does not wait, and says so by an error.
+    /// Waits on this thread for `within` and a moment at most. Not for a task on the host's only thread: the readers
+    /// could not run, and it would wait for nothing. Where the merge itself calls the host, it asks for the stop, does
+    /// not wait, and says so by an error.
     pub fn stop_blocking(&self, within: Duration) -> Result<Report, MergeError> {
         self.begin_stop();
         self.end_blocking(self.patience(within))
@@ -321,13 +322,13 @@ impl Merge {
         self.patience(left(&self.asked.leave, LEAVE_WITHIN))
     }
 
-    /// Has everybody end whatever they are doing; says how long they still have for that.
+    /// Aborts readers and writer; returns how long they still have to return.
     fn begin_abort(&self) -> Duration {
         self.parts.readers.leave(Stage::Aborted);
         left(&self.asked.abort, ABORT_WITHIN)
     }
 
-    /// So long, or not at all once it was asked to end whatever it is doing.
+    /// Returns `within`, or nothing once the merge was aborted.
     fn patience(&self, within: Duration) -> Duration {
         if self.asked.abort.get().is_some() { Duration::ZERO } else { within }
     }
@@ -357,7 +358,7 @@ impl Merge {
         self.ended_within(self.begin_abort()).await;
     }
 
-    /// How it ended.
+    /// Returns the report, or the failure, of a merge that has ended.
     fn result(&self) -> Result<Report, MergeError> {
         let Parts { thread, ledger, readers, .. } = &self.parts;
         let ended = thread.ended.get();
@@ -399,7 +400,7 @@ impl fmt::Debug for Merge {
     }
 }
 
-/// How much is left of a time that begins when this is first asked.
+/// Returns how much is left of a time that begins with the first call.
 fn left(since: &OnceLock<Instant>, within: Duration) -> Duration {
     within.saturating_sub(since.get_or_init(Instant::now).elapsed())
 }

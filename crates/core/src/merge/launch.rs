@@ -21,7 +21,7 @@ use crate::write::{HostLines, Inbox, Message, Queue, Serve, Session, Sleep, Writ
 /// A builder whose settings are checked.
 pub(super) struct Prepared {
     pub(super) inputs: Inputs,
-    /// How many batches circulate.
+    /// The number of batches.
     pub(super) batches: usize,
     pub(super) serve: Serve,
 }

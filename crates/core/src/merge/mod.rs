@@ -1,4 +1,4 @@
-//! The whole: its settings, its start, its handle, and how it ends.
+//! A merge as a whole: its settings, its start, its handle, and its end.
 
 mod builder;
 mod error;

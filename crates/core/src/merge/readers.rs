@@ -1,4 +1,4 @@
-//! The readers of a merge, or of a tail alone: started, counted, asked and brought to an end together.
+//! Starts and stops the readers of a merge, or of a tail alone, and passes requests to them.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -27,19 +27,18 @@ use crate::tail::{
     WatchSlot, Watcher, Watching, discover, read, record_failure,
 };
 
-/// Most readers of files at a time. With discovery and the host's tailers that makes at most four jobs on
-/// the blocking pool.
+/// At most so many tasks read files. With discovery and the host's tailers, at most four jobs run on the blocking pool.
 const FILE_READERS_MAX: usize = 2;
 
-/// How many readers of files there are: one processor is the writer's, which is slower than a reader.
+/// Returns the number of tasks that read files. One processor is left to the writer, which is slower than a reader.
 fn file_readers() -> usize {
     thread::available_parallelism().map_or(1, |count| (count.get() - 1).clamp(1, FILE_READERS_MAX))
 }
 
-/// How often each file is looked at, at most, where the system hints at changes.
+/// Where changes are notified, each file is polled at most this often all the same.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// What is to be read.
+/// The inputs, and the settings for reading them.
 pub(super) struct Inputs {
     pub(super) specs: Vec<Spec>,
     pub(super) excludes: Excludes,
@@ -47,28 +46,28 @@ pub(super) struct Inputs {
     pub(super) tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>,
     pub(super) tail: TailContext,
     pub(super) poll_interval: Duration,
-    /// Hints from the system, if files are not to be polled.
+    /// Notifies changes; none if files are polled.
     pub(super) notifier: Option<Notifier>,
     pub(super) stall_limit: Option<Duration>,
-    /// Bytes in a batch.
+    /// The capacity of a batch in bytes.
     pub(super) capacity: usize,
     pub(super) stop: Arc<Stop>,
 }
 
-/// Hears at the end what failed, and whether readers were lost. Perhaps more than once.
+/// Called at the end with the failures, and true if readers were lost. It may be called more than once.
 pub(super) type AtEnd = Box<dyn Fn(&Failures, bool) + Send + Sync>;
 
-/// Where what is read goes.
+/// Takes what the readers read.
 pub(super) struct Sink {
     pub(super) pool: Arc<BatchPool>,
     pub(super) submit: Arc<dyn Fn(Batch) + Send + Sync>,
-    /// For the thread that hints at changes.
+    /// Keeps the thread that watches for changes.
     pub(super) watch: WatchSlot,
-    /// Called when nothing will be read any more.
+    /// Called when no reader is left.
     pub(super) end: AtEnd,
 }
 
-/// The readers, to whoever holds the handle.
+/// The handle of all readers.
 pub(crate) struct Readers {
     state: Arc<State>,
     watch: WatchSlot,
@@ -94,7 +93,7 @@ struct Files {
 }
 
 impl Files {
-    /// Has the shards do what discovery told them, and discovery see to what it is to look at from now on.
+    /// Wakes the shards, which have messages from discovery, and discovery, whose patterns have changed.
     fn wake(&self) {
         self.names.wake.wake();
         self.mailboxes.iter().for_each(|mailbox| mailbox.wake.wake());
@@ -102,7 +101,7 @@ impl Files {
 }
 
 impl Readers {
-    /// Makes readers ready; they start with [`Readers::begin`].
+    /// Prepares the readers; [`Readers::begin`] starts them.
     pub(super) fn new<B: Backend>(backend: B, inputs: Inputs, sink: Sink) -> Self {
         let Inputs { specs, excludes, start, tailers, tail, poll_interval, notifier, stall_limit, capacity, stop } =
             inputs;
@@ -151,7 +150,7 @@ impl Readers {
         }
     }
 
-    /// Lets the readers go. Once; later calls do nothing.
+    /// Starts the readers. Later calls do nothing.
     pub(super) fn begin(&self) {
         // Counts as a reader meanwhile, so that one which ends at once is not the last.
         let mut starting = Reader::new(self.state.clone());
@@ -169,7 +168,7 @@ impl Readers {
         }
     }
 
-    /// Asks to follow an input; the receiver hears when that is done.
+    /// Asks to follow an input. The receiver gets the answer.
     pub(super) fn follow(&self, input: &OsStr) -> Result<Receiver<Result<(), PatternError>>, FollowError> {
         if self.state.stop.stage() > Stage::Running {
             return Err(FollowError::Closed);
@@ -178,12 +177,13 @@ impl Readers {
         self.ask(|reply| Request::Follow { input: input.to_owned(), reply })
     }
 
-    /// Asks to stop following an input; the receiver hears when that is done.
+    /// Asks to stop following an input. The receiver gets the answer.
     pub(super) fn unfollow(&self, input: &OsStr) -> Result<Receiver<Result<(), PatternError>>, FollowError> {
         self.ask(|reply| Request::Unfollow { input: input.to_owned(), reply })
     }
 
-    /// Follows an input, on this thread. On one of the library's, which discovery may be waiting for, it only asks for it.
+    /// Follows an input, on this thread. On a thread of the library, which discovery may be waiting for, it only asks
+    /// for it.
     pub(super) fn follow_blocking(&self, input: &OsStr) -> Result<(), FollowError> {
         if is_own_thread() {
             return self.follow(input).map(drop);
@@ -219,7 +219,7 @@ impl Readers {
         Ok(replied)
     }
 
-    /// Hints that there may be news.
+    /// Wakes the readers to look for changes.
     pub(super) fn wake(&self) {
         let files = self.files.get().map(|files| &files.mailboxes[..]).unwrap_or_default();
         files.iter().chain([&self.tailers]).for_each(|mailbox| mailbox.hint_all());
@@ -244,19 +244,19 @@ impl Readers {
         self.state.end();
     }
 
-    /// Ends if there is no reader that could.
+    /// Ends the merge if no reader is left to do so.
     pub(super) fn end_if_none(&self) {
         if self.state.live.load(Ordering::SeqCst) == 0 {
             self.state.end();
         }
     }
 
-    /// Whether a reader was dropped before its end.
+    /// Returns true if a reader was dropped before its end.
     pub(super) fn were_lost(&self) -> bool {
         self.state.lost.load(Ordering::SeqCst)
     }
 
-    /// Whether readers had to leave before they were done.
+    /// Returns true if readers were stopped before they had read everything.
     pub(super) fn had_to_leave(&self) -> bool {
         self.state.left.load(Ordering::SeqCst)
     }
@@ -279,7 +279,7 @@ impl fmt::Debug for Readers {
     }
 }
 
-/// Where readers are started, and what all of them share.
+/// Starts readers, and holds what all of them share.
 #[derive(Clone)]
 struct Hub<B> {
     backend: B,
@@ -291,10 +291,10 @@ struct Hub<B> {
     poll_interval: Duration,
     watch: WatchSlot,
     joining: Arc<Joining>,
-    /// Whether the reader of the host's tailers, and of streams, has been started.
+    /// True once the reader of streams and of the host's tailers has been started.
     has_tailers: Arc<AtomicBool>,
     limit: LineLimit,
-    /// Bytes in a batch.
+    /// The capacity of a batch in bytes.
     capacity: usize,
 }
 
@@ -317,7 +317,7 @@ impl<B: Backend> Hub<B> {
         self.spawn("tailmerge: tailers", Many::new(tailers, cx), self.joining.mailbox.clone(), None);
     }
 
-    /// Reads the FIFOs that the shards find as streams, by turns with the host's tailers.
+    /// Returns what hands FIFOs that shards find to the reader of streams and of the host's tailers.
     fn streams(&self, cx: &TailContext) -> Streams {
         let (hub, cx) = (self.clone(), cx.clone());
         Streams(Arc::new(move |path, fifo| {
@@ -407,17 +407,17 @@ impl<B: Backend> Hub<B> {
     }
 }
 
-/// What all readers share.
+/// The state that all readers share.
 struct State {
     live: AtomicUsize,
-    /// Whether one was dropped before its end.
+    /// True once a reader was dropped before its end.
     lost: AtomicBool,
-    /// Whether they were asked to leave before all were done.
+    /// True once readers were stopped before they had read everything.
     left: AtomicBool,
     failures: Arc<Failures>,
     once: bool,
     stop: Arc<Stop>,
-    /// Whether discovery has told the readers of its last file.
+    /// True once discovery has given its last file to the shards.
     discovered: AtomicBool,
     end: AtEnd,
 }
@@ -428,7 +428,7 @@ impl State {
     }
 }
 
-/// One reader, which counts until it ends or is dropped.
+/// Counts a reader as running until it ends or is dropped.
 struct Reader {
     state: Arc<State>,
     ended: bool,

@@ -1,4 +1,4 @@
-//! What happens to a merge, told as it happens.
+//! Events of a running merge.
 
 use std::fmt::{self, Write};
 use std::io;
@@ -21,14 +21,14 @@ pub enum Event<'a> {
     Joined {
         /// The input.
         input: &'a Path,
-        /// Where reading begins, in bytes.
+        /// The offset in bytes where reading begins.
         offset: u64,
     },
-    /// A named input is not there; it is waited for.
+    /// A named input is missing; it is waited for.
     Missing {
         /// The input.
         input: &'a Path,
-        /// Whether it was there before.
+        /// True if the file existed before.
         seen: bool,
     },
     /// No file matches a pattern; one is waited for.
@@ -36,9 +36,9 @@ pub enum Event<'a> {
         /// The pattern.
         input: &'a Path,
     },
-    /// Another name of a file that is followed already.
+    /// A path is another name of a file that is followed already.
     SameFile {
-        /// The name that adds nothing.
+        /// The path.
         input: &'a Path,
     },
     /// A file has not changed for long; only what it gets from now on is read.
@@ -46,12 +46,12 @@ pub enum Event<'a> {
         /// The input.
         input: &'a Path,
     },
-    /// There are too many open files; fewer are kept open for now. Told once.
+    /// There are too many open files; fewer are kept open for now. Emitted once.
     TooManyOpen {
-        /// Files kept open at most, by the reader that noticed it.
+        /// The reader that noticed it keeps at most so many files open.
         kept: usize,
     },
-    /// There is another file under the input's name now; the old one is read to its end.
+    /// The input was rotated: another file has its name now, and the old one is read to its end.
     Rotated {
         /// The input.
         input: &'a Path,
@@ -65,66 +65,66 @@ pub enum Event<'a> {
     Refused {
         /// The input or directory.
         input: &'a Path,
-        /// Why, and what is done about it.
+        /// The reason, and what is done about it.
         reason: &'a str,
     },
     /// A file could not be read just now; it is tried again.
     ReadFailed {
         /// The input.
         input: &'a Path,
-        /// What the system said.
+        /// The error of the system.
         error: &'a io::Error,
     },
-    /// The first line of an input that is longer than the limit.
+    /// An input has a line longer than the limit. Emitted for the first one.
     LongLine {
         /// The input.
         input: &'a Path,
-        /// Where in the input the line starts, in bytes.
+        /// The offset of the line in bytes.
         offset: u64,
         /// The limit in bytes.
         limit: usize,
-        /// What is done about it, and about those that follow.
+        /// What is done with it, and with those that follow.
         policy: LongLines,
     },
     /// A hole of a file was skipped: its writer went on at its old place after the file was truncated.
     Hole {
         /// The input.
         input: &'a Path,
-        /// Where the hole starts, in bytes.
+        /// The offset of the hole's start in bytes.
         start: u64,
-        /// Where it ends.
+        /// The offset of its end in bytes.
         end: u64,
     },
-    /// The size of a file says nothing of what it holds, as in `/proc`: it is read, and looked at ever more seldom.
+    /// The size of a file does not tell what can be read, as in `/proc`: it is read again, more and more seldom.
     SizeUnknown {
         /// The input.
         input: &'a Path,
     },
-    /// The system does not tell of changes here: files are looked at once every poll interval. Told once.
+    /// The system does not notify changes here: files are polled. Emitted once.
     Polled {
-        /// The first directory or file of which that is so; none: it is so everywhere.
+        /// The first directory or file without notification; none if that is so everywhere.
         path: Option<&'a Path>,
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
     /// Bytes that will not be delivered.
     Gap(&'a Gap),
-    /// The output cannot be written just now. Nothing is lost: reading waits for it.
+    /// The output cannot be written to now. Nothing is lost: reading waits for it.
     OutputWaiting {
-        /// What is the matter.
+        /// The reason.
         reason: &'a str,
     },
-    /// The output can be written again.
+    /// The output can be written to again.
     OutputResumed,
-    /// Somebody else moved or removed the output, which is opened anew at its path. What went to a removed file
-    /// since it was last seen is told as a [`Gap`].
+    /// Another process moved or removed the output, which is reopened at its path. The bytes that went to a removed
+    /// file since it was last seen are a [`Gap`].
     OutputMoved {
         /// The output.
         output: &'a Path,
-        /// Whether the file has no name any more.
+        /// True if the file has no name any more.
         removed: bool,
     },
-    /// Somebody else cut the output. What follows goes to its end.
+    /// Another process truncated the output. The next lines go to its end.
     OutputCut {
         /// The output.
         output: &'a Path,
@@ -137,27 +137,28 @@ pub enum Event<'a> {
     OutputClosed,
     /// The output failed for good, or its writer panicked. The merge ends.
     OutputFailed {
-        /// What happened.
+        /// The cause.
         reason: &'a str,
     },
-    /// One step of a task, or one write, took longer than the limit that was set.
+    /// One poll of a task, or one write, took longer than the limit: see
+    /// [`Builder::stall_limit`](crate::Builder::stall_limit).
     Stalled {
-        /// Which task.
+        /// The name of the task.
         name: &'a str,
-        /// How long it took.
+        /// The duration of the poll or write.
         took: Duration,
     },
     /// A tailer of the host's, or a part of the merge, failed or panicked. The others go on.
     Failed {
-        /// Which.
+        /// Its name.
         name: &'a str,
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
 }
 
 impl Event<'_> {
-    /// How serious it is.
+    /// Returns the level at which the event is logged.
     pub fn level(&self) -> Level {
         match self {
             Self::Joined { .. } | Self::Rotated { .. } | Self::SameFile { .. } | Self::OutputClosed => Level::Info,
@@ -182,7 +183,7 @@ impl Event<'_> {
         }
     }
 
-    /// Which input it is about, if it is about one.
+    /// Returns the input that the event is about, if it is about one.
     pub fn input(&self) -> Option<&Path> {
         match self {
             Self::Joined { input, .. }
@@ -269,11 +270,11 @@ impl fmt::Display for Event<'_> {
     }
 }
 
-/// Is told of each [`Event`], at once, on the thread where it happens.
+/// Receives each [`Event`] at once, on the thread where it happens.
 ///
-/// That is a thread of the blocking pool, the writer's thread, or one of the host's executor: an observer
-/// must not block, nor wait for a lock that is held by who waits for the merge. If it panics, that is told by the log,
-/// once, and changes nothing else. Closures are observers.
+/// That is a thread of the blocking pool, the writer's thread, or one of the host's executor. So an observer must not
+/// block, nor wait for a lock whose holder waits for the merge. If it panics, that is logged once and changes nothing
+/// else. Closures are observers.
 ///
 /// # Examples
 ///
@@ -287,7 +288,7 @@ impl fmt::Display for Event<'_> {
 /// });
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// Something happened.
+    /// Handles an event.
     fn event(&self, event: &Event<'_>);
 }
 

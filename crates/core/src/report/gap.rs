@@ -18,17 +18,17 @@ pub struct Gap {
     pub end: u64,
     /// Why.
     pub reason: GapReason,
-    /// When it was noticed.
+    /// The time when it was noticed.
     pub time: SystemTime,
 }
 
 impl Gap {
-    /// Bytes known to be missing.
+    /// Returns how many bytes are known to be missing.
     pub fn bytes(&self) -> u64 {
         self.end - self.start
     }
 
-    /// Whether another one goes on where this one ends, for the same reason.
+    /// Returns true if `next` begins where this gap ends, and has the same reason.
     pub(super) fn is_followed_by(&self, next: &Self) -> bool {
         self.end == next.start && self.reason == next.reason && self.input == next.input
     }

@@ -1,4 +1,4 @@
-//! Where everything that a merge has to tell comes together.
+//! Counts what a merge does, and emits its events.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -26,36 +26,36 @@ pub(crate) struct Ledger {
     gaps: Mutex<Gaps>,
     rows: Mutex<Rows>,
     failed: Mutex<Failed>,
-    /// Lines longer than the limit.
+    /// The number of lines longer than the limit.
     long_lines: AtomicU64,
-    /// Bytes in holes that were skipped.
+    /// The number of bytes in holes that were skipped.
     hole_bytes: AtomicU64,
-    /// How often something may have been lost that nobody can know of.
+    /// The number of possible losses: see [`Report::possible_losses`].
     possible_losses: AtomicU64,
-    /// Lines that got a newline added because their input was over.
+    /// The number of last lines that got a newline added.
     unterminated: AtomicU64,
-    /// Whether the output has to be waited for.
+    /// True while the output has to be waited for.
     waiting: AtomicBool,
-    /// Bytes handed to the writer.
+    /// The number of bytes handed to the writer.
     pub(crate) submitted: AtomicU64,
-    /// Bytes written to the output.
+    /// The number of bytes written to the output.
     pub(crate) written: AtomicU64,
 }
 
-/// Most gaps that are remembered one by one; the rest are only counted.
+/// At most so many gaps are listed one by one; the others are only counted.
 const GAPS_MAX: usize = 10_000;
 
-/// Most inputs that are remembered to have failed; the rest are only counted.
+/// At most so many failed inputs are listed; the others are only counted.
 const FAILED_MAX: usize = 10_000;
 
-/// Most lines for the log that wait for a logger that does not come back.
+/// At most so many log messages are kept for a logger that does not return.
 const UNLOGGED_MAX: usize = 1000;
 
-/// What the writer's thread has for the log.
+/// Log messages of the writer's thread, which another thread logs.
 #[derive(Debug, Default)]
 struct Unlogged {
     lines: VecDeque<(Level, String)>,
-    /// Whether somebody has been asked to log them.
+    /// True once another thread has been asked to log them.
     is_asked: bool,
 }
 
@@ -79,7 +79,7 @@ struct Gaps {
     list: Vec<Gap>,
     count: u64,
     bytes: u64,
-    /// The last one, which the next may follow upon.
+    /// The last gap, which the next one may extend.
     last: Option<Gap>,
 }
 
@@ -125,8 +125,8 @@ impl Ledger {
         })
     }
 
-    /// Tells of an event. What it says must be recorded before: the host's logger and observer may panic, and
-    /// nothing else changes by that.
+    /// Logs an event and gives it to the observer. The caller records what it says first: the host's logger and
+    /// observer may panic, and that must change nothing else.
     pub(crate) fn tell(&self, event: &Event<'_>) {
         let logged = self.log(event.level(), event);
         let told = caught(|| self.observer.event(event));
@@ -144,8 +144,8 @@ impl Ledger {
         }
     }
 
-    /// Logs something. On the writer's thread that is left to another one: the host's logger may have a lock, which
-    /// somebody holds who waits for the writer. An error: the logger panicked.
+    /// Logs a message. On the writer's thread it is left to another thread, since the host's logger may have a lock
+    /// that is held by a thread which waits for the writer. Returns an error if the logger panicked.
     pub(crate) fn log(&self, level: Level, what: &dyn fmt::Display) -> Result<(), String> {
         if level > log::max_level() {
             return Ok(());
@@ -167,7 +167,7 @@ impl Ledger {
         }
     }
 
-    /// Logs what the writer's thread left to do.
+    /// Logs the messages that the writer's thread has left.
     pub(crate) fn log_rest(&self) {
         loop {
             let mut unlogged = lock(&self.unlogged);
@@ -181,13 +181,13 @@ impl Ledger {
         }
     }
 
-    /// Has [`log_rest`](Self::log_rest) called by this, on a thread that may block.
+    /// Sets what calls [`log_rest`](Self::log_rest) on a thread that may block.
     pub(crate) fn on_unlogged(&self, log_later: impl Fn() + Send + Sync + 'static) {
         // Set once, at the start.
         drop(self.log_later.set(Box::new(log_later)));
     }
 
-    /// Counts bytes that will not be delivered; with the last gap if they follow upon it.
+    /// Records a gap. It extends the last one if it continues it.
     pub(crate) fn gap(&self, input: &Path, start: u64, end: u64, reason: GapReason) {
         if start == end {
             return;
@@ -197,7 +197,7 @@ impl Ledger {
         self.tell(&Event::Gap(&gap));
     }
 
-    /// Counts a hole, of which nothing is missing: its bytes were never written.
+    /// Counts a hole. Nothing is missing: its bytes were never written.
     pub(crate) fn hole(&self, input: &Path, start: u64, end: u64) {
         self.hole_bytes.fetch_add(end - start, Ordering::Relaxed);
         self.tell(&Event::Hole { input, start, end });
@@ -207,28 +207,28 @@ impl Ledger {
         lock(&self.rows).add(source.clone());
     }
 
-    /// An input that was to be delivered by the end and could not be.
+    /// Records an input that was to be delivered by the end and could not be.
     pub(crate) fn input_failed(&self, input: &Path, reason: &dyn fmt::Display) {
         let reason = reason.to_string();
         lock(&self.failed).add(input, &reason);
         self.tell(&Event::Refused { input, reason: &reason });
     }
 
-    /// Counts a line over the limit; true for the first of its source.
+    /// Counts a line over the limit. Returns true for the first of its source.
     pub(crate) fn long_line(&self, source: &Source) -> bool {
         self.long_lines.fetch_add(1, Ordering::Relaxed);
         !source.long_line_told.swap(true, Ordering::Relaxed)
     }
 
-    /// Counts that something may have been lost: a file is gone, or its content, and what came into it after it was last
-    /// looked at is nowhere to be seen.
+    /// Counts a possible loss: a file or its content is gone, and nobody can tell what was written after it was last
+    /// checked.
     pub(crate) fn possible_loss(&self, source: &Source) {
         self.possible_losses.fetch_add(1, Ordering::Relaxed);
         source.possible_losses.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The same of a file that was gone before it was ever looked at, or of a directory that could not be listed for a
-    /// while.
+    /// Counts a possible loss of a file that was gone before it was ever checked, or of a directory that could not be
+    /// listed for a while.
     pub(crate) fn possible_loss_unseen(&self) {
         self.possible_losses.fetch_add(1, Ordering::Relaxed);
     }
@@ -237,21 +237,21 @@ impl Ledger {
         self.unterminated.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The output has to be waited for: told once, until [`Ledger::output_works`].
+    /// Emits once that the output has to be waited for, until [`Ledger::output_works`].
     pub(crate) fn output_waits(&self, reason: &str) {
         if !self.waiting.swap(true, Ordering::Relaxed) {
             self.tell(&Event::OutputWaiting { reason });
         }
     }
 
-    /// The output takes what it is given.
+    /// Emits that the output works again, if it had to be waited for.
     pub(crate) fn output_works(&self) {
         if self.waiting.load(Ordering::Relaxed) && self.waiting.swap(false, Ordering::Relaxed) {
             self.tell(&Event::OutputResumed);
         }
     }
 
-    /// What can be said by now; the caller adds how the merge ended.
+    /// Returns the report so far; the caller adds how the merge ended.
     pub(crate) fn report(&self) -> Report {
         let (inputs, folded_inputs) = {
             let rows = lock(&self.rows);

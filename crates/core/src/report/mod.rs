@@ -1,4 +1,4 @@
-//! What is told of a merge while it runs, and at its end.
+//! Events of a merge while it runs, and the report at its end.
 
 mod event;
 mod gap;

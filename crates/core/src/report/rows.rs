@@ -14,9 +14,9 @@ const ROWS_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Rows {
     sources: Vec<Arc<Source>>,
-    /// When to look next for inputs that are over.
+    /// At so many rows, those of inputs that are over are folded.
     fold_at: usize,
-    /// How many were folded, and what they came to.
+    /// The number of folded inputs, and their sums.
     folded: u64,
     bytes: u64,
     lines: u64,
@@ -55,7 +55,7 @@ impl Rows {
         });
     }
 
-    /// How many were folded into the first row.
+    /// Returns the number of inputs that were folded into the first row.
     pub(super) fn folded(&self) -> u64 {
         self.folded
     }

@@ -1,58 +1,60 @@
-//! The account of a merge at its end.
+//! The report of a merge at its end.
 
 use std::path::PathBuf;
 
 use super::Gap;
 
-/// What a merge did, input by input, and what it could not do.
+/// What a merge delivered, input by input, and what it did not.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
     /// Each input that was ever followed, in the order of joining. Beyond 10,000, the oldest of those that are over are
     /// the first row, all together, whose name is empty; the sums stay exact.
     pub inputs: Vec<InputReport>,
-    /// For how many inputs the first row stands; 0: for one, as the others.
+    /// The number of inputs that the first row stands for; 0 if it stands for one, as the others do.
     pub folded_inputs: u64,
-    /// What was not delivered and never will be: the first 10,000 gaps, those that follow upon each other as one.
+    /// The gaps: byte ranges that were not delivered and never will be. Adjacent ones are joined; the first 10,000 are
+    /// listed.
     pub gaps: Vec<Gap>,
-    /// How many gaps there are, those that follow upon each other as one.
+    /// The number of gaps; adjacent ones are joined.
     pub gap_count: u64,
-    /// Bytes in all gaps.
+    /// The number of bytes in all gaps.
     pub gap_bytes: u64,
-    /// How often something may have been lost that nobody can know of: a file was cut, or removed while it was not open,
-    /// that had been read up to where it was last seen; a pattern found it, and it was gone before it could be looked at;
-    /// or a directory could not be listed for a while. No failure, and no gap.
+    /// The number of possible losses, where nobody can tell whether lines were lost: a file that was read to its last
+    /// known end was truncated, or removed while it was not open; a file that a pattern found was gone before it could
+    /// be opened; a directory could not be listed for a while. A possible loss is neither a failure nor a gap.
     pub possible_losses: u64,
-    /// Bytes written to the output.
+    /// The number of bytes written to the output.
     pub bytes: u64,
-    /// Whole lines written to the output.
+    /// The number of lines written to the output.
     pub lines: u64,
-    /// Bytes of lines that were read, or sent by the host, and not written.
+    /// The number of bytes that were read, or sent by the host, and not written.
     pub unwritten_bytes: u64,
-    /// Whether all that was there when the stop was asked for has been read and written.
+    /// True if everything that was there at the stop has been read and written.
     pub drained: bool,
-    /// Whether the host's executor dropped the readers before they were done.
+    /// True if the host's executor dropped the readers before they were done.
     pub readers_lost: bool,
-    /// Whether the reader of the output went away.
+    /// True if the reader of the output went away.
     pub output_closed: bool,
-    /// Lines that were longer than the limit.
+    /// The number of lines longer than the limit.
     pub long_lines: u64,
-    /// Bytes in holes that were skipped: never written, left by a truncation.
+    /// The number of bytes in holes that were skipped: they were never written, and are left by a truncation.
     pub hole_bytes: u64,
-    /// Last lines without a newline that were delivered with one.
+    /// The number of last lines without a newline that were delivered with one.
     pub unterminated_lines: u64,
-    /// Inputs that could not be read to their end when they were to be, and why. Under `once` also named inputs that
-    /// were missing or unreadable, and patterns without a match. The first 10,000.
+    /// Inputs that could not be read to their end when they had to be, with the reason. Under `once` also named inputs
+    /// that were missing or unreadable, and patterns without a match. The first 10,000 are listed.
     pub failed_inputs: Vec<(PathBuf, String)>,
-    /// How many there are.
+    /// The number of failed inputs.
     pub failed_input_count: u64,
 }
 
 impl Report {
-    /// Whether all that was there at the end is in the output: everything was read and written, there is no gap, and no
-    /// input or reader failed.
+    /// Returns true if everything that was there at the end is in the output: all was read and written, there is no
+    /// gap, and no input or reader failed.
     ///
-    /// A merge that failed has an error in place of this, which is not to be asked: it is never complete.
+    /// A merge that failed returns an error in place of a report. Its output is never complete, whatever the report
+    /// within the error says.
     ///
     /// # Examples
     ///
@@ -75,19 +77,19 @@ impl Report {
     }
 }
 
-/// What became of one input.
+/// The account of one input.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct InputReport {
     /// Its path, or the name that the host gave.
     pub name: PathBuf,
-    /// Bytes taken from it and written, without what was dropped.
+    /// The number of bytes taken from it and written, without those that were dropped.
     pub bytes: u64,
-    /// Lines of output made from it.
+    /// The number of lines written to the output.
     pub lines: u64,
-    /// How often something of it may have been lost that nobody can know of; see [`Report::possible_losses`].
+    /// The number of possible losses of this input: see [`Report::possible_losses`].
     pub possible_losses: u64,
-    /// Where the last written line ends, in bytes, in the newest file of that name of which there is one. Late lines of
-    /// a file that was rotated away do not count here.
+    /// The offset in bytes where the last written line ends, in the newest file of that name. Late lines of a file that
+    /// was rotated away do not count.
     pub offset: u64,
 }

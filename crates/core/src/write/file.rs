@@ -1,4 +1,4 @@
-//! Writes whole lines to the end of a file, wherever that is by then.
+//! Appends whole lines to a file that others may append to or cut.
 
 use std::io::{self, IoSliceMut};
 
@@ -7,28 +7,28 @@ use memchr::memrchr;
 use super::PartialWrite;
 use crate::fs::{Stat, WriteFile};
 
-/// Writes to a file that was opened to be appended to.
+/// Writes to a file that is open for appending.
 #[derive(Debug)]
 pub(super) struct FileWriter {
     file: Box<dyn WriteFile>,
     sharing: Sharing,
-    /// Bytes in the file, as far as known: less, and somebody else has cut it.
+    /// The known length of the file. If it is shorter, another process has cut it.
     len: u64,
-    /// Bytes written since the file was last seen at its path.
+    /// The bytes written since the file was last seen at its path.
     since: u64,
-    /// Whether it ends in a fragment that is not ours: the next line begins after a newline.
+    /// True if the file ends in a fragment of others: a newline comes before the next line.
     fragment: bool,
     torn: Option<Torn>,
 }
 
-/// Who else may write to the file.
+/// Which other processes may write to the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sharing {
-    /// Nobody: it is locked.
+    /// None: it is locked.
     Alone,
-    /// Others that append, each with a shared lock.
+    /// Those that append, each with a shared lock.
     Shared,
-    /// Anybody: the file is not ours.
+    /// Any: the file was opened by another process.
     Foreign,
 }
 
@@ -36,7 +36,7 @@ pub(super) enum Sharing {
 #[derive(Debug)]
 struct Torn {
     head: Vec<u8>,
-    /// Bytes in the file if nobody has touched it since. None: it was in another file, that is gone.
+    /// The length of the file after the write; none if that file is gone.
     len: Option<u64>,
 }
 
@@ -45,14 +45,15 @@ impl FileWriter {
         Self { file, sharing, len, since: 0, fragment: false, torn: None }
     }
 
-    /// Begins after a newline if the file ends in a fragment. One that may not be read is taken at its word.
+    /// Opens a file that lines are appended to. If it ends in a fragment, a newline comes first; a file that may not be
+    /// read is taken to end in a whole line.
     pub(super) fn end_fragment(&mut self) {
         let mut last = [b'\n'];
         let read = self.len > 0 && self.file.read_at(&mut [IoSliceMut::new(&mut last)], self.len - 1).is_ok();
         self.fragment |= read && last != *b"\n";
     }
 
-    /// Lets others append, too.
+    /// Turns the lock into a shared one, so that others may append.
     pub(super) fn share(&self) {
         // Refused only where there are no locks.
         drop(self.file.try_lock(true));
@@ -62,7 +63,7 @@ impl FileWriter {
         self.file.stat()
     }
 
-    /// Takes note of the file's size. If somebody else has cut it: how long it was.
+    /// Updates the length of the file. Returns the former length if another process has cut it.
     pub(super) fn measured(&mut self, size: u64) -> Option<u64> {
         let before = std::mem::replace(&mut self.len, size);
         if size >= before {
@@ -72,22 +73,22 @@ impl FileWriter {
         Some(before)
     }
 
-    /// The beginning of a line whose rest is still to be written.
+    /// Returns the beginning of a line whose rest is still to be written.
     pub(super) fn into_torn(self) -> Option<Vec<u8>> {
         self.torn.map(|torn| torn.head)
     }
 
-    /// Goes on with a line whose beginning is in a file that is gone: begins it anew.
+    /// Continues a line whose beginning is in a file that is gone: writes it from its start.
     pub(super) fn begin_with(&mut self, head: Vec<u8>) {
         self.torn = Some(Torn { head, len: None });
     }
 
-    /// The file is at its path.
+    /// Notes that the file is at its path.
     pub(super) fn seen_in_place(&mut self) {
         self.since = 0;
     }
 
-    /// Where in the file it stands what was written since the file was last seen at its path.
+    /// Returns the range of bytes that were written since the file was last seen at its path.
     pub(super) fn unseen(&self) -> (u64, u64) {
         (self.len.saturating_sub(self.since), self.len)
     }
@@ -104,8 +105,8 @@ impl FileWriter {
         }
     }
 
-    /// Has the next bytes begin a line of their own, or go on with the one that was torn. If the end of the file is not
-    /// what it was then, that one is begun anew.
+    /// Prepares the next write: it begins a line, or continues the torn one. If the file's end has changed since, the
+    /// torn line is written from its start.
     pub(super) fn go_on(&mut self) -> io::Result<()> {
         let head = match &self.torn {
             None if !self.fragment => return Ok(()),
@@ -124,7 +125,7 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Writes all, or says how far it came.
+    /// Writes all bytes, or returns how many were written before the error.
     fn put(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
         let mut written = 0;
         while written < bytes.len() {
@@ -138,7 +139,7 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Whether it has so many bytes.
+    /// Returns true if the file has this length.
     fn has(&self, len: u64) -> bool {
         self.stat().is_ok_and(|stat| stat.size == len)
     }
@@ -148,8 +149,8 @@ impl FileWriter {
         self.since += written as u64;
     }
 
-    /// Takes back the part of a line that was written, so that the file ends in a whole line meanwhile. Where others may
-    /// have written behind it, it stays.
+    /// Removes the part of a line that was written, so that the file ends in a whole line. It stays where others may
+    /// have written after it.
     fn failed(&mut self, written: &[u8], error: io::Error) -> PartialWrite {
         let whole = memrchr(b'\n', written).map_or(0, |last| last + 1);
         let torn = &written[whole..];
@@ -167,7 +168,7 @@ impl FileWriter {
         PartialWrite::new(written.len(), error)
     }
 
-    /// Cuts what was written just now back to its first `whole` bytes, if nobody else can have written behind it.
+    /// Truncates the last write to its first `whole` bytes, unless others may have written after it.
     fn cut_back(&self, written: usize, whole: usize) -> bool {
         let alone = match self.sharing {
             Sharing::Alone => true,

@@ -15,7 +15,7 @@ use crate::line::LineFormat;
 use crate::lock::lock;
 use crate::report::{GapReason, Ledger};
 
-/// Beyond so many names, those that no sender has are forgotten.
+/// Beyond so many names, those without a sender are forgotten.
 const NAMES_MAX: usize = 10_000;
 
 /// The buffer between senders and the writer. All senders of a merge share it.
@@ -27,28 +27,28 @@ pub(crate) struct HostLines {
     pub(super) room: Event,
     pub(super) queue: Inbox<Message>,
     ledger: Arc<Ledger>,
-    /// Most bytes of a line.
+    /// The limit of a line in bytes.
     pub(super) line_max: usize,
-    /// Bytes of the buffer.
+    /// The size of the buffer in bytes.
     capacity: usize,
 }
 
 struct State {
     batch: Batch,
-    /// Whether the writer knows that there is something.
+    /// True once the writer has been told that there are lines.
     queued: bool,
     sources: HashMap<Arc<Path>, Arc<HostSource>>,
-    /// When to look next for names that no sender has.
+    /// At so many names, those without a sender are looked for.
     names_max: usize,
-    /// Lines that senders have begun, by their addresses.
+    /// The lines that senders have begun, by their addresses.
     fragments: BTreeMap<usize, Arc<Fragment>>,
 }
 
-/// What all senders of one name share.
+/// The state that all senders of one name share.
 #[derive(Debug)]
 pub(crate) struct HostSource {
     pub(super) source: Arc<Source>,
-    /// Bytes sent so far: the offset of the next line. Moves under the lock of [`HostLines`] only.
+    /// The bytes sent so far, which is the offset of the next line. Changed only under the lock of [`HostLines`].
     sent: AtomicU64,
 }
 
@@ -56,15 +56,15 @@ pub(crate) struct HostSource {
 #[derive(Debug)]
 pub(super) struct Fragment {
     from: Arc<HostSource>,
-    /// Locked before the state, never after.
+    /// The text so far. It is locked before the state, never after.
     pub(super) bytes: Mutex<Vec<u8>>,
 }
 
-/// How much of the buffer a line may use.
+/// Which part of the buffer a line may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Room {
     Free,
-    /// And as much again.
+    /// The buffer and as much again.
     Twice,
     Any,
 }
@@ -82,7 +82,7 @@ impl HostLines {
         Arc::new(Self { state, closed, room, queue, ledger, line_max, capacity })
     }
 
-    /// What senders of this name share: one row of the report, however often a sender is made.
+    /// Returns the state of the senders of a name. They are one row of the report, however many senders are made.
     pub(crate) fn source(&self, name: &OsStr, format: LineFormat) -> Arc<HostSource> {
         let State { sources, names_max, .. } = &mut *lock(&self.state);
         if let Some(source) = sources.get(Path::new(name)) {
@@ -117,7 +117,7 @@ impl HostLines {
         }
     }
 
-    /// False: there is no room.
+    /// Returns false if there is no room.
     fn push(&self, state: &mut State, from: &HostSource, len_in: u64, rendered: &[u8], room: Room) -> bool {
         let len = rendered.len();
         if room == Room::Any || room == Room::Twice && state.batch.len() + len <= 2 * self.capacity {
@@ -136,7 +136,7 @@ impl HostLines {
         true
     }
 
-    /// A new fragment for a sender, which is ended at the stop if the sender does not do it before.
+    /// Returns a new fragment for a sender. If the sender does not finish it, the stop does.
     pub(super) fn fragment(&self, from: &Arc<HostSource>) -> Result<Arc<Fragment>, SendError> {
         let fragment = Arc::new(Fragment { from: from.clone(), bytes: Mutex::default() });
         let mut state = lock(&self.state);
@@ -147,7 +147,7 @@ impl HostLines {
         Ok(fragment)
     }
 
-    /// The sender of a fragment is dropped, which ends the line. It cannot wait: without room the line is a gap.
+    /// Ends the fragment of a sender that is dropped. A drop cannot wait: without room the line is a gap.
     pub(super) fn leave(&self, fragment: &Arc<Fragment>) {
         lock(&self.state).fragments.remove(&fragment.address());
         self.end(fragment, Room::Twice);
@@ -168,7 +168,7 @@ impl HostLines {
         }
     }
 
-    /// Takes what was sent and leaves an empty batch for more.
+    /// Takes the lines that were sent, and leaves an empty batch for more.
     pub(super) fn take(&self, empty: Batch) -> Batch {
         let mut state = lock(&self.state);
         state.queued = false;
@@ -182,7 +182,7 @@ impl HostLines {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Takes no more lines. What was sent is still written, and so are lines that senders have begun.
+    /// Closes the buffer. Lines that were sent are still written, and so are lines that senders have begun.
     pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
         self.closed.store(true, Ordering::SeqCst);

@@ -1,7 +1,7 @@
-//! The writer's inbox: what is to be written, in order.
+//! The writer's inbox: a queue with one receiver.
 //!
-//! Not a channel: a general one wakes its receiver with its lock held, and the two threads then meet at that lock for
-//! each batch. There is one receiver here, which is woken after the lock is free.
+//! A general channel wakes its receiver while it holds its lock, and the two threads then wait for each other at each
+//! batch. This queue wakes its receiver after it has released the lock.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,22 +11,22 @@ use std::task::{Poll, Waker};
 
 use crate::lock::lock;
 
-/// Takes messages until it is closed. A clone is the same one.
+/// A queue of messages. A clone is the same queue.
 pub(crate) struct Inbox<T>(Arc<Mutex<State<T>>>);
 
 struct State<T> {
     messages: VecDeque<T>,
     closed: bool,
-    /// Of whoever waits for the next message.
+    /// The waker of the receiver, while it waits.
     waker: Option<Waker>,
 }
 
-/// Why there is no message.
+/// The reason why there is no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Nothing {
-    /// There may be one later.
+    /// The queue is empty.
     Yet,
-    /// There will be none.
+    /// The queue is empty and closed.
     More,
 }
 
@@ -35,11 +35,11 @@ impl<T> Inbox<T> {
         Self(Arc::new(Mutex::new(State { messages: VecDeque::new(), closed: false, waker: None })))
     }
 
-    /// Puts a message in. Never waits.
+    /// Adds a message. It never waits.
     ///
     /// # Errors
     ///
-    /// If it is closed: the message is given back.
+    /// If the queue is closed; the message is in the error.
     pub(crate) fn put(&self, message: T) -> Result<(), T> {
         let mut state = lock(&self.0);
         if state.closed {
@@ -52,7 +52,8 @@ impl<T> Inbox<T> {
         Ok(())
     }
 
-    /// Has the last message serve one more who asks, where `serve` can, or else a new one. None if it is closed.
+    /// Offers the last message to `serve`, and adds a new one if `serve` does not take it. Returns none if it is
+    /// closed.
     pub(crate) fn put_or_join<R>(&self, make: impl FnOnce() -> T, serve: impl Fn(&mut T) -> Option<R>) -> Option<R> {
         let mut state = lock(&self.0);
         if state.closed {
@@ -70,7 +71,7 @@ impl<T> Inbox<T> {
         served
     }
 
-    /// Takes no more messages; those that are in it can still be had.
+    /// Closes the queue. Messages that are in it can still be received.
     pub(crate) fn close(&self) {
         let mut state = lock(&self.0);
         state.closed = true;
@@ -83,12 +84,13 @@ impl<T> Inbox<T> {
         lock(&self.0).closed
     }
 
-    /// The next message.
+    /// Returns the next message, if there is one.
     pub(crate) fn next(&self) -> Result<T, Nothing> {
         lock(&self.0).next()
     }
 
-    /// Waits for the next message. None: there will be none. Only one may wait at a time. Cancel safe.
+    /// Waits for the next message; returns none once the queue is closed and empty. Only one task may wait at a time.
+    /// Cancel safe.
     pub(crate) async fn wait(&self) -> Option<T> {
         poll_fn(|cx| {
             let mut state = lock(&self.0);

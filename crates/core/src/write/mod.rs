@@ -1,4 +1,4 @@
-//! The writing side: one output, and the thread that owns it.
+//! The output, and the thread that owns it.
 
 mod file;
 mod host;
@@ -66,7 +66,7 @@ use crate::tail::Claims;
 /// }
 /// ```
 pub trait Writer: 'static {
-    /// Writes what [`Batch::bytes`] holds.
+    /// Writes [`Batch::bytes`].
     ///
     /// On an error that may pass (the disk is full, say) the merge waits, with growing pauses, and calls
     /// again with the same batch, its bytes reduced by those that [`PartialWrite::written`] counts. Any other error
@@ -76,20 +76,19 @@ pub trait Writer: 'static {
     ///
     /// # Errors
     ///
-    /// How far it got, and what went wrong.
+    /// If not all bytes could be written; the error carries their number and the cause.
     fn write(&mut self, batch: &Batch) -> impl Future<Output = Result<(), PartialWrite>>;
 
-    /// Hands on whatever the writer still holds. Called when the queue runs empty, when the host asks for
-    /// it, and last of all.
+    /// Passes on whatever the writer still holds. It is called when the queue runs empty, when the host asks for it,
+    /// and at the end.
     ///
     /// # Errors
     ///
     /// An error is final, but for `BrokenPipe`, which ends the merge quietly.
     fn flush(&mut self) -> impl Future<Output = io::Result<()>>;
 
-    /// Looks whether what it writes to is still the right thing, and opens it anew if not: a file that was moved, a
-    /// connection. Called when the host asks for it by [`Merge::reopen_output`](crate::Merge::reopen_output). Does
-    /// nothing by default.
+    /// Reopens what it writes to, if need be: a file that was moved, a lost connection. It is called when the host asks
+    /// for it by [`Merge::reopen_output`](crate::Merge::reopen_output), and does nothing by default.
     ///
     /// # Errors
     ///
@@ -98,13 +97,13 @@ pub trait Writer: 'static {
         std::future::ready(Ok(()))
     }
 
-    /// Completes when nobody reads the output any more. Polled while there is nothing to write; never
-    /// completes by default.
+    /// Completes when the output's reader is gone. It is polled while there is nothing to write; by default it never
+    /// completes.
     fn closed(&mut self) -> impl Future<Output = ()> {
         std::future::pending()
     }
 
-    /// The files that it writes, which must not be inputs. None by default.
+    /// Returns the files that it writes, which must not be inputs. None by default.
     fn files(&self) -> Vec<FileId> {
         Vec::new()
     }
@@ -112,13 +111,13 @@ pub trait Writer: 'static {
 
 pub(crate) type Sleep = dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
-/// What a writer gets to work with; it never leaves the writer's thread.
+/// Services for a writer. They never leave the writer's thread.
 pub struct WriterContext {
     pub(crate) executor: Rc<LocalExecutor<'static>>,
     pub(crate) sleep: Arc<Sleep>,
     pub(crate) stop: Arc<Stop>,
     pub(crate) ledger: Arc<Ledger>,
-    /// Which files are inputs, and which never are.
+    /// Knows which files are inputs, and which never are.
     pub(crate) claims: Arc<Claims>,
 }
 
@@ -141,9 +140,8 @@ impl WriterContext {
         async move { stop.reached(Stage::Aborted).await }
     }
 
-    /// Tells the host that the output has to be waited for: [`Event::OutputWaiting`](crate::Event::OutputWaiting),
-    /// once, until the next write or flush that succeeds, which is told as
-    /// [`Event::OutputResumed`](crate::Event::OutputResumed).
+    /// Emits [`Event::OutputWaiting`](crate::Event::OutputWaiting), once until the next write or flush that succeeds,
+    /// which emits [`Event::OutputResumed`](crate::Event::OutputResumed).
     pub fn waiting(&self, reason: &str) {
         self.ledger.output_waits(reason);
     }

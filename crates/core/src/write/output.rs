@@ -1,4 +1,4 @@
-//! The output by its path: how it is opened, and whether the path still leads to it.
+//! Opens the output by its path, and reopens it when the path leads to another file.
 
 use std::future::Future;
 use std::io;
@@ -21,21 +21,22 @@ use crate::report::{Event, GapReason};
 /// Pauses between tries to lock an output that others append to.
 const LOCK_PAUSES: [Duration; 5] = [Duration::from_millis(20); 5];
 
-/// How often it is looked whether the path still leads to the file that is written.
+/// The path of the output is checked this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often at least, while lines come all the time: each write looks first when it is time to, and a timer that fires
-/// between them makes the next lines more expensive (async-io then waits for events on the writer's thread).
+/// The path is checked at least this often while lines come all the time. Then each write checks it when it is due,
+/// since a timer that fires between writes makes the next lines more expensive (async-io waits for events on this
+/// thread).
 const LOOK_AMID_LINES: Duration = Duration::from_secs(5);
 
-/// So many writes from one timer to the next are lines that come all the time.
+/// After so many writes between two timers, lines are taken to come all the time.
 const MANY_WRITES: u32 = 100;
 
-/// What to open as the output.
+/// Describes the output to open.
 #[derive(Debug)]
 pub(crate) struct FileOutput {
     pub(crate) fs: Arc<dyn Fs>,
-    /// None: standard output.
+    /// The path; none for standard output.
     pub(crate) path: Option<PathBuf>,
     pub(crate) append: bool,
     /// Paths that the user named as inputs; the output must not be one of them.
@@ -46,14 +47,14 @@ pub(crate) struct FileOutput {
 pub(crate) struct OutputWriter {
     output: FileOutput,
     cx: Rc<WriterContext>,
-    /// None: the path leads elsewhere, where it could not be opened yet.
+    /// The open output; none while the new file at the path could not be opened.
     target: Option<Target>,
-    /// The beginning of a line that went to a file which is gone, and whose rest is still to be written.
+    /// A line whose beginning went to a removed file, and whose rest is still to be written.
     torn: Option<Vec<u8>>,
     looked: Instant,
-    /// Runs on from one rest to the next: to begin one for each would cost more than a line.
+    /// The timer of the next check. It is kept over writes, since starting one costs more than writing a line.
     next_look: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// Writes since that was set.
+    /// The number of writes since the timer was set.
     writes: u32,
 }
 
@@ -63,8 +64,7 @@ enum Target {
 }
 
 impl FileOutput {
-    /// Opens the output. Nothing is truncated before it is certain that nobody else writes there, and that
-    /// it is no input.
+    /// Opens the output. It is truncated only once it is locked and known to be no input.
     pub(crate) async fn open(self, cx: WriterContext) -> io::Result<OutputWriter> {
         let cx = Rc::new(cx);
         let target = match &self.path {
@@ -156,8 +156,8 @@ impl FileOutput {
         Ok(Target::File { file: writer, id })
     }
 
-    /// Locks the output; none if somebody else writes there. Those who append share it, but one who finds nobody
-    /// else begins alone: what is a fragment then will never be a line.
+    /// Locks the output; returns none if another process writes there. Appenders share the lock. The first of them
+    /// takes it alone, since a fragment at the end is then nobody's line in progress.
     async fn lock(&self, file: &dyn WriteFile, cx: &WriterContext) -> io::Result<Option<Sharing>> {
         for pause in LOCK_PAUSES {
             if file.try_lock(false)? {
@@ -208,9 +208,9 @@ fn refused(path: &Path, kind: io::ErrorKind, reason: &str) -> io::Error {
 }
 
 impl OutputWriter {
-    /// Looks whether the path still leads to the output, and opens what it leads to now.
+    /// Checks whether the path still leads to the output, and opens the file that it leads to now.
     ///
-    /// Cancel safe: it is tried again by the next look.
+    /// Cancel safe: the next check tries again.
     async fn look(&mut self) -> io::Result<()> {
         self.looked = Instant::now();
         if self.is_in_place() {
@@ -232,7 +232,7 @@ impl OutputWriter {
         Ok(())
     }
 
-    /// Tells what somebody else did to the output. False: it has to be opened anew.
+    /// Emits events for what another process did to the output. Returns false if it has to be reopened.
     fn is_in_place(&mut self) -> bool {
         let path = self.output.path.as_deref();
         let (file, id) = match &mut self.target {
@@ -270,8 +270,8 @@ impl OutputWriter {
     }
 }
 
-/// Whether an open file is what its path leads to. Some file systems give an inode another number now and then; then
-/// it is known by what it holds.
+/// Returns true if an open file is the one at its path. Some file systems change the inode numbers of files; there they
+/// are compared by content.
 fn is_same(open: &Stat, leads: &Stat) -> bool {
     let [open_id, leads_id] = [open, leads].map(|stat| (stat.id.dev, stat.id.ino));
     let grown = |stat: &Stat| (stat.id.dev, stat.size, stat.modified, stat.links);

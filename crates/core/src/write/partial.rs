@@ -1,4 +1,4 @@
-//! A write that failed, and what comes of it.
+//! The error of a write.
 
 use std::error::Error;
 use std::fmt;
@@ -6,48 +6,48 @@ use std::io;
 
 /// A write that failed, perhaps half-way.
 ///
-/// Whether it is tried again, the writer says by [`PartialWrite::retry`] or [`PartialWrite::fatal`]. Where it says
-/// nothing, the error's kind does: `Interrupted`, `OutOfMemory`, `QuotaExceeded`, `ResourceBusy`, `StorageFull`,
-/// `TimedOut` and `WouldBlock` are tried again, `BrokenPipe` means that nobody reads the output any more, which ends the
-/// merge quietly, and any other kind is final.
+/// A writer decides by [`PartialWrite::retry`] or [`PartialWrite::fatal`] whether the write is tried again. Otherwise
+/// the error's kind decides: `Interrupted`, `OutOfMemory`, `QuotaExceeded`, `ResourceBusy`, `StorageFull`, `TimedOut`
+/// and `WouldBlock` are tried again; `BrokenPipe` means that the output's reader is gone, which ends the merge without
+/// an error; any other kind is final.
 #[derive(Debug)]
 pub struct PartialWrite {
-    /// Bytes of [`Batch::bytes`](crate::Batch::bytes) that are in the output all the same.
+    /// The number of bytes of [`Batch::bytes`](crate::Batch::bytes) that are in the output all the same.
     pub written: usize,
-    /// What went wrong.
+    /// The cause.
     pub error: io::Error,
-    /// Whether it is tried again; none: its kind says so.
+    /// Whether the write is tried again; none if the error's kind decides.
     again: Option<bool>,
 }
 
-/// What comes of a write that failed.
+/// The consequence of a failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is tried again.
+    /// The write is tried again.
     Again,
-    /// Nobody reads the output any more.
+    /// The output's reader is gone.
     Closed,
     /// The merge has failed.
     Final,
 }
 
 impl PartialWrite {
-    /// A write that failed after so many bytes; the error's kind says whether it is tried again.
+    /// Makes the error of a write that failed after `written` bytes. Its kind decides whether it is tried again.
     pub fn new(written: usize, error: io::Error) -> Self {
         Self { written, error, again: None }
     }
 
-    /// A write that failed before its first byte; the error's kind says whether it is tried again.
+    /// Makes the error of a write that failed before its first byte. Its kind decides whether it is tried again.
     pub fn none(error: io::Error) -> Self {
         Self::new(0, error)
     }
 
-    /// A write that failed after so many bytes, and is to be tried again whatever the error's kind.
+    /// Makes the error of a write that is to be tried again, whatever its kind.
     pub fn retry(written: usize, error: io::Error) -> Self {
         Self { written, error, again: Some(true) }
     }
 
-    /// A write that failed after so many bytes for good, whatever the error's kind.
+    /// Makes the error of a write that failed for good, whatever its kind.
     pub fn fatal(written: usize, error: io::Error) -> Self {
         Self { written, error, again: Some(false) }
     }

@@ -1,7 +1,6 @@
-//! The output as something that can stall for ever: a pipe, FIFO, terminal or socket.
+//! Writes to an output that can stall for ever: a pipe, FIFO, terminal or socket.
 //!
-//! It is never written to before it says that it can take something, and the wait for that ends when the
-//! merge has to end.
+//! It writes only after the output has polled as writable, and the wait for that ends when the merge has to end.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -19,26 +18,26 @@ use rustix::io::Errno;
 use super::{PartialWrite, WriterContext};
 use crate::fs::FileId;
 
-/// How often it is checked that there still is a reader, while there is nothing to write.
+/// While there is nothing to write, the presence of a reader is checked this often.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
 
-/// How often a FIFO is tried that nobody has opened for reading.
+/// A FIFO without a reader is tried this often.
 const OPEN_EVERY: Duration = Duration::from_millis(50);
 
-/// How long to wait where it takes nothing although it said that it would.
+/// The pause after a write that took nothing although the output polled as writable.
 const AGAIN_AFTER: Duration = Duration::from_millis(1);
 
-/// What a pipe that polls as writable takes without blocking (`PIPE_BUF` on Linux, in bytes).
+/// A pipe that polls as writable takes so many bytes without blocking (`PIPE_BUF` on Linux).
 const ATOMIC: usize = 4096;
 
 /// Writes to whatever can be polled.
 #[derive(Debug)]
 pub(crate) struct PipeWriter {
-    /// None: a FIFO that nobody has opened for reading yet.
+    /// The open output; none while it is a FIFO without a reader.
     fd: Option<OwnedFd>,
     path: PathBuf,
     id: FileId,
-    /// Whether a write of any length returns at once.
+    /// True if a write of any length returns at once.
     nonblocking: bool,
     /// Becomes readable when the merge has to end.
     aborted: UnixStream,
@@ -46,7 +45,7 @@ pub(crate) struct PipeWriter {
 }
 
 impl PipeWriter {
-    /// Opens a path that is no regular file. A FIFO's reader may come later.
+    /// Opens a path that is no regular file. The reader of a FIFO may come later.
     pub(super) fn open(path: &Path, id: FileId, cx: Rc<WriterContext>) -> io::Result<Self> {
         let mut this = Self::new(None, path.to_owned(), id, cx)?;
         if !this.try_open()? {
@@ -55,8 +54,8 @@ impl PipeWriter {
         Ok(this)
     }
 
-    /// Standard output. Its file description is shared with other processes, so it is not made
-    /// nonblocking; a description of our own is, where one can be had.
+    /// Opens standard output. Its file description is shared with other processes, so it is not made nonblocking. Where
+    /// the system allows it, it is opened again with a description of its own, which is.
     pub(super) fn stdout(fd: OwnedFd, id: FileId, cx: Rc<WriterContext>) -> io::Result<Self> {
         let mut this = Self::new(Some(fd), PathBuf::from("/proc/self/fd/1"), id, cx)?;
         // Where there is none it is written to in small pieces.
@@ -73,7 +72,7 @@ impl PipeWriter {
         Ok(Self { fd, path, id, nonblocking: false, aborted, cx })
     }
 
-    /// Opens the path; false if it is a FIFO without a reader.
+    /// Opens the path. Returns false if it is a FIFO without a reader.
     fn try_open(&mut self) -> io::Result<bool> {
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
         match OpenOptions::new().write(true).custom_flags(flags as i32).open(&self.path) {
@@ -132,7 +131,7 @@ impl PipeWriter {
     }
 }
 
-/// Waits, on this thread, until the output takes something.
+/// Waits on this thread until the output is writable.
 fn wait(output: BorrowedFd<'_>, aborted: BorrowedFd<'_>) -> io::Result<()> {
     let mut fds = [PollFd::from_borrowed_fd(output, PollFlags::OUT), PollFd::from_borrowed_fd(aborted, PollFlags::IN)];
     poll(&mut fds, None)?;

@@ -1,4 +1,4 @@
-//! The writer's loop: receive, write, flush when there is nothing left, acknowledge, give the batch back.
+//! The writer's loop: receives a batch, writes it, flushes when the queue is empty, and gives the batch back.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -20,22 +20,22 @@ use crate::report::{Event, Ledger};
 use crate::stall::timed;
 use crate::stop::{Stage, Stop};
 
-/// First pause, of a growing series, before an output that failed is tried again.
+/// The first pause before a failed write is tried again; each further one is longer.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// Last pause.
+/// The longest pause before a failed write is tried again.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// What goes to the writer. There are only so many of each at a time, so sending never waits.
+/// A message to the writer. The number of each kind is bounded, so sending never waits.
 pub(crate) enum Message {
     /// Lines from the inputs.
     Batch(Batch),
-    /// The host has sent lines; they wait in [`HostLines`].
+    /// There are lines of the host in [`HostLines`].
     Host,
-    /// Flush what came before.
+    /// Flush everything before this message.
     Flush(FlushRequest),
 }
 
-/// Where messages come in, and what is needed to work them off.
+/// The loop's inbox, and what it needs to process messages.
 pub(crate) struct Queue {
     pub(crate) messages: Inbox<Message>,
     pub(crate) pool: Arc<BatchPool>,
@@ -44,7 +44,7 @@ pub(crate) struct Queue {
     pub(crate) stop: Arc<Stop>,
     pub(crate) sleep: Arc<Sleep>,
     pub(crate) stall_limit: Option<Duration>,
-    /// Bytes in a batch.
+    /// The capacity of a batch in bytes.
     pub(crate) capacity: usize,
 }
 
@@ -109,7 +109,7 @@ impl Queue {
         }
     }
 
-    /// Waits for a message, and notices meanwhile when the merge has to end.
+    /// Waits for a message, or for the end of the merge.
     async fn idle<W: Writer>(&self, writer: &mut W, aborted: impl Future<Output = ()>) -> Result<Message, Outcome> {
         let message = async { self.messages.wait().await.ok_or(Outcome::Drained) };
         let closed = async {
@@ -123,7 +123,7 @@ impl Queue {
         or(message, or(closed, aborted)).await
     }
 
-    /// Writes a batch, however long it takes. An outcome means that the merge ends.
+    /// Writes a batch, however long it takes. Returns an outcome if the merge ends.
     async fn write<W: Writer>(&self, writer: &mut W, batch: &mut Batch) -> Result<Option<Outcome>, Cause> {
         let mut pause = PAUSE_MIN;
         let ended = loop {
@@ -160,7 +160,7 @@ impl Queue {
         self.ledger.written.fetch_add((batch.len() - batch.bytes().len()) as u64, Ordering::Relaxed);
     }
 
-    /// Flushes, however long it takes. An outcome means that the merge ends.
+    /// Flushes, however long it takes. Returns an outcome if the merge ends.
     async fn flush<W: Writer>(&self, writer: &mut W) -> Result<Option<Outcome>, Cause> {
         let ended = self.unless_ended(self.guard("tailmerge-writer: flush", writer.flush())).await?;
         if ended.is_none() {
@@ -169,7 +169,7 @@ impl Queue {
         Ok(ended)
     }
 
-    /// Waits for the writer, however long it takes. An outcome means that the merge ends.
+    /// Waits for a call of the writer, however long it takes. Returns an outcome if the merge ends.
     async fn unless_ended(&self, done: impl Future<Output = io::Result<()>>) -> Result<Option<Outcome>, Cause> {
         match self.unless_aborted(done).await {
             Some(Ok(())) => Ok(None),
@@ -187,7 +187,7 @@ impl Queue {
         or(async { Some(future.await) }, aborted).await
     }
 
-    /// As [`guard_with`](crate::stall::guard_with), without allocating for each batch.
+    /// Measures like [`guard_with`](crate::stall::guard_with), but without an allocation for each batch.
     async fn guard<F: Future>(&self, name: &str, future: F) -> F::Output {
         let Some(limit) = self.stall_limit else { return future.await };
         let mut future = pin!(future);

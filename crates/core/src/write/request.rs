@@ -1,7 +1,7 @@
-//! A request to flush, or to reopen the output and flush, and who waits for it.
+//! Requests to flush, or to reopen the output and flush.
 //!
-//! Whoever asks while a request is the last message in the queue shares it. So there are never more of them than
-//! batches, however many are given up while the output stands still.
+//! A request is shared with the last message of the queue if that is one of the same kind. So there are never more of
+//! them than batches, even if many are abandoned while the output stalls.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use async_channel::{Receiver, Sender};
 
 use super::{Inbox, Message};
 
-/// A request in the queue. Dropped without being done, it tells those who wait that it never will be.
+/// A request in the queue. If it is dropped without being done, those who wait for it get an error.
 #[derive(Debug)]
 pub(crate) struct FlushRequest {
-    /// Whether the output is to be opened anew, if need be, before it is flushed.
+    /// True if the output is to be reopened, if need be, before it is flushed.
     pub(super) reopen: bool,
     done: Arc<AtomicBool>,
-    /// Nothing is sent: it is closed once the request is over.
+    /// Carries no messages; it is closed once the request is over.
     over: Sender<Infallible>,
     wait: Receiver<Infallible>,
 }
@@ -39,7 +39,7 @@ impl FlushRequest {
         Flushed { done: self.done.clone(), over: self.wait.clone() }
     }
 
-    /// Says that it is done.
+    /// Marks the request as done.
     pub(super) fn done(self) {
         self.done.store(true, Ordering::SeqCst);
     }
@@ -52,13 +52,13 @@ impl Drop for FlushRequest {
 }
 
 impl Flushed {
-    /// Completes when the request is done (true) or never will be. Cancel safe.
+    /// Waits until the request is over; returns true if it is done. Cancel safe.
     pub(crate) async fn wait(self) -> bool {
         self.over.recv().await.ok();
         self.done.load(Ordering::SeqCst)
     }
 
-    /// Waits on this thread.
+    /// Waits on this thread until the request is over; returns true if it is done.
     pub(crate) fn wait_blocking(self) -> bool {
         self.over.recv_blocking().ok();
         self.done.load(Ordering::SeqCst)
@@ -66,12 +66,12 @@ impl Flushed {
 }
 
 impl Inbox<Message> {
-    /// Asks for a flush of what was submitted before. None: the queue is closed.
+    /// Asks for a flush of what was submitted before. Returns none if the queue is closed.
     pub(crate) fn ask_flush(&self) -> Option<Flushed> {
         self.ask(false)
     }
 
-    /// Asks to open the output anew, if need be, and for a flush.
+    /// Asks to reopen the output, if need be, and to flush. Returns none if the queue is closed.
     pub(crate) fn ask_reopen(&self) -> Option<Flushed> {
         self.ask(true)
     }

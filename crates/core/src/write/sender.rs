@@ -1,4 +1,4 @@
-//! Lines that the host writes itself, into the same output.
+//! The sender of the host's own lines.
 
 use std::error::Error;
 use std::fmt;
@@ -26,12 +26,12 @@ use crate::own_thread::is_own_thread;
 ///
 /// # In a logger, an observer, a tailer or a writer
 ///
-/// Where the merge itself calls the host (a logger that is told of its events, an observer, a tailer, a writer), it would
-/// wait for itself. There nothing waits: what there is no room for is refused as [`SendError::Full`], the whole line in
-/// the case of an [`io::Write`], whose `flush` is refused likewise. So a sender may be where a logger writes to. The
-/// writer's thread leaves what it logs itself to another one, since the logger may have a lock that is held by who waits
-/// for room; where something else logs on that thread (a writer of the host's, or an executor that traces what it does),
-/// such a logger must not wait with its lock held, but use [`try_send`](Self::try_send).
+/// When the merge calls the host (a logger, an observer, a tailer, a writer), a sender that waited for room would wait
+/// for itself. So it never waits there: a line without room is refused as [`SendError::Full`], the whole line in the
+/// case of an [`io::Write`], whose `flush` is refused likewise. A logger may thus write to a sender. The writer's
+/// thread hands its own log messages to another thread, since the logger may hold a lock while it waits for room. If
+/// something else logs on the writer's thread (a writer of the host's, or an executor that traces), such a logger must
+/// not wait with its lock held, but use [`try_send`](Self::try_send).
 ///
 /// # Examples
 ///
@@ -48,21 +48,21 @@ use crate::own_thread::is_own_thread;
 pub struct LineSender {
     host: Arc<HostLines>,
     source: Arc<HostSource>,
-    /// What was written of a line. Made when it is first needed.
+    /// The unfinished line; none before the first write of one.
     fragment: Option<Arc<Fragment>>,
-    /// Whether a line was refused that has not ended yet.
+    /// True while the rest of a refused line is dropped.
     refusing: bool,
 }
 
-/// Why a line was not taken.
+/// The reason why a line was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
     /// The merge is stopping or has ended.
     Closed,
-    /// Longer than the line limit, all lines of it together.
+    /// The text is longer than the line limit, all its lines together.
     TooLong,
-    /// There is no room just now. Only [`LineSender::try_send`] says so, and any call where the merge itself calls the
+    /// The buffer is full. Only [`LineSender::try_send`] returns this, and any call within the merge's calls of the
     /// host: see [`LineSender`].
     Full,
 }
@@ -100,7 +100,7 @@ impl LineSender {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`], [`SendError::TooLong`]; [`SendError::Full`] where the merge itself calls the host.
+    /// [`SendError::Closed`], [`SendError::TooLong`]; [`SendError::Full`] within the merge's calls of the host.
     ///
     /// # Cancel safety
     ///
@@ -128,7 +128,7 @@ impl LineSender {
         self.wait_for_room(|| self.try_send(line.as_ref()))
     }
 
-    /// Does this until there is room for it.
+    /// Tries until there is room.
     fn wait_for_room(&self, submit: impl Fn() -> Result<(), SendError>) -> Result<(), SendError> {
         loop {
             listener!(self.host.room => room);
@@ -148,7 +148,7 @@ impl LineSender {
         self.host.submit(&self.source, line.as_ref())
     }
 
-    /// Submits what was begun of a line, with its end, waiting for room.
+    /// Submits the unfinished line together with its end, waiting for room.
     fn end_line(&self, end: &[u8]) -> Result<(), SendError> {
         let Some(fragment) = &self.fragment else { return self.send_blocking(end) };
         let sent = self.wait_for_room(|| {
@@ -167,7 +167,7 @@ impl LineSender {
         sent
     }
 
-    /// Keeps what was begun of a line.
+    /// Keeps the beginning of a line.
     fn begin_line(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         let fragment = match &mut self.fragment {
             Some(fragment) => fragment,

@@ -1,4 +1,4 @@
-//! The thread `tailmerge-writer`: makes the writer, runs its loop, and keeps how it ended.
+//! The thread `tailmerge-writer`: makes the writer, runs its loop, and keeps the outcome.
 
 use std::fmt;
 use std::future::Future;
@@ -24,34 +24,34 @@ use crate::report::Event as Told;
 use crate::stop::Stage;
 use crate::tail::{Claims, TailError, WatchSlot};
 
-/// The writer's thread, by its name in the process.
+/// The name of the writer's thread.
 const NAME: &str = "tailmerge-writer";
 
-/// How a writer's loop ended, when nothing failed.
+/// The outcome of a writer's loop that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// All that was submitted is written and flushed.
     Drained,
-    /// Nobody reads the output any more.
+    /// The reader of the output went away.
     OutputClosed,
-    /// It had to end at once.
+    /// It was aborted.
     Aborted,
 }
 
-/// What ended a merge before its time.
+/// The failure that ended a merge.
 #[derive(Clone, Debug)]
 pub(crate) enum Cause {
     Write(Arc<io::Error>),
     Flush(Arc<io::Error>),
     WriterPanicked(String),
     Tailer(String, Arc<TailError>),
-    /// The thread does not come back from a call.
+    /// The thread does not return from a call.
     WriterStuck,
-    /// Asked on one of the merge's own threads, which cannot wait for the end.
+    /// The question came from a thread of the merge, which cannot wait for the end.
     OwnThread,
 }
 
-/// How the writer ended, for all who wait for it.
+/// The outcome of the writer, shared by all who wait for it.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
     outcome: Mutex<Option<Result<Outcome, Cause>>>,
@@ -78,7 +78,7 @@ impl Ended {
         }
     }
 
-    /// Waits on this thread, until `deadline` if there is one. False: not ended by then.
+    /// Waits on this thread, until `deadline` if there is one. Returns false if the writer has not ended by then.
     pub(crate) fn wait_blocking(&self, deadline: Option<Instant>) -> bool {
         while self.get().is_none() {
             listener!(self.set => set);
@@ -143,7 +143,7 @@ impl WriterThread {
         Ok(Self { handle: Mutex::new(Some(handle)), ended })
     }
 
-    /// Waits for the thread, which has ended or is about to.
+    /// Joins the thread, which has ended or is about to.
     pub(crate) fn join(&self) {
         let handle = lock(&self.handle).take();
         if let Some(handle) = handle {
@@ -153,22 +153,22 @@ impl WriterThread {
     }
 }
 
-/// What the writer's thread works with.
+/// The parts that the writer's thread works with.
 pub(crate) struct Session {
     pub(crate) queue: Queue,
-    /// Hears once whether the writer could be made.
+    /// Receives one message: whether the writer could be made.
     pub(crate) ready: Sender<io::Result<()>>,
-    /// The thread that hints at changes, which ends with this one.
+    /// The thread that watches for changes; it is joined when this one ends.
     pub(crate) watch: WatchSlot,
-    /// Learns which files the writer writes, before it is said to be ready.
+    /// Receives the files that the writer writes, before it is reported to be ready.
     pub(crate) claims: Arc<Claims>,
 }
 
-/// Makes a writer and runs its loop. Boxed, so that a builder need not name the writer's type.
+/// Makes a writer and runs its loop. It is boxed so that a builder does not depend on the writer's type.
 pub(crate) type Serve =
     Box<dyn FnOnce(WriterContext, Session) -> Pin<Box<dyn Future<Output = Result<Outcome, Cause>>>> + Send>;
 
-/// The whole life of the writer that `make` makes.
+/// Runs the writer that `make` makes to its end.
 pub(crate) fn serve<M, F, W>(make: M) -> Serve
 where
     M: FnOnce(WriterContext) -> F + Send + 'static,

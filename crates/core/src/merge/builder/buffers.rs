@@ -1,35 +1,35 @@
-//! How much memory a merge takes for the lines on their way, and how it is divided.
+//! The sizes of a merge's buffers.
 
 use super::Builder;
 use crate::merge::StartError;
 
-/// Bytes read at a time; a batch takes up to twice as many.
+/// A read takes at most so many bytes; a batch holds up to twice as many.
 const CHUNK: usize = 512 * 1024;
-/// Most batches that circulate: enough for each reader to have one under way and one waiting, and few enough to stay
-/// in a processor's cache.
+/// At most so many batches circulate: enough for each reader to fill one while another waits, and few enough to stay in
+/// a processor's cache.
 const BATCHES_MAX: usize = 4;
-/// Fewest: one being read, one being written, and those of the host's lines.
+/// At least so many batches circulate: one being read, one being written, and those of the host's lines.
 const BATCHES_MIN: usize = 2 + HOST_BATCHES;
-/// One of the host's lines, and one to swap for it.
+/// The batches of the host's lines: one being filled, and one being written.
 const HOST_BATCHES: usize = 2;
-/// Bytes for the buffers, unless set otherwise.
+/// The default limit of all buffers, in bytes.
 const MEMORY: usize = 8 * 1024 * 1024;
 
-/// How many batches circulate, and their sizes in bytes.
+/// The number of batches and their sizes in bytes.
 pub(super) struct Buffers {
-    /// Read at a time.
+    /// The size of a read.
     pub(super) chunk: usize,
-    /// In a batch.
+    /// The capacity of a batch.
     pub(super) capacity: usize,
     pub(super) batches: usize,
 }
 
 impl Builder {
-    /// Bytes of memory that the merge will take for its buffers.
+    /// Returns how many bytes of memory the merge will use for its buffers.
     ///
     /// # Errors
     ///
-    /// If the line limit cannot be, or does not go with the bound for the buffers.
+    /// If the line limit is out of range, or the buffers cannot hold lines of that length.
     pub fn buffer_bytes(&self) -> Result<usize, StartError> {
         self.buffers().map(|buffers| (buffers.batches + HOST_BATCHES) * buffers.capacity)
     }

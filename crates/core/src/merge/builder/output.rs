@@ -1,5 +1,5 @@
-//! What an output holds is given up for a merge, but not by mistake: not where it may be meant as an input, and not
-//! for nothing.
+//! Guards the content of an output file against mistakes: it is not truncated if the file may be meant as an input, or
+//! if no input can be read.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,19 @@ use crate::fs::{Kind, ReadFile};
 use crate::merge::StartError;
 use crate::tail::{Excludes, Spec, find_file, nothing_to_read};
 
-/// An input that is a certain file: see [`Builder::input_at`].
+/// The input that a file belongs to: see [`Builder::input_at`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FoundInput {
     /// The input; `-` for standard input.
     pub path: PathBuf,
-    /// The pattern that finds it, unless it is named.
+    /// The pattern that matches it; none if it is named.
     pub pattern: Option<String>,
 }
 
 impl Builder {
-    /// Refuses to empty an output by mistake. Blocks: it looks at the output, and if that holds
-    /// something at the inputs.
+    /// Refuses to truncate an output by mistake. It blocks: it reads the state of the output, and of the inputs if the
+    /// output holds something.
     pub(in crate::merge) fn check_output(&self) -> Result<(), StartError> {
         let Output::File(output) = &self.output else { return Ok(()) };
         let held = self.fs.stat(output).ok().filter(|stat| stat.kind == Kind::File && stat.size > 0);
@@ -46,16 +46,16 @@ impl Builder {
         Ok(())
     }
 
-    /// Says which input the file at a path is now, by its device and inode: a named one, standard input, or else what a
-    /// pattern finds. For a host that is about to overwrite that file.
+    /// Returns which input the file at a path is now, compared by device and inode: a named one, standard input, or one
+    /// that a pattern finds. It is meant for a host that is about to overwrite that file.
     ///
     /// # Errors
     ///
-    /// If a pattern is not understood.
+    /// If a pattern is malformed.
     ///
     /// # Blocking
     ///
-    /// Looks at the file system on this thread.
+    /// Reads the file system on this thread.
     pub fn input_at(&self, path: impl AsRef<Path>) -> Result<Option<FoundInput>, StartError> {
         let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
         let Ok(stat) = self.fs.stat(path.as_ref()) else { return Ok(None) };
