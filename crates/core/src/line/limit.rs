@@ -1,4 +1,6 @@
-//! The line limit: cutting a line that is longer than the user allows.
+//! The line limit.
+
+use memchr::memrchr;
 
 /// The treatment of a line whose content is longer than the limit.
 ///
@@ -22,23 +24,16 @@ pub(crate) struct LineLimit {
     pub(crate) policy: LongLines,
 }
 
-/// The treatment of the first bytes of a line that is over the limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Piece {
-    /// The first `max` bytes are a line; the rest is looked at again as if a line began there.
-    Line,
-    /// The first `max` bytes are a line; what follows, up to the newline, is dropped.
-    LastLine,
-    /// They are dropped, and so is the rest of the line with its newline.
-    Nothing,
-}
-
 impl LineLimit {
-    pub(crate) fn over(self) -> Piece {
-        match self.policy {
-            LongLines::Split => Piece::Line,
-            LongLines::Truncate => Piece::LastLine,
-            LongLines::Skip => Piece::Nothing,
+    /// Returns true if a line among `lines` is over the limit.
+    pub(crate) fn is_exceeded(self, mut lines: &[u8]) -> bool {
+        // What is left cannot be over the limit when it is no longer than that.
+        while lines.len() > self.max + 1 {
+            match memrchr(b'\n', &lines[..=self.max]) {
+                Some(at) => lines = &lines[at + 1..],
+                None => return true,
+            }
         }
+        false
     }
 }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::check::Check;
-use super::file::Within;
 use crate::fs::{FileId, Fs, Storage};
+use crate::line::LineState;
 use crate::lock::lock;
 
 /// How many files that were let go are remembered, in case they turn up under another name.
@@ -53,7 +53,7 @@ enum Claim {
 pub(super) struct Resume {
     pub(super) offset: u64,
     pub(super) check: Check,
-    pub(super) within: Within,
+    pub(super) within: LineState,
 }
 
 impl Resume {

@@ -18,6 +18,7 @@ use super::claims::{Kept, Resume};
 use super::descriptors::Slot;
 use crate::batch::{Batch, Source};
 use crate::fs::{FileId, MODIFIED_GRAIN, ReadFile, Stat, Storage, is_missing};
+use crate::line::{LineState, ToBatch};
 use crate::report::GapReason;
 
 /// How long a file has not changed that is idle.
@@ -86,15 +87,12 @@ pub(super) struct Turn<'a> {
     pub(super) cx: &'a TailContext,
 }
 
-/// Where in a line the offset stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Within {
-    /// At its start.
-    Start,
-    /// In a line over the limit, of which pieces are out already.
-    Long,
-    /// In a line over the limit that is dropped from `from` on; with its newline, if `whole`.
-    Dropped { from: u64, whole: bool },
+impl Turn<'_> {
+    /// Returns what renders records into the batch.
+    fn sink(&mut self) -> ToBatch<'_> {
+        let Self { source, batch, scratch, cx } = self;
+        ToBatch::new(source, source.renderer(), cx.limit, &cx.ledger, batch, &mut scratch.line)
+    }
 }
 
 /// One file that is, or was, under an input's name.
@@ -140,7 +138,7 @@ pub(super) struct Generation {
     kept: Option<Box<Kept>>,
     /// Earlier places, the last one first, of a file that is read again and again.
     marks: Option<Box<[(Instant, Resume); 2]>>,
-    within: Within,
+    within: LineState,
     /// Where the hole began that is being passed by.
     hole: Option<u64>,
 }
@@ -169,7 +167,7 @@ impl Generation {
             found: None,
             kept: None,
             marks: None,
-            within: Within::Start,
+            within: LineState::Start,
             hole: None,
         }
     }
@@ -324,7 +322,7 @@ impl Generation {
             && self.marks.is_none()
             && let Some(check) = self.check_at(self.size)?
         {
-            let end = Resume { offset: self.size, check, within: Within::Start };
+            let end = Resume { offset: self.size, check, within: LineState::Start };
             self.marks = Some(Box::new([(Instant::now(), end); 2]));
             self.sure_size = self.size;
         }
@@ -608,7 +606,7 @@ impl Generation {
             // What came after it was last looked at is nowhere to be seen.
             false => cx.ledger.possible_loss(source),
         }
-        (self.offset, self.searched, self.within) = (end, end, Within::Start);
+        (self.offset, self.searched, self.within) = (end, end, LineState::Start);
     }
 }
 

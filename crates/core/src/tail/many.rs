@@ -1,7 +1,5 @@
 //! The host's own tailers, all in one job.
 
-mod cut;
-
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::shard::after;
 use super::{Mailbox, Progress, TailError, Tailer};
 use crate::batch::{Batch, Source};
-use crate::line::{LineLimit, Name};
+use crate::line::{Framer, LineLimit, LineState, Name, ToBatch};
 use crate::lock::lock;
 use crate::panic::caught;
 use crate::report::{Event, Ledger};
@@ -106,11 +104,11 @@ impl Many {
         target.set_source(source, 0);
         let filled = caught(|| tailer.fill(target));
         let gave = !target.is_empty();
-        if verbatim && cut::is_needed(batch, cx.limit) {
+        if verbatim && cx.limit.is_exceeded(batch.bytes()) {
             std::mem::swap(batch, raw.get_or_insert_with(unrendered));
         }
         if let Some(raw) = raw.as_mut().filter(|raw| !raw.is_empty()) {
-            cut::render(raw, batch, cx.limit, &cx.ledger);
+            render(raw, batch, cx);
             raw.clear(cx.capacity);
         }
         let mut progress = filled.unwrap_or_else(|panic| Err(TailError::panicked(&panic)))?;
@@ -134,6 +132,24 @@ impl Many {
         for error in error.into_iter().chain(dropped.err()) {
             record_failure(&self.cx.failures, &Name::from(source.path()).to_string(), error, &self.cx.ledger);
         }
+    }
+}
+
+/// Renders all lines of a batch into another one, which grows as need be, and applies the line limit.
+fn render(from: &Batch, into: &mut Batch, cx: &ManyContext) {
+    let (mut bytes, mut rendered) = (from.bytes(), Vec::new());
+    for extent in from.extents() {
+        let (lines, rest) = bytes.split_at(extent.len_out as usize);
+        bytes = rest;
+        let source = &extent.source;
+        into.set_source(source, extent.generation);
+        let mut sink = ToBatch::new(source, source.renderer(), cx.limit, &cx.ledger, into, &mut rendered).growing();
+        if extent.len_in != extent.len_out {
+            // The tailer has changed them.
+            sink = sink.made_from(extent.start..extent.start + extent.len_in);
+        }
+        Framer::new(cx.limit, LineState::Start).frame(lines, extent.start, &mut sink);
+        sink.flush();
     }
 }
 

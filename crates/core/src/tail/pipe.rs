@@ -16,15 +16,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use memchr::{memchr, memrchr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
 use super::{Claims, Progress, TailContext, TailError, Tailer};
 use crate::batch::{Batch, Source};
 use crate::fs::{FileId, ReadFile, is_missing};
-use crate::line::{LineLimit, LongLines};
-use crate::report::{Event, GapReason, Ledger};
+use crate::line::{Framer, LineLimit, LineState, Renderer, ToBatch};
+use crate::report::{Event, Ledger};
 use crate::stop::{Stage, Stop};
 
 /// Bytes read at a time: what a pipe holds.
@@ -50,21 +49,9 @@ pub(crate) struct PipeTailer {
     held: Vec<u8>,
     /// Offset in the stream of what is held.
     offset: u64,
-    within: Within,
+    framer: Framer,
     /// Whether the last writer has gone.
     ended: bool,
-}
-
-/// Where in a line the held bytes begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Within {
-    Start,
-    /// In a line over the limit, of which pieces are out.
-    Long,
-    /// In a line over the limit, which is dropped from here on.
-    Dropped {
-        from: u64,
-    },
 }
 
 impl PipeTailer {
@@ -109,7 +96,7 @@ impl PipeTailer {
             heard: Instant::now(),
             held: Vec::new(),
             offset: 0,
-            within: Within::Start,
+            framer: Framer::new(limit, LineState::Start),
             ended: false,
         }
     }
@@ -196,87 +183,34 @@ impl PipeTailer {
 
     /// Moves whole lines, or pieces of lines that are too long, to the batch. False if it has no room.
     fn submit(&mut self, batch: &mut Batch) -> bool {
-        let mut at = 0;
-        let mut room = true;
-        if self.within == Within::Start
-            && self.held.len() <= self.limit.max
-            && let Some(last) = memrchr(b'\n', &self.held)
-        {
-            // No line can be too long: all of them at once.
-            room = batch.push(self.offset, last as u64 + 1, &self.held[..=last]);
-            at = if room { last + 1 } else { 0 };
+        let (renderer, mut rendered) = (Renderer::default(), Vec::new());
+        if let Some(len) = self.framer.whole_lines(&self.held) {
+            if !batch.push(self.offset, len as u64, &self.held[..len]) {
+                return false;
+            }
+            self.taken(len);
         }
-        while room {
-            let rest = &self.held[at..];
-            let newline = memchr(b'\n', rest);
-            let (len, start) = (newline.unwrap_or(rest.len()), self.offset + at as u64);
-            let next = match self.within {
-                Within::Dropped { from } => {
-                    if newline.is_some() || self.ended {
-                        let end =
-                            start + len as u64 + u64::from(self.limit.policy == LongLines::Skip && newline.is_some());
-                        self.ledger.gap(self.source.path(), from, end, GapReason::LineLimit);
-                        self.within = Within::Start;
-                    }
-                    len + usize::from(newline.is_some())
-                }
-                within if len > self.limit.max => {
-                    let max = self.limit.max;
-                    if within == Within::Start && self.ledger.long_line(&self.source) {
-                        let input = self.source.path();
-                        self.ledger.tell(&Event::LongLine {
-                            input,
-                            offset: start,
-                            limit: max,
-                            policy: self.limit.policy,
-                        });
-                    }
-                    if self.limit.policy == LongLines::Skip {
-                        self.within = Within::Dropped { from: start };
-                        continue;
-                    }
-                    room = push(batch, start, &rest[..max], max as u64);
-                    if room {
-                        self.within = match self.limit.policy {
-                            LongLines::Split => Within::Long,
-                            _ => Within::Dropped { from: start + max as u64 },
-                        };
-                    }
-                    if room { max } else { 0 }
-                }
-                _ if newline.is_some() => {
-                    room = push(batch, start, &rest[..len], len as u64 + 1);
-                    if room {
-                        self.within = Within::Start;
-                    }
-                    if room { len + 1 } else { 0 }
-                }
-                _ if self.ended && len > 0 => {
-                    room = push(batch, start, rest, len as u64);
-                    if room {
-                        self.ledger.unterminated_line();
-                    }
-                    if room { len } else { 0 }
-                }
-                _ => 0,
-            };
-            at += next;
-            if next == 0 {
-                break;
+        let mut sink = ToBatch::new(&self.source, &renderer, self.limit, &self.ledger, batch, &mut rendered);
+        let framed = self.framer.frame(&self.held, self.offset, &mut sink);
+        let (rest, end) = (&self.held[framed.taken..], self.offset + framed.taken as u64);
+        let mut room = framed.room;
+        let mut taken = framed.taken;
+        if room && self.ended {
+            room = self.framer.finish(rest, end, &mut sink);
+            if room && !rest.is_empty() {
+                self.ledger.unterminated_line();
+                taken = self.held.len();
             }
         }
-        self.held.drain(..at);
-        self.offset += at as u64;
+        sink.flush();
+        self.taken(taken);
         room
     }
-}
 
-/// Puts a line into the batch, with its newline.
-fn push(batch: &mut Batch, start: u64, content: &[u8], len_in: u64) -> bool {
-    let mut line = Vec::with_capacity(content.len() + 1);
-    line.extend_from_slice(content);
-    line.push(b'\n');
-    batch.push(start, len_in, &line)
+    fn taken(&mut self, len: usize) {
+        self.held.drain(..len);
+        self.offset += len as u64;
+    }
 }
 
 impl Tailer for PipeTailer {

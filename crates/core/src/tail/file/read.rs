@@ -5,21 +5,17 @@ use std::time::Instant;
 
 use memchr::{memchr, memrchr};
 
-use super::{Generation, PSEUDO_MAX, Turn, Visit, Within, read_all, read_at};
+use super::{Generation, PSEUDO_MAX, Turn, Visit, read_all, read_at};
 use crate::batch::Source;
 use crate::fs::Storage;
-use crate::line::Piece;
-use crate::report::{Event, GapReason};
+use crate::line::{Framer, LineState, RecordSink};
+use crate::report::GapReason;
 use crate::tail::TailContext;
 use crate::tail::check::{Check, Window};
 
 /// A fragment longer than this, in bytes, is not read again to see whether its newline has come: only
 /// what is new is searched.
 const FRAGMENT_REREAD_MAX: u64 = 16 * 1024;
-
-/// Rendered lines go to the batch together, but once they are so many bytes: the buffer for them is beyond the bound
-/// for memory.
-const RENDER_STEP: usize = 64 * 1024;
 
 impl Generation {
     /// Reads once, at most `cx.chunk` bytes and not beyond `end`, and commits the whole lines.
@@ -51,11 +47,11 @@ impl Generation {
         {
             return Ok(Visit::Changed);
         }
-        if let Within::Dropped { .. } = self.within {
-            return self.drop_rest(turn);
-        }
+        let bound = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        turn.batch.set_source(turn.source, self.number);
+        let is_dropped = matches!(self.within, LineState::Dropped { .. });
         let mut want = cx.chunk;
-        if self.searched - self.offset > reread_max(cx) {
+        if !is_dropped && self.searched - self.offset > reread_max(cx) {
             let bytes = turn.scratch.bytes(cx.chunk);
             let Some(mut read) = self.read_on(bytes, self.searched, self.searched_check, 1)? else {
                 return Ok(Visit::Changed);
@@ -65,19 +61,17 @@ impl Generation {
             self.searched += newline.unwrap_or(read.len) as u64;
             let content = self.searched - self.offset;
             if content > cx.limit.max as u64 {
-                return self.cut(turn);
+                return self.read_framed(cx.limit.max + 1, turn);
             }
             match newline {
                 Some(_) => want = content as usize + 1,
                 None => return self.after(&read, self.searched, turn),
             }
         }
-        let bound = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
-        turn.batch.set_source(turn.source, self.number);
-        let visit = if turn.source.renderer().is_verbatim() && cx.limit.max >= cx.chunk {
+        let visit = if turn.source.renderer().is_verbatim() && cx.limit.max >= cx.chunk && !is_dropped {
             self.read_verbatim(want.min(bound), turn)
         } else {
-            self.read_rendered(want.min(bound), turn)
+            self.read_framed(want.min(bound), turn)
         }?;
         Ok(if visit == Visit::More && self.searched >= end { Visit::End } else { visit })
     }
@@ -136,15 +130,15 @@ impl Generation {
             turn.batch.commit(self.offset, last + 1);
             self.past(last + 1);
         } else if self.searched - self.offset > turn.cx.limit.max as u64 {
-            return self.cut(turn);
+            return self.read_framed(turn.cx.limit.max + 1, turn);
         } else if read.whole && want > room {
             return Ok(Visit::Full);
         }
         self.after(&read, at, turn)
     }
 
-    /// By way of the scratch buffer, line by line: for labels, JSON, and limits below the chunk's size.
-    fn read_rendered(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<Visit> {
+    /// By way of the scratch buffer, record by record: for labels, JSON, and lines that may be over the limit.
+    fn read_framed(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<Visit> {
         let mut bytes = turn.scratch.take(want);
         let visit = self.read_on(&mut bytes[..want], self.offset, self.check, self.news_at()).and_then(|read| {
             let Some(mut read) = read else { return Ok(Visit::Changed) };
@@ -152,148 +146,34 @@ impl Generation {
             if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
                 return Ok(Visit::More);
             }
-            let (start, at) = (self.offset, self.offset + read.len as u64);
-            let visit = self.render(bytes, turn);
-            self.check = read.window.slide(&bytes[..(self.offset - start) as usize]);
-            self.set_searched(self.searched, &bytes[..(self.searched - start) as usize], turn.cx);
-            if visit == Visit::More { self.after(&read, at, turn) } else { Ok(visit) }
+            let at = self.offset + read.len as u64;
+            let mut framer = Framer::new(turn.cx.limit, self.within);
+            let mut sink = turn.sink();
+            let framed = framer.frame(bytes, self.offset, &mut sink);
+            sink.flush();
+            self.check = read.window.slide(&bytes[..framed.taken]);
+            self.within = framer.state();
+            self.offset += framed.taken as u64;
+            self.searched = self.searched.max(self.offset);
+            if let LineState::Dropped { .. } = self.within {
+                // What was searched is read again to be dropped, this time against the check before the offset.
+                self.searched = self.offset;
+            }
+            if !framed.room {
+                return Ok(Visit::Full);
+            }
+            self.set_searched(at, bytes, turn.cx);
+            self.after(&read, at, turn)
         });
         turn.scratch.give_back(bytes);
         visit
     }
 
-    /// Takes the lines of `bytes`, which stand at the offset, and notes how far they were searched.
-    fn render(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> Visit {
-        let max = turn.cx.limit.max;
-        let start = self.offset;
-        let mut from = start;
-        turn.scratch.line.clear();
-        loop {
-            let rest = &bytes[(self.offset - start) as usize..];
-            let newline = memchr(b'\n', rest);
-            let len = newline.unwrap_or(rest.len());
-            let end = self.offset + len as u64;
-            self.searched = end;
-            if len > max {
-                self.deliver(&mut from, turn);
-                if !self.cut_head(&rest[..max], turn) {
-                    return Visit::Full;
-                }
-                if let Within::Dropped { .. } = self.within {
-                    self.offset = end;
-                    self.searched = end;
-                    if newline.is_none() {
-                        return Visit::More;
-                    }
-                    self.finish_drop(true, turn.source, turn.cx);
-                    self.past(1);
-                }
-                from = self.offset;
-                turn.scratch.line.clear();
-                continue;
-            }
-            if newline.is_none() {
-                self.deliver(&mut from, turn);
-                return Visit::More;
-            }
-            let line = &mut turn.scratch.line;
-            let fits = line.len();
-            turn.source.renderer().push(&rest[..len], line);
-            if line.len() > turn.batch.spare().len() && (fits > 0 || !turn.batch.is_empty()) {
-                line.truncate(fits);
-                self.deliver(&mut from, turn);
-                return Visit::Full;
-            }
-            self.past(len + 1);
-            if turn.scratch.line.len() >= RENDER_STEP {
-                self.deliver(&mut from, turn);
-            }
-        }
-    }
-
-    /// Puts the rendered lines into the batch that stand from `from` up to the offset, and goes on from there.
-    fn deliver(&self, from: &mut u64, turn: &mut Turn<'_>) {
-        let taken = turn.batch.push(*from, self.offset - *from, &turn.scratch.line);
-        debug_assert!(taken, "there is room for them, or the batch is empty and grows");
-        *from = self.offset;
-        turn.scratch.line.clear();
-    }
-
-    /// Deals with the head of a line that is over the limit, of which nothing is in memory.
-    fn cut(&mut self, turn: &mut Turn<'_>) -> io::Result<Visit> {
-        let max = turn.cx.limit.max;
-        let mut bytes = turn.scratch.take(max);
-        turn.batch.set_source(turn.source, self.number);
-        let visit = self.read_checked(&mut bytes[..max], self.offset, self.check, max).and_then(|read| {
-            let Some(mut read) = read else { return Ok(Visit::Changed) };
-            if !read.whole {
-                // Truncated meanwhile.
-                return self.after(&read, self.offset + read.len as u64, turn);
-            }
-            let (head, start) = (&bytes[..max], self.offset);
-            let cut = self.cut_head(head, turn);
-            self.check = read.window.slide(&head[..(self.offset - start) as usize]);
-            Ok(if cut { Visit::More } else { Visit::Full })
-        });
-        turn.scratch.give_back(bytes);
-        visit
-    }
-
-    /// Deals with the first `max` bytes of a line that is over the limit. False if the batch has no room.
-    fn cut_head(&mut self, head: &[u8], turn: &mut Turn<'_>) -> bool {
-        let Turn { source, batch, scratch, cx } = turn;
-        let piece = cx.limit.over();
-        if piece != Piece::Nothing {
-            scratch.line.clear();
-            source.renderer().push(head, &mut scratch.line);
-            if !batch.push(self.offset, head.len() as u64, &scratch.line) {
-                return false;
-            }
-        }
-        if self.within == Within::Start && cx.ledger.long_line(source) {
-            cx.ledger.tell(&Event::LongLine {
-                input: source.path(),
-                offset: self.offset,
-                limit: head.len(),
-                policy: cx.limit.policy,
-            });
-        }
-        self.within = match piece {
-            Piece::Line => Within::Long,
-            Piece::LastLine => Within::Dropped { from: self.offset + head.len() as u64, whole: false },
-            Piece::Nothing => Within::Dropped { from: self.offset, whole: true },
-        };
-        self.offset += head.len() as u64;
-        if piece != Piece::Line {
-            // What was searched is read again to be dropped, this time against the check before the offset.
-            self.searched = self.offset;
-        }
-        true
-    }
-
-    /// Searches for the newline that ends a line which is being dropped.
-    fn drop_rest(&mut self, turn: &mut Turn<'_>) -> io::Result<Visit> {
-        let bytes = turn.scratch.bytes(turn.cx.chunk);
-        let Some(mut read) = self.read_on(bytes, self.offset, self.check, 1)? else {
-            return Ok(Visit::Changed);
-        };
-        let newline = memchr(b'\n', &bytes[..read.len]);
-        self.offset += newline.unwrap_or(read.len) as u64;
-        self.searched = self.offset;
-        self.check = read.window.slide(&bytes[..newline.map_or(read.len, |at| at + 1)]);
-        if newline.is_none() {
-            return self.after(&read, self.offset, turn);
-        }
-        self.finish_drop(true, turn.source, turn.cx);
-        self.past(1);
-        Ok(Visit::More)
-    }
-
-    /// Accounts for a dropped line up to the offset. Without its newline, the rest of it is to be dropped too.
-    pub(super) fn finish_drop(&mut self, newline: bool, source: &Source, cx: &TailContext) {
-        if let Within::Dropped { from, whole } = self.within {
-            cx.ledger.gap(source.path(), from, self.offset + u64::from(whole && newline), GapReason::LineLimit);
-            self.within = if newline { Within::Start } else { Within::Dropped { from: self.offset, whole } };
+    /// Accounts for what was dropped of a line up to the offset, whose rest is to be dropped, too.
+    pub(super) fn finish_drop(&mut self, source: &Source, cx: &TailContext) {
+        if let LineState::Dropped { from, whole } = self.within {
+            cx.ledger.gap(source.path(), from, self.offset, GapReason::LineLimit);
+            self.within = LineState::Dropped { from: self.offset, whole };
         }
     }
 
@@ -315,12 +195,11 @@ impl Generation {
                 return Ok(true);
             };
             let bytes = &bytes[..read.len];
-            let line = &mut turn.scratch.line;
-            line.clear();
-            turn.source.renderer().push(bytes, line);
-            if !bytes.is_empty() && !turn.batch.push(self.offset, bytes.len() as u64, line) {
+            let mut sink = turn.sink();
+            if !bytes.is_empty() && !sink.record(bytes, self.offset, self.offset + bytes.len() as u64) {
                 return Ok(false);
             }
+            sink.flush();
             if bytes.len() < len && !self.is_pseudo() {
                 // The rest was cut off meanwhile.
                 let (end, seen) = (self.offset + bytes.len() as u64, self.offset + len as u64);
@@ -352,7 +231,7 @@ impl Generation {
 
     /// Stops reading where the offset stands; a line that was being dropped, and a hole, are accounted for.
     pub(in crate::tail) fn leave(&mut self, source: &Source, cx: &TailContext) {
-        self.finish_drop(false, source, cx);
+        self.finish_drop(source, cx);
         self.finish_hole(source, cx);
     }
 
@@ -360,7 +239,7 @@ impl Generation {
     fn past(&mut self, len: usize) {
         self.offset += len as u64;
         self.searched = self.searched.max(self.offset);
-        self.within = Within::Start;
+        self.within = LineState::Start;
     }
 
     /// Notes that there is no newline up to `searched`, of bytes that were read from the offset on.
@@ -373,7 +252,7 @@ impl Generation {
 
     /// Whether bytes read at the offset may belong to a hole, or follow upon one.
     fn may_be_hole(&self, bytes: &[u8]) -> bool {
-        self.within == Within::Start && (self.hole.is_some() || bytes.first() == Some(&0))
+        self.within == LineState::Start && (self.hole.is_some() || bytes.first() == Some(&0))
     }
 
     /// Moves on to where the file has data, if the offset is in a hole, and past the NUL bytes of `bytes`, which were
