@@ -166,6 +166,7 @@ macro_rules! conformance {
                 }
                 control {
                     inputs_come_and_go
+                    a_host_that_never_waits_sees_all
                     patterns_come_and_go
                     a_pattern_that_is_too_much_ends_nothing
                     an_input_taken_on_is_read

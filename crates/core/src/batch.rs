@@ -120,6 +120,48 @@ impl Batch {
         &self.extents
     }
 
+    /// Returns the extents with their bytes, those that are still to be written: without the bytes that a
+    /// [`PartialWrite`](crate::PartialWrite) has reported as written, so that the first ones may be the rest of an extent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tailmerge_core::Batch;
+    ///
+    /// fn route(batch: &Batch) {
+    ///     for (extent, bytes) in batch.parts() {
+    ///         println!("{}: {} bytes", extent.source.path().display(), bytes.len());
+    ///     }
+    /// }
+    /// ```
+    pub fn parts(&self) -> impl Iterator<Item = (&Extent, &[u8])> {
+        let mut end = 0;
+        self.extents.iter().filter_map(move |extent| {
+            let start = end;
+            end += extent.len_out as usize;
+            (end > self.done).then(|| (extent, &self.buf[start.max(self.done)..end]))
+        })
+    }
+
+    /// Returns the lines that are still to be written, without their newlines, each with the extent that it belongs to.
+    /// After a [`PartialWrite`](crate::PartialWrite) the first one may be the rest of a line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tailmerge_core::Batch;
+    ///
+    /// fn errors(batch: &Batch) -> usize {
+    ///     batch.lines().filter(|(_, line)| line.starts_with(b"ERROR")).count()
+    /// }
+    /// ```
+    pub fn lines(&self) -> impl Iterator<Item = (&Extent, &[u8])> {
+        self.parts().flat_map(|(extent, bytes)| {
+            let lines = bytes.split_inclusive(|&byte| byte == b'\n');
+            lines.map(move |line| (extent, &line[..line.len() - 1]))
+        })
+    }
+
     /// Returns true if the batch has no lines.
     pub fn is_empty(&self) -> bool {
         self.filled == 0
@@ -212,8 +254,9 @@ impl Batch {
     }
 
     /// Records in each source what is in the output now: all its extents, or those that [`Batch::advance`] covers.
-    pub(crate) fn acknowledge(&self) {
-        let mut from = 0;
+    /// Returns the number of lines.
+    pub(crate) fn acknowledge(&self) -> u64 {
+        let (mut from, mut all_lines) = (0, 0);
         for extent in &self.extents {
             let end = from + extent.len_out as usize;
             let (len_in, lines) = if end <= self.done {
@@ -228,6 +271,7 @@ impl Batch {
             let written = &extent.source.written;
             written.bytes.fetch_add(len_in, Ordering::Relaxed);
             written.lines.fetch_add(lines, Ordering::Relaxed);
+            all_lines += lines;
             // An older file, which is written to late, says nothing of where the newest one is read.
             if extent.generation >= written.generation.load(Ordering::Relaxed) {
                 written.generation.store(extent.generation, Ordering::Relaxed);
@@ -235,6 +279,7 @@ impl Batch {
             }
             from = end;
         }
+        all_lines
     }
 
     /// Makes room for `len` bytes, whatever the capacity.
@@ -258,6 +303,36 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_and_lines_are_those_that_are_still_to_be_written() {
+        let mut batch = Batch::with_capacity(100);
+        let source = |name: &str| Source::new(Path::new(name).into(), Renderer::default());
+        for (name, text) in [("a", "1\n22\n"), ("b", "333\n")] {
+            batch.set_source(&source(name), 0);
+            assert!(batch.push(0, text.len() as u64, text.as_bytes()));
+        }
+        let want: [&[(&str, &[u8])]; 10] = [
+            &[("a", b"1"), ("a", b"22"), ("b", b"333")],
+            &[("a", b""), ("a", b"22"), ("b", b"333")],
+            &[("a", b"22"), ("b", b"333")],
+            &[("a", b"2"), ("b", b"333")],
+            &[("a", b""), ("b", b"333")],
+            &[("b", b"333")],
+            &[("b", b"33")],
+            &[("b", b"3")],
+            &[("b", b"")],
+            &[],
+        ];
+        for (done, want) in want.into_iter().enumerate() {
+            let lines: Vec<_> = batch.lines().map(|(extent, line)| (extent.source.path(), line)).collect();
+            let want: Vec<_> = want.iter().map(|(name, line)| (Path::new(name), *line)).collect();
+            assert_eq!(lines, want, "{done} bytes are written");
+            let parts: Vec<_> = batch.parts().flat_map(|(_, bytes)| bytes.to_vec()).collect();
+            assert_eq!(parts, batch.bytes());
+            batch.advance(1);
+        }
+    }
 
     /// The panic comes from the commit, not from the writer.
     #[test]

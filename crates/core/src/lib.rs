@@ -41,7 +41,7 @@ pub use batch::{Batch, Extent, Source};
 pub use fs::{Entry, FileId, Fs, Kind, OsFs, ReadFile, Stat, Storage, WriteFile};
 pub use line::{Format, LineFormat, LongLines, Prefix, Renderer, escaped, is_escaped};
 pub use merge::{Builder, Closed, FollowError, FoundInput, Merge, MergeError, StartError};
-pub use report::{Event, Gap, GapReason, InputReport, Observer, Report};
+pub use report::{Event, Gap, GapReason, InputReport, Observer, Report, Snapshot};
 pub use tail::{
     Batches, Explained, Line, Lines, PatternError, Progress, ReadBatch, StartAt, Tail, TailError, Tailer, Verdict,
     WatchMode, tail,

@@ -32,6 +32,11 @@ impl BatchPool {
         self.count
     }
 
+    /// Returns the number of batches that are not in the pool.
+    pub(crate) fn in_use(&self) -> usize {
+        self.count - lock(&self.free).len()
+    }
+
     pub(crate) fn try_take(&self) -> Option<Batch> {
         lock(&self.free).pop()
     }

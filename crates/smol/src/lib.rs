@@ -42,8 +42,18 @@ use tailmerge_core::Backend;
 /// ```
 #[derive(Clone, Default)]
 pub struct Smol {
-    /// None: the global one. Not held on to, since the tasks in it hold this.
-    executor: Option<Weak<smol::Executor<'static>>>,
+    executor: Executor,
+}
+
+#[derive(Clone, Default)]
+enum Executor {
+    /// smol's global executor.
+    #[default]
+    Global,
+    /// One that the host keeps. The reference is weak, since the tasks in the executor hold it.
+    Shared(Weak<smol::Executor<'static>>),
+    /// One that lives as long as the program.
+    Static(&'static smol::Executor<'static>),
 }
 
 impl Smol {
@@ -59,7 +69,24 @@ impl Smol {
     /// written.
     #[must_use]
     pub fn with_executor(executor: &Arc<smol::Executor<'static>>) -> Self {
-        Self { executor: Some(Arc::downgrade(executor)) }
+        Self { executor: Executor::Shared(Arc::downgrade(executor)) }
+    }
+
+    /// An executor of the host's own that lives as long as the program, and which the host runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tailmerge_smol::Smol;
+    ///
+    /// static EXECUTOR: smol::Executor<'static> = smol::Executor::new();
+    ///
+    /// let backend = Smol::with_static_executor(&EXECUTOR);
+    /// # drop(backend);
+    /// ```
+    #[must_use]
+    pub fn with_static_executor(executor: &'static smol::Executor<'static>) -> Self {
+        Self { executor: Executor::Static(executor) }
     }
 }
 
@@ -70,9 +97,14 @@ impl Backend for Smol {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         match &self.executor {
-            // Dropped, it drops what it is given.
-            Some(executor) => drop(executor.upgrade().map(|executor| executor.spawn(task).detach())),
-            None => smol::spawn(task).detach(),
+            Executor::Global => smol::spawn(task).detach(),
+            Executor::Static(executor) => executor.spawn(task).detach(),
+            // An executor that the host has dropped drops its tasks, and so this one.
+            Executor::Shared(executor) => {
+                if let Some(executor) = executor.upgrade() {
+                    executor.spawn(task).detach();
+                }
+            }
         }
     }
 

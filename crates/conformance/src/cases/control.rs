@@ -44,6 +44,31 @@ pub fn inputs_come_and_go<B: Backend>(backend: B) {
     scene.assert_output("a1\nb1\na2\nb2\nfragment\n");
 }
 
+/// A host that must never wait sees how far the merge is, stops it, and sees its end.
+pub fn a_host_that_never_waits_sees_all<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    let sink = Sink::held();
+    let text = numbered("a", 0..100);
+    scene.write("a.log", &text);
+    let merge = start(scene.builder().path(scene.path("a.log")).writer(sink.make()), backend);
+    let len = text.len() as u64;
+    until("the output is behind", || merge.snapshot().pending_bytes == len);
+    let now = merge.snapshot();
+    assert_eq!((now.bytes, now.lines, now.is_finished), (0, 0, false));
+    assert!((1..=now.batches).contains(&now.batches_in_use), "{now:?}");
+    merge.begin_stop();
+    assert!(!merge.is_finished(), "the output takes nothing yet");
+    sink.release();
+    until("the merge ends", || merge.is_finished());
+    let end = merge.snapshot();
+    assert_eq!((end.bytes, end.lines, end.pending_bytes, end.is_finished), (len, 100, 0, true));
+    let inputs = merge.inputs();
+    assert_eq!((inputs.len(), inputs[0].offset), (1, len));
+    let report = stop_blocking(&merge);
+    assert!(report.is_complete(), "{report:?}");
+    assert_eq!((report.bytes, report.lines), (end.bytes, end.lines));
+}
+
 /// The same by the calls that block, and with a pattern, on a merge that was started without inputs.
 pub fn patterns_come_and_go<B: Backend>(backend: B) {
     let scene = Scene::new();

@@ -11,7 +11,8 @@ use super::readers::Readers;
 use super::{Closed, FollowError, MergeError};
 use crate::line::LineFormat;
 use crate::own_thread::is_own_thread;
-use crate::report::{Ledger, Report};
+use crate::pool::BatchPool;
+use crate::report::{InputReport, Ledger, Report, Snapshot};
 use crate::stop::Stage;
 use crate::tail::PatternError;
 use crate::write::{Cause, Flushed, HostLines, Inbox, LineSender, Message, Outcome, Sleep, WriterThread};
@@ -51,6 +52,7 @@ pub(super) struct Parts {
     pub(super) ledger: Arc<Ledger>,
     pub(super) readers: Readers,
     pub(super) host: Arc<HostLines>,
+    pub(super) pool: Arc<BatchPool>,
     pub(super) queue: Inbox<Message>,
     pub(super) sleep: Arc<Sleep>,
     pub(super) format: LineFormat,
@@ -223,6 +225,35 @@ impl Merge {
         self.parts.readers.wake();
     }
 
+    /// Returns the state of the merge at this moment: counts, how far the output is behind, and whether it has ended. It
+    /// does not wait, and costs a few loads and short locks.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn frame(merge: &tailmerge_core::Merge) {
+    /// // In the loop of a program that must not wait:
+    /// let now = merge.snapshot();
+    /// println!("{} lines, {} bytes behind", now.lines, now.pending_bytes);
+    /// # }
+    /// ```
+    pub fn snapshot(&self) -> Snapshot {
+        let Parts { thread, ledger, pool, .. } = &self.parts;
+        let is_finished = thread.ended.get().is_some();
+        Snapshot { batches_in_use: pool.in_use(), batches: pool.count(), is_finished, ..ledger.snapshot() }
+    }
+
+    /// Returns the account of each input so far, as [`Report::inputs`] has it at the end. It does not wait, and takes time
+    /// and memory for each input.
+    pub fn inputs(&self) -> Vec<InputReport> {
+        self.parts.ledger.inputs()
+    }
+
+    /// Returns true if the merge has ended. It does not wait.
+    pub fn is_finished(&self) -> bool {
+        self.parts.thread.ended.get().is_some()
+    }
+
     /// Completes when the merge has ended by itself; [`Merge::stop`] tells how.
     ///
     /// # Cancel safety
@@ -310,8 +341,9 @@ impl Merge {
         self.end_blocking(self.leave())
     }
 
-    /// Asks everybody to come to an end.
-    fn begin_stop(&self) {
+    /// Asks the merge to read what is in the inputs now, write it, flush, and end. It does not wait: ask
+    /// [`is_finished`](Self::is_finished), and then [`stop_blocking`](Self::stop_blocking) for the report.
+    pub fn begin_stop(&self) {
         self.parts.host.close();
         self.parts.readers.stop();
     }

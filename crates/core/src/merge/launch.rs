@@ -105,8 +105,8 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
     });
     let name = format!("{backend:?}");
     let thread = WriterThread::start(backend.clone(), serve, session).map_err(StartError::thread)?;
-    let readers = Readers::new(backend, inputs, Sink { pool, submit, watch, end });
-    let merge = Merge::new(Parts { backend: name, thread, ledger, readers, host, queue, sleep, format });
+    let readers = Readers::new(backend, inputs, Sink { pool: pool.clone(), submit, watch, end });
+    let merge = Merge::new(Parts { backend: name, thread, ledger, readers, host, pool, queue, sleep, format });
     Ok((merge, ready))
 }
 

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use log::Level;
 
 use super::rows::Rows;
-use super::{Event, Gap, GapReason, Observer, Report};
+use super::{Event, Gap, GapReason, InputReport, Observer, Report, Snapshot};
 use crate::batch::Source;
 use crate::lock::lock;
 use crate::own_thread::is_writer_thread;
@@ -40,6 +40,8 @@ pub(crate) struct Ledger {
     pub(crate) submitted: AtomicU64,
     /// The number of bytes written to the output.
     pub(crate) written: AtomicU64,
+    /// The number of lines written to the output.
+    lines: AtomicU64,
 }
 
 /// At most so many gaps are listed one by one; the others are only counted.
@@ -122,6 +124,7 @@ impl Ledger {
             waiting: AtomicBool::new(false),
             submitted: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            lines: AtomicU64::new(0),
         })
     }
 
@@ -251,6 +254,39 @@ impl Ledger {
         }
     }
 
+    /// Counts what was written of a batch.
+    pub(crate) fn wrote(&self, bytes: u64, lines: u64) {
+        self.written.fetch_add(bytes, Ordering::Relaxed);
+        self.lines.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// Returns the report's row of each input so far.
+    pub(crate) fn inputs(&self) -> Vec<InputReport> {
+        lock(&self.rows).report()
+    }
+
+    /// Returns the counts of this moment; the caller adds those of the batches, and whether the merge has ended.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let written = self.written.load(Ordering::Relaxed);
+        let (gaps, gap_bytes) = {
+            let gaps = lock(&self.gaps);
+            (gaps.count, gaps.bytes)
+        };
+        Snapshot {
+            bytes: written,
+            lines: self.lines.load(Ordering::Relaxed),
+            pending_bytes: self.submitted.load(Ordering::Relaxed).saturating_sub(written),
+            batches_in_use: 0,
+            batches: 0,
+            output_waits: self.waiting.load(Ordering::Relaxed),
+            gaps,
+            gap_bytes,
+            possible_losses: self.possible_losses.load(Ordering::Relaxed),
+            failed_inputs: lock(&self.failed).count,
+            is_finished: false,
+        }
+    }
+
     /// Returns the report so far; the caller adds how the merge ended.
     pub(crate) fn report(&self) -> Report {
         let (inputs, folded_inputs) = {
@@ -265,7 +301,7 @@ impl Ledger {
             gap_bytes: gaps.bytes,
             possible_losses: self.possible_losses.load(Ordering::Relaxed),
             bytes: written,
-            lines: inputs.iter().map(|input| input.lines).sum(),
+            lines: self.lines.load(Ordering::Relaxed),
             unwritten_bytes: self.submitted.load(Ordering::Relaxed).saturating_sub(written),
             drained: false,
             readers_lost: false,

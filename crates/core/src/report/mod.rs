@@ -4,9 +4,11 @@ mod event;
 mod gap;
 mod ledger;
 mod rows;
+mod snapshot;
 mod summary;
 
 pub use event::{Event, Observer};
 pub use gap::{Gap, GapReason};
 pub(crate) use ledger::Ledger;
+pub use snapshot::Snapshot;
 pub use summary::{InputReport, Report};

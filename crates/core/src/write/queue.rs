@@ -5,7 +5,6 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_lite::future::or;
@@ -156,8 +155,8 @@ impl Queue {
     }
 
     fn account(&self, batch: &Batch) {
-        batch.acknowledge();
-        self.ledger.written.fetch_add((batch.len() - batch.bytes().len()) as u64, Ordering::Relaxed);
+        let lines = batch.acknowledge();
+        self.ledger.wrote((batch.len() - batch.bytes().len()) as u64, lines);
     }
 
     /// Flushes, however long it takes. Returns an outcome if the merge ends.
