@@ -31,8 +31,9 @@ use status::{Failure, Status};
 use tailmerge::escaped;
 use voice::Voice;
 
-/// The pool has one thread for each job that a merge has under way at once. It never ends a thread that it has started.
-const POOL_THREADS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
+/// The pool has one thread for each job that a merge has under way at once: four, and three that read file
+/// systems of networks and of programs, where they may hang. It never ends a thread that it has started.
+const POOL_THREADS: NonZeroUsize = NonZeroUsize::new(7).expect("7 is not 0");
 
 fn main() -> ExitCode {
     #[cfg(target_env = "gnu")]

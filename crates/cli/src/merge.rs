@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_lite::future;
 use rustix::fs::OFlags;
-use tailmerge::{Backend, Builder, FoundInput, MergeError, Report, StartError};
+use tailmerge::{Backend, Builder, FoundInput, Fs, MergeError, OsFs, Report, StartError};
 
 use crate::args::{Args, BackendName};
 use crate::report::ReportFile;
@@ -88,7 +88,10 @@ fn stdout_is_closed() -> bool {
 
 /// Counts the inputs that stay open all the time: standard input and FIFOs.
 fn streams(args: &Args) -> usize {
-    let is_fifo = |input: &Path| fs::metadata(input).is_ok_and(|metadata| metadata.file_type().is_fifo());
+    let is_fifo = |input: &Path| {
+        // To ask elsewhere may take for ever.
+        OsFs.remote_device(input).is_none() && fs::metadata(input).is_ok_and(|metadata| metadata.file_type().is_fifo())
+    };
     args.inputs.iter().filter(|input| *input == "-" || is_fifo(Path::new(input))).count()
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_lite::future;
-use tailmerge::{Backend, InputReport, Report};
+use tailmerge::{Backend, Fs, InputReport, OsFs, Report};
 
 use crate::status::{Failure, Status};
 use crate::voice::count;
@@ -25,7 +25,10 @@ pub(crate) async fn of<B: Backend>(report: &Report, backend: &B) -> Result<(), F
         ));
     }
     if !report.drained || report.unwritten_bytes > 0 {
-        return Err(unwritten(report, unread(report, backend).await));
+        let unread = unread(report, backend).await.max(report.unwritten_bytes);
+        if unread > 0 || report.failed_inputs.is_empty() {
+            return Err(unwritten(unread));
+        }
     }
     if let Some((path, reason)) = report.failed_inputs.first() {
         let failed = count(report.failed_input_count, "input");
@@ -40,10 +43,14 @@ pub(crate) async fn of<B: Backend>(report: &Report, backend: &B) -> Result<(), F
     Ok(())
 }
 
-/// Counts the bytes of the inputs that were not read, as far as that can be found out in time.
+/// Counts the bytes of the inputs that were not read, as far as that can be found out in time. Inputs of a network or of a
+/// program are not asked.
 async fn unread<B: Backend>(report: &Report, backend: &B) -> u64 {
     let ends: Vec<(PathBuf, u64)> = report.inputs.iter().map(|input| (input.name.clone(), input.offset)).collect();
-    let look = backend.unblock(move || ends.iter().map(|(path, offset)| rest(path, *offset)).sum());
+    let look = backend.unblock(move || {
+        let near = ends.iter().filter(|(path, _)| OsFs.remote_device(path).is_none());
+        near.map(|(path, offset)| rest(path, *offset)).sum()
+    });
     let late = async {
         backend.sleep(LOOK_WITHIN).await;
         0
@@ -51,8 +58,7 @@ async fn unread<B: Backend>(report: &Report, backend: &B) -> u64 {
     future::or(look, late).await
 }
 
-fn unwritten(report: &Report, unread: u64) -> Failure {
-    let bytes = unread.max(report.unwritten_bytes);
+fn unwritten(bytes: u64) -> Failure {
     if bytes == 0 {
         return Failure::run_time(
             "stopped before a last look at the inputs: nothing is known to be missing from the output; \

@@ -270,6 +270,15 @@ macro_rules! conformance {
                     a_directory_that_is_gone_at_the_first_look_may_be_a_loss
                     from_the_end_a_file_that_is_forbidden_gives_new_lines_only
                 }
+                remote {
+                    a_device_that_hangs_holds_up_no_other
+                    a_device_that_hangs_at_the_start_holds_up_no_other
+                    a_device_that_is_slow_holds_up_no_other
+                    devices_that_hang_hold_a_bounded_number_of_jobs
+                    a_stop_does_not_wait_for_a_device_that_hangs
+                    files_of_a_device_are_followed_as_others_are
+                    under_once_files_of_a_device_are_read_to_their_end
+                }
                 cut {
                     what_grew_past_the_offset_is_another_content
                     a_copy_has_what_was_cut_while_behind

@@ -62,7 +62,8 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
 
     /// Runs a job that blocks on a thread where blocking harms nobody, and gives its result.
     ///
-    /// A merge has at most four such jobs under way at a time. It catches its jobs' panics itself.
+    /// A merge has at most four such jobs under way at a time, and three more that read file systems of networks and of
+    /// programs, where a job may hang: a pool with fewer threads should expect that. It catches its jobs' panics itself.
     fn unblock<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,

@@ -117,6 +117,14 @@ pub trait Fs: Debug + Send + Sync + 'static {
         false
     }
 
+    /// Returns the device that a path leads to, links followed, if a call there may never return: one of a network, or
+    /// of a program. Its files are read by a job of their own, so that no other waits with them. It must be found out
+    /// without a call that goes there.
+    fn remote_device(&self, path: &Path) -> Option<u64> {
+        let _ = path;
+        None
+    }
+
     /// Whether what happens here is what the system notifies of, at the same paths.
     fn notifies(&self) -> bool {
         false
@@ -222,6 +230,11 @@ impl Fs for OsFs {
 
     fn is_link(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn remote_device(&self, path: &Path) -> Option<u64> {
+        crate::mounts::remote_device(path)
     }
 
     fn notifies(&self) -> bool {

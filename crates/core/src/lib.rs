@@ -17,7 +17,7 @@
 //!
 //! A merge starts the thread `tailmerge-writer` and, while it follows files by notification, `tailmerge-watch`; both
 //! are joined when it is stopped. Its few other tasks run on the executor of the [`Backend`] and block nothing there;
-//! at most four jobs at a time run on the blocking pool. The crate calls [`Backend::block_on`] on the writer's thread
+//! at most four jobs at a time run on the blocking pool, and three more where files are of a network or of a program. The crate calls [`Backend::block_on`] on the writer's thread
 //! and nowhere else.
 
 mod backend;
@@ -26,6 +26,8 @@ mod fs;
 mod line;
 mod lock;
 mod merge;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod mounts;
 mod own_thread;
 mod panic;
 mod pool;

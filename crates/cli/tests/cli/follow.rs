@@ -68,7 +68,8 @@ fn the_number_of_threads_does_not_follow_the_number_of_files() {
         dir.text("all").lines().count() == 50_000
     });
     running.stop().expect_quiet();
-    assert!((1..=4).contains(&most), "{most} threads of the blocking pool");
+    // All are started at once: four, and three for file systems that may hang.
+    assert!((1..=7).contains(&most), "{most} threads of the blocking pool");
 }
 
 #[test]

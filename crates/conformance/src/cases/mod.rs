@@ -23,6 +23,7 @@ pub mod own;
 pub mod pieces;
 pub mod places;
 pub mod process;
+pub mod remote;
 pub mod reopen;
 pub mod rotate;
 pub mod send;

@@ -29,6 +29,7 @@ pub(crate) enum Op {
 
 type Hook = dyn Fn(Op, &Path) -> io::Result<()> + Send + Sync;
 type Sizes = dyn Fn(&Path, u64) -> u64 + Send + Sync;
+type Remote = dyn Fn(&Path) -> Option<u64> + Send + Sync;
 type ReadMax = dyn Fn(&Path) -> usize + Send + Sync;
 
 /// The file system of a case. A clone is the same one.
@@ -46,6 +47,8 @@ struct Shared {
     sizes: OnceLock<Box<Sizes>>,
     /// How many bytes a read gives at most.
     read_max: OnceLock<Box<ReadMax>>,
+    /// Which device a path leads to that may hang.
+    remote: OnceLock<Box<Remote>>,
     /// How many files are open for reading, and how many may be.
     open: Arc<AtomicUsize>,
     open_max: AtomicUsize,
@@ -77,10 +80,10 @@ impl TestFs {
     pub(crate) fn failing(hook: impl Fn(Op, &Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
         let disk = Mutex::new(Disk { room: u64::MAX, full: false });
         let birthless = AtomicBool::new(false);
-        let (sizes, read_max) = (OnceLock::new(), OnceLock::new());
+        let (sizes, read_max, remote) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let (open, open_max) = (Arc::default(), AtomicUsize::new(usize::MAX));
         let (hook, looks) = (Box::new(hook), Mutex::default());
-        Self(Arc::new(Shared { hook, looks, disk, birthless, sizes, read_max, open, open_max }))
+        Self(Arc::new(Shared { hook, looks, disk, birthless, sizes, read_max, remote, open, open_max }))
     }
 
     /// Says of a file that is so long in truth, in bytes, that it is as long as `size` tells.
@@ -92,6 +95,12 @@ impl TestFs {
     /// A read of a file gives as many bytes as `max` tells, at most.
     pub(crate) fn with_short_reads(self, max: impl Fn(&Path) -> usize + Send + Sync + 'static) -> Self {
         drop(self.0.read_max.set(Box::new(max)));
+        self
+    }
+
+    /// A path is on the remote device that `device` tells, if it tells one.
+    pub(crate) fn with_remotes(self, device: impl Fn(&Path) -> Option<u64> + Send + Sync + 'static) -> Self {
+        drop(self.0.remote.set(Box::new(device)));
         self
     }
 
@@ -162,6 +171,10 @@ impl Fs for TestFs {
 
     fn is_link(&self, path: &Path) -> bool {
         OsFs.is_link(path)
+    }
+
+    fn remote_device(&self, path: &Path) -> Option<u64> {
+        self.0.remote.get().and_then(|remote| remote(path))
     }
 
     fn notifies(&self) -> bool {

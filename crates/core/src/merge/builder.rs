@@ -400,9 +400,11 @@ impl Builder {
         let Buffers { chunk, capacity, batches } = self.buffers()?;
         let specs = self.specs()?;
         let (specs, fifos): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| {
-            let kind = spec.path().and_then(|path| self.fs.stat(path).ok()).map(|stat| stat.kind);
+            let is_fifo = |path: &Path| {
+                self.fs.remote_device(path).is_none() && self.fs.stat(path).is_ok_and(|stat| stat.kind == Kind::Fifo)
+            };
             // Otherwise those who follow the path find it, whenever it is there.
-            !self.once || kind != Some(Kind::Fifo)
+            !self.once || !spec.path().is_some_and(is_fifo)
         });
         let stop = Arc::new(Stop::new());
         let named = specs.iter().chain(&fifos).filter_map(Spec::path).map(Path::to_owned).collect();

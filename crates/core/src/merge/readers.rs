@@ -23,8 +23,9 @@ use crate::stall::guard_with;
 use crate::stop::{Stage, Stop};
 use crate::tail::{
     Discovery, Excludes, Failures, Feed, FileShard, Joining, Mailbox, Many, ManyContext, Names, Notifier, Pace,
-    PatternError, PipeTailer, Request, SharedDiscovery, Spec, StartAt, Streams, TailContext, TailError, Tailer, Vouch,
-    WatchSlot, Watcher, Watching, discover, read, record_failure,
+    PatternError, PipeTailer, REMOTE_READERS_MAX, RemoteReader, RemoteReaders, RemoteStatus, Remotes, Request,
+    SharedDiscovery, Spec, StartAt, Streams, TailContext, TailError, Tailer, Vouch, WatchSlot, Watcher, Watching,
+    discover, read, record_failure,
 };
 
 /// At most so many tasks read files. With discovery and the host's tailers, at most four jobs run on the blocking pool.
@@ -78,6 +79,7 @@ pub(crate) struct Readers {
     files: OnceLock<Files>,
     /// Wakes the host's tailers, and streams.
     tailers: Arc<Mailbox>,
+    remote: Arc<RemoteReaders>,
 }
 
 type Begin = Box<dyn FnOnce(&Readers) + Send>;
@@ -130,7 +132,9 @@ impl Readers {
             stall_limit,
             poll_interval,
             watch: watch.clone(),
+            remote: Arc::default(),
         };
+        let remote = hub.remote.clone();
         let has_files = !specs.is_empty();
         let at_begin = hub.clone();
         Self {
@@ -147,6 +151,7 @@ impl Readers {
             start_files: Mutex::new(Some(Box::new(move || hub.follow(specs, excludes, start, tail, notifier)))),
             files: OnceLock::new(),
             tailers: joining.mailbox.clone(),
+            remote,
         }
     }
 
@@ -223,6 +228,7 @@ impl Readers {
     pub(super) fn wake(&self) {
         let files = self.files.get().map(|files| &files.mailboxes[..]).unwrap_or_default();
         files.iter().chain([&self.tailers]).for_each(|mailbox| mailbox.hint_all());
+        self.remote.hint_all();
     }
 
     /// Asks the readers to read what is there now and then end.
@@ -239,6 +245,7 @@ impl Readers {
     pub(crate) fn leave(&self, stage: Stage) {
         if self.state.live.load(Ordering::SeqCst) > 0 {
             self.state.left.store(true, Ordering::SeqCst);
+            self.remote.leave();
         }
         self.state.stop.advance(stage);
         self.state.end();
@@ -296,6 +303,7 @@ struct Hub<B> {
     limit: LineLimit,
     /// The capacity of a batch in bytes.
     capacity: usize,
+    remote: Arc<RemoteReaders>,
 }
 
 impl<B: Backend> Hub<B> {
@@ -314,7 +322,7 @@ impl<B: Backend> Hub<B> {
             poll_interval: self.poll_interval,
             capacity: self.capacity,
         };
-        self.spawn("tailmerge: tailers", Many::new(tailers, cx), self.joining.mailbox.clone(), None);
+        self.spawn("tailmerge: tailers", Many::new(tailers, cx), self.joining.mailbox.clone(), None, None);
     }
 
     /// Returns what hands FIFOs that shards find to the reader of streams and of the host's tailers.
@@ -330,16 +338,41 @@ impl<B: Backend> Hub<B> {
     }
 
     /// Starts a reader, woken by its mailbox.
-    fn spawn(&self, name: &'static str, tailer: impl Tailer, mailbox: Arc<Mailbox>, watcher: Option<Arc<Watcher>>) {
+    fn spawn(
+        &self,
+        name: &'static str,
+        tailer: impl Tailer,
+        mailbox: Arc<Mailbox>,
+        watcher: Option<Arc<Watcher>>,
+        remote: Option<Arc<RemoteStatus>>,
+    ) {
         let feed = Feed {
             pool: self.pool.clone(),
             submit: self.submit.clone(),
             mailbox,
             watcher,
+            remote,
             stop: self.state.stop.clone(),
             poll_interval: self.poll_interval,
         };
         self.run(name, read(self.backend.clone(), tailer, feed));
+    }
+
+    /// Starts readers of remote devices when discovery comes upon them. Each holds a batch while it hangs; one is left
+    /// for the others.
+    fn remotes(&self, excludes: &Excludes, tail: &TailContext, pace: Pace) -> Remotes {
+        let most = REMOTE_READERS_MAX.min(self.pool.count() - 1).max(1);
+        let (hub, excludes) = (self.clone(), excludes.clone());
+        let tail = TailContext { watch: None, ..tail.clone() };
+        let start = move |orders, status: Arc<RemoteStatus>| {
+            let (commands, inbox) = async_channel::unbounded();
+            let (cx, names) = (tail.clone(), Arc::default());
+            let shard = FileShard::new(cx.clone(), inbox, status.mailbox.clone(), pace);
+            let discovery = Discovery::new(cx, Vec::new(), excludes.clone(), StartAt::Start, vec![commands], names);
+            let reader = RemoteReader::new(orders, discovery.of_remotes(), shard, hub.poll_interval);
+            hub.spawn("tailmerge: remote reader", reader, status.mailbox.clone(), None, Some(status));
+        };
+        Remotes::new(most, self.ledger.clone(), self.remote.clone(), Box::new(start))
     }
 
     /// Starts the readers of files and their discovery.
@@ -367,9 +400,11 @@ impl<B: Backend> Hub<B> {
             let (commands, inbox) = async_channel::unbounded();
             shards.push(commands);
             let shard = FileShard::new(tail.clone(), inbox, mailbox.clone(), pace);
-            self.spawn("tailmerge: reader", shard, mailbox.clone(), watcher.clone());
+            self.spawn("tailmerge: reader", shard, mailbox.clone(), watcher.clone(), None);
         }
-        let discovery = SharedDiscovery::new(Discovery::new(tail, specs, excludes, start, shards, names.clone()));
+        let remotes = self.remotes(&excludes, &tail, pace);
+        let discovery = Discovery::new(tail, specs, excludes, start, shards, names.clone()).with_remotes(remotes);
+        let discovery = SharedDiscovery::new(discovery);
         let shared = discovery.clone();
         let (backend, stop, every) = (self.backend.clone(), self.state.stop.clone(), self.poll_interval);
         let (state, readers) = (self.state.clone(), mailboxes.clone());

@@ -21,6 +21,7 @@ pub(crate) use self::run::{Request, SharedDiscovery, discover};
 pub(super) use self::scan::find;
 use self::scan::{ByName, Dirs, Large, Scan, watch_above};
 pub(crate) use self::spec::Spec;
+use super::remote::{Order, Reach, Remotes};
 use super::twins::Twins;
 use super::{Command, Excludes, Kin, NameChange, NameNow, Names, PatternError, StartAt, TailContext, TailError};
 use crate::fs::{here, is_missing};
@@ -79,6 +80,10 @@ pub(crate) struct Discovery {
     /// they come first.
     homes: HashMap<Arc<Path>, usize>,
     twins: Twins,
+    /// Which devices it looks at.
+    reach: Reach,
+    /// Who looks at the others, if anybody does.
+    remotes: Option<Remotes>,
     shards: Vec<Sender<Command>>,
     next_shard: usize,
     /// For files found by the first scan.
@@ -119,6 +124,8 @@ struct Followed {
     listing: Duration,
     /// Whether it was told that a path is too long.
     told_too_long: bool,
+    /// The remote devices whose readers follow it.
+    elsewhere: HashSet<u64>,
 }
 
 impl Discovery {
@@ -142,6 +149,8 @@ impl Discovery {
             above,
             homes,
             twins: Twins::default(),
+            reach: Reach::Local,
+            remotes: None,
             shards,
             next_shard: 0,
             start,
@@ -156,6 +165,46 @@ impl Discovery {
         };
         discovery.note_parents();
         discovery
+    }
+
+    /// Has the files of remote devices left to others.
+    pub(crate) fn with_remotes(self, remotes: Remotes) -> Self {
+        Self { remotes: Some(remotes), ..self }
+    }
+
+    /// Looks at remote devices, those that it is ordered to.
+    pub(crate) fn of_remotes(self) -> Self {
+        // The first scan is for who gives the orders.
+        Self { reach: Reach::Remote(Vec::new()), start: StartAt::Start, scanned: true, ..self }
+    }
+
+    /// Does what the discovery of local files orders.
+    pub(super) fn obey(&mut self, order: Order) {
+        match order {
+            Order::Follow { device, spec, start, present } => {
+                if let Reach::Remote(devices) = &mut self.reach {
+                    devices.retain(|known| *known != device);
+                    devices.push(device);
+                }
+                let (at, _) = self.add(spec);
+                (self.start, self.scanned) = (start, !present);
+                // Otherwise the last scan is the first.
+                if !self.cx.once {
+                    self.scan_one(at, true, false);
+                    (self.start, self.scanned) = (StartAt::Start, true);
+                }
+            }
+            Order::Unfollow(input) => self.unfollow(&input),
+        }
+    }
+
+    /// Has the reader of a remote device, to which a path leads, follow an input there.
+    fn leave_to(&mut self, at: usize, device: u64, path: &Path) {
+        let (Some(remotes), followed) = (&mut self.remotes, &mut self.followed[at]) else { return };
+        if followed.elsewhere.insert(device) {
+            let (spec, start, present) = (followed.spec.clone(), self.start, !self.scanned);
+            remotes.follow(path, self.cx.watch.is_some(), Order::Follow { device, spec, start, present });
+        }
     }
 
     fn note_parents(&mut self) {
@@ -174,14 +223,19 @@ impl Discovery {
     }
 
     /// How long to rest, at least, and at most.
-    fn rest(&self, every: Duration) -> (Duration, Duration) {
+    pub(super) fn rest(&self, every: Duration) -> (Duration, Duration) {
         let least = (self.names_cost.least() * NAMES_SHARE).max(REST_MIN);
         (least, self.scan_after(every).saturating_sub(self.over.elapsed()).max(least))
     }
 
+    /// Whether it scans once.
+    pub(super) fn is_once(&self) -> bool {
+        self.cx.once
+    }
+
     /// Takes on what the system tells of, and scans if it is time, or the last time. True if there was anything to
     /// tell the shards.
-    fn look(&mut self, every: Duration, last: bool) -> bool {
+    pub(super) fn look(&mut self, every: Duration, last: bool) -> bool {
         let (changes, others) = self.names.take();
         self.changed |= others;
         let news = self.take_on(&changes);
@@ -241,6 +295,9 @@ impl Discovery {
     fn watch_parents(&mut self) {
         let Some(watch) = &self.cx.watch else { return };
         for dir in &self.parents {
+            if self.cx.fs.remote_device(here(dir)).is_some() {
+                continue;
+            }
             match self.cx.fs.stat(here(dir)) {
                 Ok(stat) => self.restless |= !watch.watch_dir(dir, stat.id),
                 Err(error) if is_missing(&error) => {
@@ -259,9 +316,14 @@ impl Discovery {
         let first = !std::mem::replace(&mut followed.scanned, true);
         if let Spec::Path(path) = &followed.spec {
             let path = path.clone();
-            if first {
-                self.twins.refresh();
-                self.join(path, true);
+            let remote = self.remotes.as_ref().and_then(|_| self.cx.fs.remote_device(&path));
+            match remote {
+                Some(device) if first => self.leave_to(at, device, &path),
+                None if first => {
+                    self.twins.refresh();
+                    self.join(path, true);
+                }
+                _ => {}
             }
             return (first, None);
         }
@@ -290,12 +352,16 @@ impl Discovery {
         let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded, thorough);
         scan.watch = self.cx.watch.as_deref();
         scan.poll_interval = self.cx.poll_interval;
+        scan.reach = self.reach.clone();
         scan.relist = *listing * share(scan.watch.is_some());
         look(&mut scan, dirs);
         scan.tell(told_too_long, &self.cx);
         self.restless |= scan.restless;
         self.above.extend(scan.above.take());
-        let (mut found, gone, large) = (scan.found, scan.gone, scan.large);
+        let (mut found, gone, large, elsewhere) = (scan.found, scan.gone, scan.large, scan.elsewhere);
+        for (device, path) in elsewhere {
+            self.leave_to(at, device, &path);
+        }
         let news = !found.is_empty() || !gone.is_empty();
         // Files that come together are often of one size and speed: deal them out evenly.
         found.sort_unstable();
@@ -366,20 +432,27 @@ impl Discovery {
     }
 
     fn follow(&mut self, input: &OsStr) -> Result<(), PatternError> {
-        let spec = Spec::new(input, &*self.cx.fs)?;
-        let is_path = spec.path().is_some();
-        let same = |known: &Spec| known.text() == input && known.path().is_some() == is_path;
-        if !self.followed.iter().any(|followed| same(&followed.spec)) {
-            self.followed.push(Followed::new(spec));
-            self.note_parents();
-            self.scan_one(self.followed.len() - 1, true, false);
+        if let (at, true) = self.add(Spec::new(input, &*self.cx.fs)?) {
+            self.scan_one(at, true, false);
         }
         Ok(())
+    }
+
+    /// Takes on an input. Tells at which place it is, and whether it is a new one.
+    fn add(&mut self, spec: Spec) -> (usize, bool) {
+        let same = |known: &Spec| known.text() == spec.text() && known.path().is_some() == spec.path().is_some();
+        if let Some(at) = self.followed.iter().position(|followed| same(&followed.spec)) {
+            return (at, false);
+        }
+        self.followed.push(Followed::new(spec));
+        self.note_parents();
+        (self.followed.len() - 1, true)
     }
 
     fn unfollow(&mut self, input: &OsStr) {
         let (out, kept): (Vec<_>, _) = self.followed.drain(..).partition(|followed| followed.spec.text() == input);
         self.followed = kept;
+        self.remotes.iter().for_each(|remotes| remotes.unfollow(input));
         for followed in out {
             let files = followed.dirs.into_values().flat_map(|dir| dir.files).map(|ByName(path)| path);
             let path = match followed.spec {
@@ -418,6 +491,7 @@ fn tell(shard: &Sender<Command>, command: Command) {
 
 impl Followed {
     fn new(spec: Spec) -> Self {
-        Self { spec, dirs: Dirs::new(), scanned: false, listing: Duration::ZERO, told_too_long: false }
+        let (dirs, elsewhere) = (Dirs::new(), HashSet::new());
+        Self { spec, dirs, scanned: false, listing: Duration::ZERO, told_too_long: false, elsewhere }
     }
 }

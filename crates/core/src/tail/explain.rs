@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::discover::{Spec, find};
+use super::remote::Reach;
 use super::trouble::Trouble;
 use super::watch::{WatchMode, can_notify, is_remote};
 use super::{Excludes, StartAt};
@@ -109,7 +110,7 @@ pub(crate) fn explain(
             }
             Spec::Pattern(pattern) => pattern,
         };
-        let (found, dirs) = find(pattern, fs);
+        let (found, dirs) = find(pattern, fs, Reach::All);
         for path in &found {
             match excludes.excluding(path) {
                 Some(by) => add(path, Verdict::Not { reason: format!("excluded by {by}") }),
@@ -147,17 +148,19 @@ pub(crate) fn explain(
     explained
 }
 
-/// Under which path a pattern finds a file, and which pattern does. Blocks.
+/// Under which path a pattern finds the file at a path, and which pattern does. Blocks, but looks only at what is on the
+/// same device, if that or others may hang.
 pub(crate) fn find_file<'a>(
     fs: &dyn Fs,
     specs: &'a [Spec],
     excludes: &Excludes,
-    id: FileId,
+    (path, id): (&Path, FileId),
 ) -> Option<(Arc<Path>, &'a str)> {
+    let reach = fs.remote_device(path).map_or(Reach::Local, |device| Reach::Remote(vec![device]));
     specs.iter().filter_map(Spec::pattern).find_map(|pattern| {
         let is_it =
             |path: &Arc<Path>| excludes.excluding(path).is_none() && fs.stat(path).is_ok_and(|stat| stat.id == id);
-        find(pattern, fs).0.into_iter().find(is_it).map(|path| (path, pattern.text()))
+        find(pattern, fs, reach.clone()).0.into_iter().find(is_it).map(|path| (path, pattern.text()))
     })
 }
 
@@ -173,7 +176,7 @@ pub(crate) fn nothing_to_read(
         reasons.push(match spec {
             Spec::Path(path) => format!("{}: {}", path.display(), trouble(fs, path, true, forbidden)?),
             Spec::Pattern(pattern) => {
-                let (found, dirs) = find(pattern, fs);
+                let (found, dirs) = find(pattern, fs, Reach::All);
                 let mut reason = format!("{}: no file matches", pattern.text());
                 for (dir, error) in dirs {
                     if let Some(error) = error {

@@ -26,7 +26,7 @@ const SHOWN_MAX: usize = 200;
 ///
 /// As in a shell, a wildcard does not match a name that begins with a dot unless the pattern says so. The path that has
 /// just the pattern's text matches, too: it may be what is meant by `app[1].log`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pattern {
     text: String,
     /// The directory above the first wildcard.
@@ -36,7 +36,7 @@ pub(crate) struct Pattern {
     names: Vec<OsString>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Part {
     Name(OsString),
     Wild { glob: GlobSet, hidden: bool },

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_lite::future::or;
 
-use super::{Mailbox, Progress, TailError, Tailer, Waiting, Watcher};
+use super::{Mailbox, Progress, RemoteStatus, TailError, Tailer, Waiting, Watcher};
 use crate::backend::Backend;
 use crate::batch::Batch;
 use crate::pool::BatchPool;
@@ -45,8 +45,21 @@ pub(crate) struct Feed {
     pub(crate) mailbox: Arc<Mailbox>,
     /// Who puts hints there, if it is the system's.
     pub(crate) watcher: Option<Arc<Watcher>>,
+    /// Watches the jobs, if they may hang.
+    pub(crate) remote: Option<Arc<RemoteStatus>>,
     pub(crate) stop: Arc<Stop>,
     pub(crate) poll_interval: Duration,
+}
+
+impl Feed {
+    /// Runs a job on the blocking pool.
+    async fn unblock<B: Backend, T: Send + 'static>(&self, backend: &B, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let job = backend.unblock(job);
+        match &self.remote {
+            None => job.await,
+            Some(remote) => remote.watch(backend, job).await,
+        }
+    }
 }
 
 impl fmt::Debug for Feed {
@@ -72,7 +85,7 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
         let Some(batch) = batch.filter(|_| stage < Stage::Leaving) else { break Ok(()) };
         let with = feed.clone();
         let progress;
-        (tailer, progress) = backend.unblock(move || work(tailer, batch, &with, stage)).await;
+        (tailer, progress) = feed.unblock(&backend, move || work(tailer, batch, &with, stage)).await;
         match progress {
             Err(error) => break Err(error),
             Ok(Progress::More) => {}
@@ -85,7 +98,7 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
         }
     };
     // It closes files, and does what the host's tailers do at their end: not on the executor.
-    backend.unblock(move || drop(tailer)).await;
+    feed.unblock(&backend, move || drop(tailer)).await;
     ended
 }
 
@@ -150,7 +163,7 @@ async fn wait_for_batch<B: Backend, T: Tailer>(
         if let Some(batch) = or(free, or(leave, look)).await {
             return Ok((tailer, batch));
         }
-        let looked = backend.unblock(move || match catch_unwind(AssertUnwindSafe(|| tailer.look())) {
+        let looked = feed.unblock(backend, move || match catch_unwind(AssertUnwindSafe(|| tailer.look())) {
             Ok(()) => Ok(tailer),
             Err(panic) => Err(TailError::panicked(&*panic)),
         });

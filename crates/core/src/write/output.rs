@@ -174,7 +174,11 @@ impl FileOutput {
     }
 
     fn refuse_input(&self, output: &Path, id: FileId) -> io::Result<()> {
-        let same = |input: &&PathBuf| self.fs.stat(input).is_ok_and(|stat| stat.id == id);
+        let same = |input: &&PathBuf| {
+            // Others may hang.
+            let near = self.fs.remote_device(input).is_none_or(|device| device == id.dev);
+            near && self.fs.stat(input).is_ok_and(|stat| stat.id == id)
+        };
         match self.inputs.iter().find(same) {
             None => Ok(()),
             Some(input) => {

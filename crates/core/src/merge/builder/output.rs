@@ -27,7 +27,7 @@ impl Builder {
         let held = self.fs.stat(output).ok().filter(|stat| stat.kind == Kind::File && stat.size > 0);
         let Some(held) = held.filter(|_| !self.append) else { return Ok(()) };
         let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
-        if let Some((path, pattern)) = find_file(&*self.fs, &specs, &excludes, held.id) {
+        if let Some((path, pattern)) = find_file(&*self.fs, &specs, &excludes, (output, held.id)) {
             return Err(StartError::setting(format!(
                 "{} is the output and matches {pattern}: what it holds would be lost; exclude it, choose another \
                  output, or append",
@@ -59,7 +59,11 @@ impl Builder {
     pub fn input_at(&self, path: impl AsRef<Path>) -> Result<Option<FoundInput>, StartError> {
         let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
         let Ok(stat) = self.fs.stat(path.as_ref()) else { return Ok(None) };
-        let is_it = |path: &&Path| self.fs.stat(path).is_ok_and(|other| other.id == stat.id);
+        let path = path.as_ref();
+        let device = self.fs.remote_device(path);
+        let is_it = |other: &&Path| {
+            self.fs.remote_device(other) == device && self.fs.stat(other).is_ok_and(|other| other.id == stat.id)
+        };
         if let Some(path) = specs.iter().filter_map(Spec::path).find(is_it) {
             return Ok(Some(FoundInput { path: path.to_owned(), pattern: None }));
         }
@@ -67,7 +71,7 @@ impl Builder {
         if self.stdin && stdin().is_some_and(|stdin| stdin.id == stat.id) {
             return Ok(Some(FoundInput { path: "-".into(), pattern: None }));
         }
-        let found = find_file(&*self.fs, &specs, &excludes, stat.id);
+        let found = find_file(&*self.fs, &specs, &excludes, (path, stat.id));
         Ok(found.map(|(path, pattern)| FoundInput { path: path.to_path_buf(), pattern: Some(pattern.to_owned()) }))
     }
 }

@@ -15,6 +15,7 @@ use crate::fs::{Entry, FileId, Fs, Kind, MODIFIED_GRAIN, PATH_BYTES_MAX, Stat, h
 use crate::report::Event;
 use crate::tail::descriptors::is_shortage;
 use crate::tail::pattern::{Pattern, State};
+use crate::tail::remote::Reach;
 use crate::tail::{TailContext, Vouch};
 
 /// A directory is listed anew at the latest after this time, whatever it says of its last change, unless that takes
@@ -159,6 +160,10 @@ pub(super) struct Scan<'a> {
     pub(super) unseen: u32,
     /// Whether there are paths that are longer than the system takes.
     too_long: bool,
+    /// Which devices it looks at.
+    pub(super) reach: Reach,
+    /// Which others it came upon, and by which paths.
+    pub(super) elsewhere: HashMap<u64, PathBuf>,
     /// How often what is not watched is looked at.
     pub(super) poll_interval: Duration,
     /// Who hints at changes.
@@ -193,6 +198,8 @@ impl<'a> Scan<'a> {
             failed: Vec::new(),
             unseen: 0,
             too_long: false,
+            reach: Reach::All,
+            elsewhere: HashMap::new(),
             poll_interval: SOON,
             watch: None,
             above: None,
@@ -219,6 +226,21 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Returns the device that a path leads to, if that is remote, and notes it if it is another one's to look at.
+    fn device(&mut self, path: &Path) -> Option<u64> {
+        let device = self.fs.remote_device(here(path))?;
+        if !self.reach.has(Some(device)) {
+            self.elsewhere.entry(device).or_insert_with(|| path.to_owned());
+        }
+        Some(device)
+    }
+
+    /// Whether what is found at a path, or not found, is this one's to tell.
+    fn is_ours(&mut self, path: &Path) -> bool {
+        let device = self.device(path);
+        self.reach.has(device)
+    }
+
     /// A name has come or gone: does what listing its directory would do about it.
     pub(super) fn name(&mut self, change: &NameChange, dirs: &mut Dirs) {
         let NameChange { dir: parent, name, what } = change;
@@ -227,6 +249,7 @@ impl<'a> Scan<'a> {
         let found = match what {
             NameNow::Nothing if !dir.files.contains(&**name) && !dir.dirs.contains_key(name) => return,
             // It has come back, which is told, too. A link that leads nowhere is a name as well.
+            NameNow::Nothing if self.fs.remote_device(&path).is_some() => return,
             NameNow::Nothing if self.fs.is_link(&path) || self.fs.stat(&path).is_ok() => return,
             NameNow::Nothing => None,
             NameNow::Dir => self.entry(parent, dir.state, name, Kind::Dir),
@@ -264,6 +287,13 @@ impl<'a> Scan<'a> {
     /// Looks at a directory, and tells which ones to look at below it.
     fn dir(&mut self, path: PathBuf, state: State, dirs: &mut Dirs, next: &mut Vec<(PathBuf, State)>) {
         let known = dirs.remove(&path);
+        let device = self.device(&path);
+        if !self.reach.allows(device) {
+            if let Some(dir) = known {
+                self.forget(path, dir, dirs);
+            }
+            return;
+        }
         let mut dir = match known {
             Some(dir) if dir.is_left_alone() && !self.thorough => {
                 self.restless |= dir.failing.is_some_and(|failing| failing.wait < SOON);
@@ -321,7 +351,7 @@ impl<'a> Scan<'a> {
             && parent.dirs.remove(name).is_some()
         {
             parent.unsure = true;
-            self.unseen += u32::from(known.is_none());
+            self.unseen += u32::from(known.is_none() && self.is_ours(path));
         }
         if let Some(dir) = known {
             self.forget(path.to_owned(), dir, dirs);
@@ -378,6 +408,10 @@ impl<'a> Scan<'a> {
             let linked = self.pattern.next(state, name, true);
             if kind == Kind::Unknown || self.pattern.goes_on(linked) {
                 let path = dir.join(name);
+                let device = self.device(&path);
+                if !self.reach.allows(device) {
+                    return None;
+                }
                 is_dir = self.fs.stat(&path).is_ok_and(|stat| stat.kind == Kind::Dir);
                 if kind == Kind::Link || self.fs.is_link(&path) {
                     below = linked;
@@ -389,7 +423,7 @@ impl<'a> Scan<'a> {
             false => self.pattern.is_match(direct).then_some(Found::File),
         }?;
         if dir.as_os_str().len() + name.len() >= PATH_BYTES_MAX {
-            self.too_long = true;
+            self.too_long |= self.is_ours(dir);
             return None;
         }
         Some(found)
@@ -398,7 +432,7 @@ impl<'a> Scan<'a> {
     /// A file that matches and was not known.
     fn file(&mut self, dir: &Path, name: &OsStr) -> Option<ByName> {
         let path: Arc<Path> = dir.join(name).into();
-        if (self.excluded)(&path) {
+        if (self.excluded)(&path) || !self.is_ours(&path) {
             return None;
         }
         self.found.push(path.clone());
@@ -414,11 +448,12 @@ impl<'a> Scan<'a> {
             None => self.poll_interval,
         };
         self.restless |= wait < SOON;
+        let is_ours = self.is_ours(path);
         // What comes and goes in it meanwhile is not seen.
-        self.unseen += u32::from(dir.failing.is_none() && !self.last);
+        self.unseen += u32::from(dir.failing.is_none() && !self.last && is_ours);
         dir.failing = Some(Failing { again: Instant::now() + wait, wait });
         dir.unsure = true;
-        if !std::mem::replace(&mut dir.told, true) || self.last {
+        if (!std::mem::replace(&mut dir.told, true) || self.last) && is_ours {
             self.failed.push((path.to_owned(), error));
         }
     }
@@ -455,7 +490,8 @@ impl Scan<'_> {
     /// Tells that nothing matches, unless it was told why.
     pub(super) fn tell_no_match(&self, cx: &TailContext) {
         let input = Path::new(self.pattern.text());
-        if self.found.is_empty() && self.failed.is_empty() {
+        let is_ours = self.reach.has(self.fs.remote_device(here(self.pattern.base())));
+        if self.found.is_empty() && self.failed.is_empty() && self.elsewhere.is_empty() && is_ours {
             match cx.once {
                 true => cx.ledger.input_failed(input, &"no file matches"),
                 false => cx.ledger.tell(&Event::NoMatch { input }),
@@ -484,9 +520,10 @@ fn list_in_time(fs: &dyn Fs, dir: &Path, last: bool, tell: &mut dyn FnMut(Entry<
 /// A directory that was looked at, and why it could not be listed, if so.
 pub(in crate::tail) type Listed = (PathBuf, Option<io::Error>);
 
-/// What a pattern finds now, in order, and the directories that it had to list.
-pub(in crate::tail) fn find(pattern: &Pattern, fs: &dyn Fs) -> (Vec<Arc<Path>>, Vec<Listed>) {
+/// What a pattern finds now on some devices, in order, and the directories that it had to list.
+pub(in crate::tail) fn find(pattern: &Pattern, fs: &dyn Fs, reach: Reach) -> (Vec<Arc<Path>>, Vec<Listed>) {
     let mut scan = Scan::new(pattern, fs, &|_| false, true);
+    scan.reach = reach;
     let mut dirs = Dirs::new();
     scan.all(&mut dirs);
     scan.found.sort_unstable();

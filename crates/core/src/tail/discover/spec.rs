@@ -9,7 +9,7 @@ use crate::tail::PatternError;
 use crate::tail::pattern::{Pattern, is_pattern};
 
 /// What a user asks to follow.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Spec {
     Path(Arc<Path>),
     /// A pattern, which matches the path of just that name as well.

@@ -150,6 +150,13 @@ impl Mailbox {
         lock(&self.hints).places.get(path).map(|place| place.at as usize)
     }
 
+    /// Returns the paths that are followed, in order.
+    pub(crate) fn paths(&self) -> Vec<Arc<Path>> {
+        let mut paths: Vec<_> = lock(&self.hints).places.keys().cloned().collect();
+        paths.sort_unstable();
+        paths
+    }
+
     /// A path is followed at a place from now on.
     pub(crate) fn follow(&self, path: Arc<Path>, at: usize) {
         let mut hints = lock(&self.hints);

@@ -42,7 +42,7 @@ impl Known {
     }
 
     fn listed(&self) -> BTreeSet<PathBuf> {
-        let (found, _) = find(&self.pattern, &OsFs);
+        let (found, _) = find(&self.pattern, &OsFs, Reach::All);
         let kept = found.into_iter().filter(|path| self.excludes.excluding(path).is_none());
         kept.map(|path| path.to_path_buf()).collect()
     }
