@@ -360,6 +360,7 @@ macro_rules! conformance {
                     many_files_take_few_threads
                     a_line_of_40_megabytes_takes_little_memory
                     flushes_given_up_take_no_memory
+                    requests_to_follow_that_are_given_up_take_no_memory
                 }
             }
         }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use tailmerge_core::{Backend, LongLines};
 
-use crate::kit::{Host, Scene, Sink, block_on, numbered, poll_once, start, start_blocking, stop, threads, until};
+use crate::kit::{
+    Brake, Host, Op, Scene, Sink, block_on, numbered, poll_once, start, start_blocking, stop, threads, until,
+};
 use tailmerge_verify::Check;
 
 /// How many jobs a merge may have on the blocking pool at a time, however many files it follows.
@@ -160,6 +162,30 @@ pub fn flushes_given_up_take_no_memory<B: Backend>(backend: B) {
     assert!(taken <= 4 * 1024, "{taken} KiB");
     sink.release();
     block_on("flush", merge.flush()).expect("the merge runs");
+    stop(&merge);
+}
+
+/// Requests to follow an input that are given up while directories are looked at take no memory.
+pub fn requests_to_follow_that_are_given_up_take_no_memory<B: Backend>(backend: B) {
+    const REQUESTS: usize = 20_000;
+    let (brake, fs) = Brake::on(Op::Listed, "logs");
+    let scene = Scene::on(fs);
+    scene.write("logs/a.log", "1\n");
+    let held = brake.hold();
+    let merge = start(scene.builder().input(scene.pattern("logs/*.log")), backend);
+    held.until_stopped();
+    let before = memory_kib("VmRSS:");
+    for number in 0..REQUESTS {
+        let path = scene.path(format!("{number}.log"));
+        assert!(poll_once(&mut pin!(merge.follow(&path))).is_pending());
+        assert!(poll_once(&mut pin!(merge.unfollow(&path))).is_pending());
+    }
+    let taken = memory_kib("VmRSS:").saturating_sub(before);
+    assert!(taken <= 4 * 1024, "{taken} KiB");
+    drop(held);
+    scene.write("b.log", "2\n");
+    block_on("follow", merge.follow(scene.path("b.log"))).expect("the merge runs");
+    scene.expect_lines(2);
     stop(&merge);
 }
 

@@ -144,9 +144,9 @@ pub fn a_device_that_hangs_at_the_start_holds_up_no_other<B: Backend>(backend: B
 /// One that answers late each time holds up nobody else, either.
 pub fn a_device_that_is_slow_holds_up_no_other<B: Backend>(backend: B) {
     /// How late it answers.
-    const LATE: Duration = Duration::from_millis(300);
+    const LATE: Duration = Duration::from_millis(200);
     const LOCAL: usize = 4;
-    const LINES: usize = 40;
+    const LINES: usize = 16;
     let answers = Arc::new(AtomicUsize::new(0));
     let fs = {
         let answers = answers.clone();

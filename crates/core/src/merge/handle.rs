@@ -14,7 +14,6 @@ use crate::own_thread::is_own_thread;
 use crate::pool::BatchPool;
 use crate::report::{InputReport, Ledger, Report, Snapshot};
 use crate::stop::Stage;
-use crate::tail::PatternError;
 use crate::write::{Cause, Flushed, HostLines, Inbox, LineSender, Message, Outcome, Sleep, WriterThread};
 
 /// When a merge ends at once, writing what was submitted may still take this long.
@@ -93,7 +92,7 @@ impl Merge {
     ///
     /// Dropped before it completes, the input may or may not be followed.
     pub async fn follow(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
-        replied(self.parts.readers.follow(input.as_ref())?.recv().await)
+        self.parts.readers.follow(input.as_ref()).await
     }
 
     /// Follows one more input.
@@ -122,7 +121,7 @@ impl Merge {
     ///
     /// Dropped before it completes, the input may or may not be followed.
     pub async fn unfollow(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
-        replied(self.parts.readers.unfollow(input.as_ref())?.recv().await)
+        self.parts.readers.unfollow(input.as_ref()).await
     }
 
     /// Stops following an input.
@@ -435,11 +434,4 @@ impl fmt::Debug for Merge {
 /// Returns how much is left of a time that begins with the first call.
 fn left(since: &OnceLock<Instant>, within: Duration) -> Duration {
     within.saturating_sub(since.get_or_init(Instant::now).elapsed())
-}
-
-fn replied(reply: Result<Result<(), PatternError>, async_channel::RecvError>) -> Result<(), FollowError> {
-    match reply {
-        Ok(done) => Ok(done?),
-        Err(_) => Err(FollowError::Closed),
-    }
 }

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use async_channel::{Receiver, Sender};
 use futures_lite::FutureExt;
 
 use super::FollowError;
@@ -23,9 +22,9 @@ use crate::stall::guard_with;
 use crate::stop::{Stage, Stop};
 use crate::tail::{
     Discovery, Excludes, Failures, Feed, FileShard, Joining, Mailbox, Many, ManyContext, Names, Notifier, Pace,
-    PatternError, PipeTailer, REMOTE_READERS_MAX, RemoteReader, RemoteReaders, RemoteStatus, Remotes, Request,
+    PipeTailer, REMOTE_READERS_MAX, RemoteReader, RemoteReaders, RemoteStatus, Remotes, Request, Requests,
     SharedDiscovery, Spec, StartAt, Streams, TailContext, TailError, Tailer, Vouch, WatchSlot, Watcher, Watching,
-    discover, read, record_failure,
+    discover, read, record_failure, requests,
 };
 
 /// At most so many tasks read files. With discovery and the host's tailers, at most four jobs run on the blocking pool.
@@ -87,7 +86,7 @@ type StartFiles = Box<dyn FnOnce() -> Files + Send>;
 
 /// Running readers of files.
 struct Files {
-    requests: Sender<Request>,
+    requests: Requests,
     discovery: Arc<SharedDiscovery>,
     /// Wakes discovery.
     names: Arc<Names>,
@@ -173,31 +172,26 @@ impl Readers {
         }
     }
 
-    /// Asks to follow an input. The receiver gets the answer.
-    pub(super) fn follow(&self, input: &OsStr) -> Result<Receiver<Result<(), PatternError>>, FollowError> {
-        if self.state.stop.stage() > Stage::Running {
-            return Err(FollowError::Closed);
-        }
-        self.start_files();
-        self.ask(|reply| Request::Follow { input: input.to_owned(), reply })
+    /// Follows an input.
+    pub(super) async fn follow(&self, input: &OsStr) -> Result<(), FollowError> {
+        let request = |reply| Request::Follow { input: input.to_owned(), reply };
+        Ok(self.files_to_follow()?.requests.ask(request).await.ok_or(FollowError::Closed)??)
     }
 
-    /// Asks to stop following an input. The receiver gets the answer.
-    pub(super) fn unfollow(&self, input: &OsStr) -> Result<Receiver<Result<(), PatternError>>, FollowError> {
-        self.ask(|reply| Request::Unfollow { input: input.to_owned(), reply })
+    /// Stops following an input.
+    pub(super) async fn unfollow(&self, input: &OsStr) -> Result<(), FollowError> {
+        let request = |reply| Request::Unfollow { input: input.to_owned(), reply };
+        Ok(self.files()?.requests.ask(request).await.ok_or(FollowError::Closed)??)
     }
 
     /// Follows an input, on this thread. On a thread of the library, which discovery may be waiting for, it only asks
     /// for it.
     pub(super) fn follow_blocking(&self, input: &OsStr) -> Result<(), FollowError> {
         if is_own_thread() {
-            return self.follow(input).map(drop);
+            let request = |reply| Request::Follow { input: input.to_owned(), reply };
+            return self.files_to_follow()?.requests.ask_only(request).ok_or(FollowError::Closed);
         }
-        if self.state.stop.stage() > Stage::Running {
-            return Err(FollowError::Closed);
-        }
-        self.start_files();
-        let files = self.files.get().ok_or(FollowError::Closed)?;
+        let files = self.files_to_follow()?;
         let done = files.discovery.follow_blocking(input).ok_or(FollowError::Closed)?;
         files.wake();
         Ok(done?)
@@ -206,22 +200,27 @@ impl Readers {
     /// Stops following an input, as [`follow_blocking`](Self::follow_blocking) follows one.
     pub(super) fn unfollow_blocking(&self, input: &OsStr) -> Result<(), FollowError> {
         if is_own_thread() {
-            return self.unfollow(input).map(drop);
+            let request = |reply| Request::Unfollow { input: input.to_owned(), reply };
+            return self.files()?.requests.ask_only(request).ok_or(FollowError::Closed);
         }
-        let files = self.files.get().ok_or(FollowError::Closed)?;
+        let files = self.files()?;
         files.discovery.unfollow_blocking(input).ok_or(FollowError::Closed)?;
         files.wake();
         Ok(())
     }
 
-    fn ask(
-        &self,
-        request: impl FnOnce(Sender<Result<(), PatternError>>) -> Request,
-    ) -> Result<Receiver<Result<(), PatternError>>, FollowError> {
-        let (reply, replied) = async_channel::bounded(1);
-        let files = self.files.get().ok_or(FollowError::Closed)?;
-        files.requests.try_send(request(reply)).map_err(|_| FollowError::Closed)?;
-        Ok(replied)
+    /// Returns the running readers of files.
+    fn files(&self) -> Result<&Files, FollowError> {
+        self.files.get().ok_or(FollowError::Closed)
+    }
+
+    /// Returns the readers of files, which are started if need be.
+    fn files_to_follow(&self) -> Result<&Files, FollowError> {
+        if self.state.stop.stage() > Stage::Running {
+            return Err(FollowError::Closed);
+        }
+        self.start_files();
+        self.files()
     }
 
     /// Wakes the readers to look for changes.
@@ -384,7 +383,7 @@ impl<B: Backend> Hub<B> {
         mut tail: TailContext,
         notifier: Option<Notifier>,
     ) -> Files {
-        let (requests, asked) = async_channel::unbounded();
+        let (requests, asked) = requests();
         let names = Arc::<Names>::default();
         let mailboxes: Vec<Arc<Mailbox>> = (0..file_readers()).map(|_| Arc::default()).collect();
         let watching = notifier.and_then(|notifier| Watching::start(notifier, &tail, mailboxes.clone(), names.clone()));

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use async_channel::Sender;
 
-pub(crate) use self::run::{Request, SharedDiscovery, discover};
+pub(crate) use self::run::{Request, Requests, SharedDiscovery, discover, requests};
 pub(super) use self::scan::find;
 use self::scan::{ByName, Dirs, Large, Scan, watch_above};
 pub(crate) use self::spec::Spec;

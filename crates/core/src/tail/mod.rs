@@ -35,7 +35,7 @@ use std::time::Duration;
 
 pub(crate) use claims::Claims;
 pub(crate) use descriptors::{Descriptors, OpenLimits};
-pub(crate) use discover::{Discovery, Request, SharedDiscovery, Spec, discover};
+pub(crate) use discover::{Discovery, Request, Requests, SharedDiscovery, Spec, discover, requests};
 pub use explain::{Explained, Verdict};
 pub(crate) use explain::{explain, find_file, nothing_to_read};
 pub(crate) use many::{Failures, Joining, Many, ManyContext, record_failure};

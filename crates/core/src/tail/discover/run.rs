@@ -1,6 +1,7 @@
 //! Discovery as a task: scans on the blocking pool, again and again, and does what the host asks.
 
 use std::ffi::{OsStr, OsString};
+use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,58 @@ use crate::tail::{Names, PatternError, TailError};
 pub(crate) enum Request {
     Follow { input: OsString, reply: Sender<Result<(), PatternError>> },
     Unfollow { input: OsString, reply: Sender<Result<(), PatternError>> },
+}
+
+/// Most requests on their way whose answers are waited for.
+const REQUESTS_MAX: usize = 64;
+
+/// Takes requests to discovery. Who waits for an answer waits for room, too, so that requests that are given up take a
+/// bounded part of the memory, however long discovery is busy.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    awaited: Sender<Request>,
+    others: Sender<Request>,
+}
+
+/// Gives discovery the requests.
+#[derive(Debug)]
+pub(crate) struct Requested {
+    awaited: Receiver<Request>,
+    others: Receiver<Request>,
+}
+
+/// Connects discovery with those who ask something of it.
+pub(crate) fn requests() -> (Requests, Requested) {
+    let (awaited, others) = (async_channel::bounded(REQUESTS_MAX), async_channel::unbounded());
+    (Requests { awaited: awaited.0, others: others.0 }, Requested { awaited: awaited.1, others: others.1 })
+}
+
+impl Requests {
+    /// Asks, and waits for the answer. None: discovery is over.
+    pub(crate) async fn ask(
+        &self,
+        request: impl FnOnce(Sender<Result<(), PatternError>>) -> Request,
+    ) -> Option<Result<(), PatternError>> {
+        let (reply, replied) = async_channel::bounded(1);
+        self.awaited.send(request(reply)).await.ok()?;
+        replied.recv().await.ok()
+    }
+
+    /// Asks, and never waits. None: discovery is over.
+    pub(crate) fn ask_only(&self, request: impl FnOnce(Sender<Result<(), PatternError>>) -> Request) -> Option<()> {
+        self.others.try_send(request(async_channel::bounded(1).0)).ok()
+    }
+}
+
+impl Requested {
+    /// Waits for the next one; for ever, once nobody can ask any more.
+    async fn next(&self) -> Request {
+        let next = async |requests: &Receiver<Request>| match requests.recv().await {
+            Ok(request) => request,
+            Err(_) => pending().await,
+        };
+        or(next(&self.awaited), next(&self.others)).await
+    }
 }
 
 /// Discovery, for its task and for a thread of the host's that waits for a request: that does the work itself, since it
@@ -71,15 +124,17 @@ impl SharedDiscovery {
 
 /// The end of discovery. Requests that come too late are dropped, with their replies, so that whoever asked hears of it.
 struct AtEnd {
-    requests: Receiver<Request>,
+    requests: Requested,
     discovery: Arc<SharedDiscovery>,
 }
 
 impl Drop for AtEnd {
     fn drop(&mut self) {
         self.discovery.close();
-        self.requests.close();
-        while self.requests.try_recv().is_ok() {}
+        for requests in [&self.requests.awaited, &self.requests.others] {
+            requests.close();
+            while requests.try_recv().is_ok() {}
+        }
     }
 }
 
@@ -94,7 +149,7 @@ impl Drop for AtEnd {
 pub(crate) async fn discover<B: Backend>(
     backend: B,
     discovery: Arc<SharedDiscovery>,
-    requests: Receiver<Request>,
+    requests: Requested,
     stop: Arc<Stop>,
     every: Duration,
     wake: impl Fn(),
@@ -137,13 +192,7 @@ pub(crate) async fn discover<B: Backend>(
             stop.reached(Stage::Stopping).await;
             None
         };
-        let asked = async {
-            match at_end.requests.recv().await {
-                Ok(request) => Some(request),
-                // Nobody can ask any more.
-                Err(_) => std::future::pending().await,
-            }
-        };
+        let asked = async { Some(at_end.requests.next().await) };
         request = or(asked, or(stopped, sleep)).await;
     }
 }
