@@ -275,6 +275,7 @@ macro_rules! conformance {
                     a_device_that_hangs_at_the_start_holds_up_no_other
                     a_device_that_is_slow_holds_up_no_other
                     devices_that_hang_hold_a_bounded_number_of_jobs
+                    a_device_that_comes_late_does_not_wait_for_those_that_hang
                     a_stop_does_not_wait_for_a_device_that_hangs
                     files_of_a_device_are_followed_as_others_are
                     under_once_files_of_a_device_are_read_to_their_end

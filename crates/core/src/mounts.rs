@@ -69,8 +69,12 @@ fn points() -> Arc<Points> {
     let mut known = lock(&KNOWN);
     match &*known {
         Some((when, points)) if when.elapsed() < KNOWN_FOR => points.clone(),
-        _ => {
-            let points = Arc::new(parse(&fs::read("/proc/self/mountinfo").unwrap_or_default()));
+        before => {
+            let points = match fs::read("/proc/self/mountinfo") {
+                Ok(table) => Arc::new(parse(&table)),
+                // Perhaps for want of a descriptor.
+                Err(_) => before.as_ref().map(|(_, points)| points.clone()).unwrap_or_default(),
+            };
             *known = Some((Instant::now(), points.clone()));
             points
         }

@@ -208,6 +208,27 @@ pub fn devices_that_hang_hold_a_bounded_number_of_jobs<B: Backend>(backend: B) {
     assert!(host.jobs_at_a_time() <= JOBS_MAX + REMOTE_JOBS_MAX, "{} jobs at a time", host.jobs_at_a_time());
 }
 
+/// A device that comes late, when there is no reader left for it alone, shares that of one that answers.
+pub fn a_device_that_comes_late_does_not_wait_for_those_that_hang<B: Backend>(backend: B) {
+    let (gate, fs) = Gate::new(&[Op::Stat]);
+    let scene = Scene::on(fs);
+    for device in 1..=3 {
+        scene.write(format!("remote{device}/a.log"), numbered(&format!("remote{device}"), 0..10));
+    }
+    let hanging = gate.close(&[1, 2]);
+    let merge = start(scene.builder().input(scene.pattern("*/*.log")), backend);
+    expect_of("remote3", &scene, 10);
+    hanging.until_waiting(2);
+    for device in 4..=9 {
+        scene.write(format!("remote{device}/a.log"), numbered(&format!("remote{device}"), 0..10));
+        expect_of(&format!("remote{device}"), &scene, 10);
+    }
+    drop(hanging);
+    (1..=2).for_each(|device| expect_of(&format!("remote{device}"), &scene, 10));
+    let report = stop(&merge);
+    assert!(report.is_complete(), "{report:?}");
+}
+
 /// A stop keeps its deadline, delivers what others have, and reports what was not read.
 pub fn a_stop_does_not_wait_for_a_device_that_hangs<B: Backend>(backend: B) {
     for (op, found) in [(&[Op::Read] as &[Op], "remote1/a.log"), (&[Op::Listed], "remote1")] {

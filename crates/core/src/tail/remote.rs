@@ -92,7 +92,11 @@ impl Remotes {
     /// Has an input followed on a device, to which this path leads. `watched`: whether others need not be polled.
     pub(super) fn follow(&mut self, path: &Path, watched: bool, order: Order) {
         let Order::Follow { device, .. } = order else { return };
-        let next = self.by_device.len() % self.most;
+        let next = match self.readers.len() {
+            count if count < self.most => count,
+            // Not one that is stuck.
+            count => (0..count).min_by_key(|&at| self.readers[at].1.busy_for()).unwrap_or(0),
+        };
         let at = *self.by_device.entry(device).or_insert(next);
         if at == self.readers.len() {
             let (orders, taken) = async_channel::unbounded();
@@ -193,16 +197,21 @@ impl RemoteStatus {
             pending().await
         };
         let done = or(job, late).await;
-        let took = lock(&self.since).take().map_or(Duration::ZERO, |since| since.elapsed());
+        let took = self.busy_for();
+        *lock(&self.since) = None;
         if took < SLOW {
             self.told.store(false, Ordering::Relaxed);
         }
         done
     }
 
+    /// Returns how long the job under way has taken so far.
+    fn busy_for(&self) -> Duration {
+        lock(&self.since).map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     fn leave(&self) {
-        let is_stuck = lock(&self.since).is_some_and(|since| since.elapsed() >= STUCK);
-        if !is_stuck || self.left.swap(true, Ordering::Relaxed) {
+        if self.busy_for() < STUCK || self.left.swap(true, Ordering::Relaxed) {
             return;
         }
         let inputs = self.mailbox.paths();
