@@ -24,7 +24,6 @@ mod backend;
 mod batch;
 mod fs;
 mod line;
-mod lock;
 mod merge;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod mounts;
@@ -33,10 +32,11 @@ mod panic;
 mod pool;
 mod report;
 pub mod stall;
-mod stop;
+mod sync;
 mod tail;
-mod wake;
 mod write;
+
+use sync::{lock, stop, wake};
 
 pub use backend::Backend;
 pub use batch::{Batch, Extent, Source};

@@ -14,7 +14,8 @@ use crate::own_thread::is_own_thread;
 use crate::pool::BatchPool;
 use crate::report::{InputReport, Ledger, Report, Snapshot};
 use crate::stop::Stage;
-use crate::write::{Cause, Flushed, HostLines, Inbox, LineSender, Message, Outcome, Sleep, WriterThread};
+use crate::sync::inbox::Inbox;
+use crate::write::{Cause, Flushed, HostLines, LineSender, Message, Outcome, Sleep, WriterThread};
 
 /// When a merge ends at once, writing what was submitted may still take this long.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
@@ -259,7 +260,7 @@ impl Merge {
     ///
     /// It holds nothing.
     pub async fn finished(&self) {
-        self.parts.thread.ended.wait().await;
+        self.parts.thread.ended.wait().await.ok(); // `stop` returns it.
     }
 
     /// Waits until the merge has ended by itself.
@@ -367,7 +368,7 @@ impl Merge {
     /// Waits on this thread for the end that was asked for. One of the merge's own threads is part of what must end.
     fn end_blocking(&self, within: Duration) -> Result<Report, MergeError> {
         let ended = &self.parts.thread.ended;
-        if !is_own_thread() && !ended.wait_blocking(Instant::now().checked_add(within)) {
+        if !is_own_thread() && ended.wait_blocking(Instant::now().checked_add(within)).is_none() {
             ended.wait_blocking(Instant::now().checked_add(self.begin_abort()));
         }
         self.result()
@@ -375,7 +376,7 @@ impl Merge {
 
     async fn ended_within(&self, within: Duration) -> bool {
         let ended = async {
-            self.parts.thread.ended.wait().await;
+            self.parts.thread.ended.wait().await.ok(); // `result` returns it.
             true
         };
         let late = async {

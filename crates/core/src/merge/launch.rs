@@ -15,8 +15,9 @@ use crate::batch::Batch;
 use crate::lock::lock;
 use crate::own_thread::Marked;
 use crate::pool::BatchPool;
+use crate::sync::inbox::Inbox;
 use crate::tail::{Failures, TailError, WatchSlot};
-use crate::write::{HostLines, Inbox, Message, Queue, Serve, Session, Sleep, WriterThread};
+use crate::write::{HostLines, Message, Queue, Serve, Session, Sleep, WriterThread};
 
 /// A builder whose settings are checked.
 pub(super) struct Prepared {

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 
 use event_listener::Event;
 
-use super::{Inbox, Message, SendError};
+use super::{Message, SendError};
 use crate::batch::{Batch, Source};
 use crate::line::LineFormat;
 use crate::lock::lock;
 use crate::report::{GapReason, Ledger};
+use crate::sync::inbox::Inbox;
 
 /// Beyond so many names, those without a sender are forgotten.
 const NAMES_MAX: usize = 10_000;

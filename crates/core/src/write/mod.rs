@@ -2,7 +2,6 @@
 
 mod file;
 mod host;
-mod inbox;
 mod output;
 mod partial;
 mod pipe;
@@ -22,7 +21,6 @@ use std::time::Duration;
 use async_executor::LocalExecutor;
 
 pub(crate) use host::HostLines;
-pub(crate) use inbox::Inbox;
 pub(crate) use output::FileOutput;
 pub use partial::PartialWrite;
 pub(crate) use queue::{Message, Queue};

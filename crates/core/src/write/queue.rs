@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures_lite::future::or;
 
-use super::inbox::{Inbox, Nothing};
 use super::partial::Fate;
 use super::thread::{Cause, Outcome};
 use super::{FlushRequest, HostLines, Sleep, Writer};
@@ -18,6 +17,7 @@ use crate::pool::BatchPool;
 use crate::report::{Event, Ledger};
 use crate::stall::timed;
 use crate::stop::{Stage, Stop};
+use crate::sync::inbox::{Inbox, Nothing};
 
 /// The first pause before a failed write is tried again; each further one is longer.
 const PAUSE_MIN: Duration = Duration::from_millis(20);

@@ -3,65 +3,47 @@
 //! A request is shared with the last message of the queue if that is one of the same kind. So there are never more of
 //! them than batches, even if many are abandoned while the output stalls.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use async_channel::{Receiver, Sender};
-
-use super::{Inbox, Message};
+use super::Message;
+use crate::sync::inbox::Inbox;
+use crate::sync::set_once::SetOnce;
 
 /// A request in the queue. If it is dropped without being done, those who wait for it get an error.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct FlushRequest {
     /// True if the output is to be reopened, if need be, before it is flushed.
     pub(super) reopen: bool,
-    done: Arc<AtomicBool>,
-    /// Carries no messages; it is closed once the request is over.
-    over: Sender<Infallible>,
-    wait: Receiver<Infallible>,
+    /// Set to true once the request is done, or to false if it never will be.
+    done: Arc<SetOnce<bool>>,
 }
 
 /// Waits for a request.
 #[derive(Debug)]
-pub(crate) struct Flushed {
-    done: Arc<AtomicBool>,
-    over: Receiver<Infallible>,
-}
+pub(crate) struct Flushed(Arc<SetOnce<bool>>);
 
 impl FlushRequest {
-    fn new() -> Self {
-        let (over, wait) = async_channel::bounded(1);
-        Self { reopen: false, done: Arc::default(), over, wait }
-    }
-
-    fn join(&self) -> Flushed {
-        Flushed { done: self.done.clone(), over: self.wait.clone() }
-    }
-
     /// Marks the request as done.
     pub(super) fn done(self) {
-        self.done.store(true, Ordering::SeqCst);
+        self.done.set(true);
     }
 }
 
 impl Drop for FlushRequest {
     fn drop(&mut self) {
-        self.over.close();
+        self.done.set(false);
     }
 }
 
 impl Flushed {
     /// Waits until the request is over; returns true if it is done. Cancel safe.
     pub(crate) async fn wait(self) -> bool {
-        self.over.recv().await.ok();
-        self.done.load(Ordering::SeqCst)
+        self.0.wait().await
     }
 
     /// Waits on this thread until the request is over; returns true if it is done.
     pub(crate) fn wait_blocking(self) -> bool {
-        self.over.recv_blocking().ok();
-        self.done.load(Ordering::SeqCst)
+        self.0.wait_blocking(None).unwrap_or(false)
     }
 }
 
@@ -78,11 +60,11 @@ impl Inbox<Message> {
 
     fn ask(&self, reopen: bool) -> Option<Flushed> {
         self.put_or_join(
-            || Message::Flush(FlushRequest::new()),
+            || Message::Flush(FlushRequest::default()),
             |message| match message {
                 Message::Flush(request) => {
                     request.reopen |= reopen;
-                    Some(request.join())
+                    Some(Flushed(request.done.clone()))
                 }
                 _ => None,
             },

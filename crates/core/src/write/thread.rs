@@ -8,11 +8,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 use async_channel::Sender;
 use async_executor::LocalExecutor;
-use event_listener::{Event, Listener, listener};
 use futures_lite::future::or;
 
 use super::{Queue, Writer, WriterContext};
@@ -22,6 +20,7 @@ use crate::own_thread;
 use crate::panic::panic_message;
 use crate::report::Event as Told;
 use crate::stop::Stage;
+use crate::sync::set_once::SetOnce;
 use crate::tail::{Claims, TailError, WatchSlot};
 
 /// The name of the writer's thread.
@@ -51,52 +50,8 @@ pub(crate) enum Cause {
     OwnThread,
 }
 
-/// The outcome of the writer, shared by all who wait for it.
-#[derive(Debug, Default)]
-pub(crate) struct Ended {
-    outcome: Mutex<Option<Result<Outcome, Cause>>>,
-    set: Event,
-}
-
-impl Ended {
-    fn set(&self, outcome: Result<Outcome, Cause>) {
-        *lock(&self.outcome) = Some(outcome);
-        self.set.notify(usize::MAX);
-    }
-
-    pub(crate) fn get(&self) -> Option<Result<Outcome, Cause>> {
-        lock(&self.outcome).clone()
-    }
-
-    pub(crate) async fn wait(&self) {
-        while self.get().is_none() {
-            listener!(self.set => set);
-            if self.get().is_some() {
-                return;
-            }
-            set.await;
-        }
-    }
-
-    /// Waits on this thread, until `deadline` if there is one. Returns false if the writer has not ended by then.
-    pub(crate) fn wait_blocking(&self, deadline: Option<Instant>) -> bool {
-        while self.get().is_none() {
-            listener!(self.set => set);
-            if self.get().is_some() {
-                return true;
-            }
-            match deadline {
-                None => set.wait(),
-                Some(deadline) => {
-                    if set.wait_deadline(deadline).is_none() {
-                        return self.get().is_some();
-                    }
-                }
-            }
-        }
-        true
-    }
-}
+/// The outcome of the writer, set when its thread is about to end.
+pub(crate) type Ended = SetOnce<Result<Outcome, Cause>>;
 
 /// The running thread.
 #[derive(Debug)]

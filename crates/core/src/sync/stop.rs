@@ -1,12 +1,12 @@
 //! The stages of a merge's end. Each part of a merge waits for the stage that concerns it.
 
 use std::fmt;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use event_listener::{Event, listener};
 
-use crate::lock::lock;
+use super::Mutex;
+use super::atomic::{AtomicU8, Ordering};
+use super::lock::lock;
 
 /// A stage of a merge's end. Stages only advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,11 +1,12 @@
 //! Wakes a waiting task or thread.
 
 use std::future::poll_fn;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use crate::lock::lock;
+use super::lock::lock;
+use super::{Condvar, Mutex};
 
 /// Remembers a wake-up until the one who waits takes it. Only one task or thread may wait at a time.
 ///
@@ -64,13 +65,17 @@ impl Wake {
 
     /// Waits on this thread; returns true if it was woken.
     pub(crate) fn woken_by(&self, deadline: Instant) -> bool {
-        let within = deadline.saturating_duration_since(Instant::now());
         let mut state = lock(&self.state);
         // Of a task that has stopped waiting.
         state.waker = None;
         state.waits = true;
-        let waited = self.changed.wait_timeout_while(state, within, |state| !state.set);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        while !state.set {
+            let within = deadline.saturating_duration_since(Instant::now());
+            if within.is_zero() {
+                break;
+            }
+            (state, _) = self.changed.wait_timeout(state, within).unwrap_or_else(PoisonError::into_inner);
+        }
         state.waits = false;
         std::mem::take(&mut state.set)
     }

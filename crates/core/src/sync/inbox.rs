@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
-use crate::lock::lock;
+use super::lock::lock;
+use super::{Arc, Mutex};
 
 /// A queue of messages. A clone is the same queue.
 pub(crate) struct Inbox<T>(Arc<Mutex<State<T>>>);
