@@ -89,15 +89,15 @@ fn parse(table: &[u8]) -> Points {
         let (Some(device), Some(point)) = (fields.nth(2), fields.nth(1)) else { continue };
         let kind = fields.skip_while(|&field| field != b"-").nth(1).and_then(|kind| str::from_utf8(kind).ok());
         let (Some(kind), Some((major, minor))) = (kind, number(device)) else { continue };
-        let point = PathBuf::from(unescaped(point));
         let is_local = if kind.starts_with("fuse") { kind == "fusectl" } else { major != 0 || LOCAL.contains(&kind) };
         // The last one covers those that were mounted there before.
         // What is mounted by itself below these, such as file systems for drivers, is no place for logs.
-        let is_kernels = ["/proc", "/sys"].iter().any(|above| point.starts_with(above));
-        if is_local || is_kernels || point == Path::new("/") {
-            points.remove(&point);
+        if is_local || point == b"/" || point.starts_with(b"/proc/") || point.starts_with(b"/sys/") {
+            if !points.is_empty() {
+                points.remove(&PathBuf::from(unescaped(point)));
+            }
         } else {
-            points.insert(point, rustix::fs::makedev(major, minor));
+            points.insert(unescaped(point).into(), rustix::fs::makedev(major, minor));
         }
     }
     points

@@ -146,7 +146,7 @@ pub fn a_device_that_is_slow_holds_up_no_other<B: Backend>(backend: B) {
     /// How late it answers.
     const LATE: Duration = Duration::from_millis(200);
     const LOCAL: usize = 4;
-    const LINES: usize = 16;
+    const LINES: usize = 10;
     let answers = Arc::new(AtomicUsize::new(0));
     let fs = {
         let answers = answers.clone();
