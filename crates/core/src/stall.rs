@@ -55,6 +55,7 @@ pub(crate) fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
 }
 
 /// A future whose polls are timed; see [`guard`].
+#[must_use = "futures do nothing unless they are polled"]
 pub struct Guard<F, T> {
     name: String,
     limit: Duration,

@@ -34,9 +34,10 @@ pub(super) fn each_line(path: &Path, limit: Limit, mut each: impl FnMut(u64, &[u
     let mut inside = false;
     while let Some((content, end)) = parts.next(limit.max)? {
         let is_wanted = match limit.policy {
-            LongLines::Split => true,
             LongLines::Truncate => !inside,
             LongLines::Skip => !inside && end != End::Cut,
+            // Split, which drops nothing.
+            _ => true,
         };
         if is_wanted {
             each(line, content);

@@ -33,13 +33,18 @@ pub fn a_tailer_that_fails_takes_no_other_with_it<B: Backend>(backend: B) {
         good.then([Step::Line("good 2".into())]);
         scene.append("a.log", "a2\n");
         bad.then([Step::Line("never".into())]);
+        // Another one fails after it.
+        good.then([Step::FailAfter("good 3".into())]);
+        scene.expect_lines(7);
         let error = failed(&merge);
+        let failed_tailers: Vec<&str> = error.tailer_errors().map(|(name, _)| name).collect();
+        assert_eq!(failed_tailers, ["bad", "good"]);
         assert!(error.to_string().contains("bad") && error.to_string().contains("the case wants it so"), "{error}");
         assert_eq!((error.is_panic(), error.output_error().is_none()), (panics, true));
         assert!(error.source().is_some());
-        let want = b"a1\na2\nfirst\ngood 1\ngood 2\nthe last\n";
+        let want = b"a1\na2\nfirst\ngood 1\ngood 2\ngood 3\nthe last\n";
         assert_same("the output", &sorted(&scene.output()), want);
-        assert_eq!(error.report().lines, 6);
+        assert_eq!(error.report().lines, 7);
         assert_eq!(failed(&merge).to_string(), error.to_string());
     }
 }

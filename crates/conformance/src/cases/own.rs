@@ -124,17 +124,23 @@ pub fn a_tail_alone_is_a_stream_of_lines<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "\nold\nfrag");
     let mut lines = block_on("tail", tail(scene.path("a.log")).lines_on(backend.clone())).expect("the tail starts");
-    let mut next = || {
+    let mut next = |name: &str| {
         let line = block_on("a line", lines.next()).expect("the tail goes on").expect("a line");
-        assert_eq!(line.source.path(), scene.path("a.log"));
-        text(&line.bytes)
+        assert_eq!((line.source.path(), line.generation), (&*scene.path(name), 0));
+        (text(&line.bytes), line.offset)
     };
-    assert_eq!([next(), next()], ["", "old"]);
+    assert_eq!([next("a.log"), next("a.log")], [(String::new(), Some(0)), ("old".into(), Some(1))]);
     scene.append("a.log", "ment\nnew\r\n");
-    assert_eq!([next(), next()], ["fragment", "new\r"]);
+    assert_eq!([next("a.log"), next("a.log")], [("fragment".into(), Some(5)), ("new\r".into(), Some(14))]);
+
+    // Another file joins, and one leaves.
+    scene.write("b.log", "b\n");
+    block_on("follow", lines.follow(scene.path("b.log"))).expect("the tail goes on");
+    block_on("unfollow", lines.unfollow(scene.path("a.log"))).expect("the tail goes on");
+    let line = block_on("a line", lines.next()).expect("the tail goes on").expect("a line");
+    assert_eq!((line.source.path(), line.offset), (&*scene.path("b.log"), Some(0)));
 
     // Many files, from the end.
-    scene.write("b.log", "b\n");
     let many = Builder::new().from(StartAt::End).input(scene.pattern("*.log")).once(true).into_tail();
     let mut lines = block_on("tail", many.lines_on(backend)).expect("the tail starts");
     assert!(block_on("the end", lines.next()).is_none());

@@ -6,6 +6,7 @@ use memchr::memrchr;
 ///
 /// The next line is intact, whatever the choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LongLines {
     /// Each piece of the length of the limit becomes a line, the rest the last one. No byte is lost.
     #[default]

@@ -16,6 +16,7 @@ use super::escape::{Name, is_escaped};
 /// the direction of text, as `\n` or `\u{9b}`; backslashes, as `\\`; bytes that are not UTF-8, as `\xff`; and a colon
 /// before white space, as `\u{3a}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Prefix {
     /// Nothing.
     #[default]
@@ -28,6 +29,7 @@ pub enum Prefix {
 
 /// The format of a line in the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// Byte for byte.
     #[default]

@@ -3,10 +3,11 @@
 use std::error::Error;
 use std::fmt::{self, Write};
 use std::io;
+use std::sync::Arc;
 
 use crate::line::Escaping;
 use crate::report::Report;
-use crate::tail::PatternError;
+use crate::tail::{PatternError, TailError};
 use crate::write::Cause;
 
 /// The reason why a merge did not start. Nothing was read or written.
@@ -30,6 +31,15 @@ impl StartError {
     /// Returns true if the settings or inputs are wrong, false if the system did not provide what they need.
     pub fn is_usage(&self) -> bool {
         self.usage
+    }
+
+    /// Returns the error of the system, if the output or the writer's thread failed. Its kind tells what is wrong:
+    /// [`NotFound`](io::ErrorKind::NotFound) if the output's directory is missing, for example.
+    pub fn io_error(&self) -> Option<&io::Error> {
+        match &self.kind {
+            StartErrorKind::Output(error) | StartErrorKind::Thread(error) => Some(error),
+            _ => None,
+        }
     }
 
     pub(crate) fn setting(message: impl Into<String>) -> Self {
@@ -89,6 +99,7 @@ impl Error for StartError {
 pub struct MergeError {
     pub(crate) cause: Cause,
     pub(crate) report: Box<Report>,
+    pub(crate) tailers: Vec<(String, Arc<TailError>)>,
 }
 
 impl MergeError {
@@ -105,12 +116,17 @@ impl MergeError {
         }
     }
 
+    /// Returns the errors of all tailers that failed, with their names, in the order in which they failed. The error of
+    /// the output, if there is one, is [`output_error`](Self::output_error).
+    pub fn tailer_errors(&self) -> impl Iterator<Item = (&str, &TailError)> {
+        self.tailers.iter().map(|(name, error)| (&**name, &**error))
+    }
+
     /// Returns true if the writer or a tailer panicked.
     pub fn is_panic(&self) -> bool {
         match &self.cause {
             Cause::WriterPanicked(_) => true,
-            Cause::Tailer(_, error) => error.is_panic(),
-            _ => false,
+            _ => self.tailer_errors().any(|(_, error)| error.is_panic()),
         }
     }
 }

@@ -34,6 +34,7 @@ const ABORT_WITHIN: Duration = Duration::from_secs(1);
 ///
 /// Within the merge's calls of the host (an observer, a logger, a tailer, a writer), the blocking methods would wait
 /// for themselves. There they start what they are asked for without waiting, or are refused.
+#[must_use = "dropping a merge stops it"]
 pub struct Merge {
     parts: Parts,
     asked: Asked,
@@ -404,7 +405,8 @@ impl Merge {
         let mut report = ledger.report();
         report.readers_lost = readers.were_lost();
         let waits = if is_own_thread() { Cause::OwnThread } else { Cause::WriterStuck };
-        let outcome = ended.unwrap_or(Err(waits)).and_then(|outcome| match readers.failure() {
+        let tailers = readers.failures();
+        let outcome = ended.unwrap_or(Err(waits)).and_then(|outcome| match tailers.first().cloned() {
             Some((name, error)) => Err(Cause::Tailer(name, error)),
             None => Ok(outcome),
         });
@@ -414,15 +416,14 @@ impl Merge {
                 report.drained = outcome == Outcome::Drained && !report.readers_lost && !readers.had_to_leave();
                 Ok(report)
             }
-            Err(cause) => Err(MergeError { cause, report: Box::new(report) }),
+            Err(cause) => Err(MergeError { cause, report: Box::new(report), tailers }),
         }
     }
 }
 
 impl Drop for Merge {
     fn drop(&mut self) {
-        // Whoever wanted to know how it went has asked by now.
-        drop(self.stop_now_blocking());
+        self.stop_now_blocking().ok(); // A host that wants the outcome calls `stop` before.
     }
 }
 

@@ -173,13 +173,13 @@ impl Readers {
     }
 
     /// Follows an input.
-    pub(super) async fn follow(&self, input: &OsStr) -> Result<(), FollowError> {
+    pub(crate) async fn follow(&self, input: &OsStr) -> Result<(), FollowError> {
         let request = |reply| Request::Follow { input: input.to_owned(), reply };
         Ok(self.files_to_follow()?.requests.ask(request).await.ok_or(FollowError::Closed)??)
     }
 
     /// Stops following an input.
-    pub(super) async fn unfollow(&self, input: &OsStr) -> Result<(), FollowError> {
+    pub(crate) async fn unfollow(&self, input: &OsStr) -> Result<(), FollowError> {
         let request = |reply| Request::Unfollow { input: input.to_owned(), reply };
         Ok(self.files()?.requests.ask(request).await.ok_or(FollowError::Closed)??)
     }
@@ -267,9 +267,9 @@ impl Readers {
         self.state.left.load(Ordering::SeqCst)
     }
 
-    /// The first that failed, and why.
-    pub(super) fn failure(&self) -> Option<(String, Arc<TailError>)> {
-        lock(&self.state.failures).first().cloned()
+    /// Returns the names and errors of the tailers that failed, the first one first.
+    pub(super) fn failures(&self) -> Vec<(String, Arc<TailError>)> {
+        lock(&self.state.failures).clone()
     }
 }
 

@@ -116,6 +116,7 @@ pub trait Tailer: Send + 'static {
 
 /// What a [`Tailer`] says of its inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Progress {
     /// There may be more to read right now.
     More,
@@ -169,6 +170,7 @@ impl From<io::Error> for TailError {
 
 /// Where to begin in a file that is present at the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StartAt {
     /// At its first byte.
     #[default]

@@ -14,7 +14,7 @@ use memchr::memchr;
 use super::TailError;
 use crate::backend::Backend;
 use crate::batch::{Batch, Source};
-use crate::merge::{Builder, Readers, StartError, TailParts, tail_on};
+use crate::merge::{Builder, FollowError, Readers, StartError, TailParts, tail_on};
 use crate::pool::BatchPool;
 use crate::stop::Stage;
 
@@ -91,6 +91,7 @@ type Taken = Result<Batch, Arc<TailError>>;
 /// # Cancel safety
 ///
 /// Waiting for the next batch and giving up loses nothing.
+#[must_use = "dropping it stops the readers"]
 pub struct Batches {
     full: Pin<Box<Receiver<Taken>>>,
     pool: Arc<BatchPool>,
@@ -106,6 +107,32 @@ impl Batches {
     /// Has what is in the inputs now read to its end; after that the stream ends. It does not wait.
     pub fn stop(&self) {
         self.readers.stop();
+    }
+
+    /// Follows one more input, as [`Merge::follow`](crate::Merge::follow) does.
+    ///
+    /// # Errors
+    ///
+    /// If the stream is ending, or the pattern is malformed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the input may or may not be followed.
+    pub async fn follow(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
+        self.readers.follow(input.as_ref()).await
+    }
+
+    /// Stops following an input, as [`Merge::unfollow`](crate::Merge::unfollow) does.
+    ///
+    /// # Errors
+    ///
+    /// If the stream is ending.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the input may or may not be followed.
+    pub async fn unfollow(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
+        self.readers.unfollow(input.as_ref()).await
     }
 }
 
@@ -160,6 +187,10 @@ impl Drop for ReadBatch {
 pub struct Line {
     /// Where it comes from.
     pub source: Arc<Source>,
+    /// The number of the file of that name; see [`Extent::generation`](crate::Extent::generation).
+    pub generation: u32,
+    /// The offset of the line in that file, in bytes; none if the line was changed (a label, JSON, an added newline).
+    pub offset: Option<u64>,
     /// Its bytes, without the newline.
     pub bytes: Vec<u8>,
 }
@@ -170,6 +201,7 @@ pub struct Line {
 ///
 /// Waiting for the next line and giving up loses nothing.
 #[derive(Debug)]
+#[must_use = "dropping it stops the readers"]
 pub struct Lines {
     batches: Batches,
     /// The batch at hand and where in it the next line stands.
@@ -180,7 +212,8 @@ pub struct Lines {
 struct Position {
     at: usize,
     extent: usize,
-    /// Where the extent ends.
+    /// Where the extent starts and ends.
+    start: usize,
     end: usize,
 }
 
@@ -188,6 +221,32 @@ impl Lines {
     /// Has what is in the inputs now read to its end; after that the stream ends. It does not wait.
     pub fn stop(&self) {
         self.batches.stop();
+    }
+
+    /// Follows one more input; see [`Batches::follow`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Batches::follow`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Batches::follow`].
+    pub async fn follow(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
+        self.batches.follow(input).await
+    }
+
+    /// Stops following an input; see [`Batches::unfollow`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Batches::unfollow`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Batches::unfollow`].
+    pub async fn unfollow(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
+        self.batches.unfollow(input).await
     }
 }
 
@@ -218,9 +277,14 @@ impl Position {
         let len = memchr(b'\n', rest)?;
         if self.at == self.end {
             self.extent += usize::from(self.at > 0);
+            self.start = self.end;
             self.end += batch.extents()[self.extent].len_out as usize;
         }
+        let extent = &batch.extents()[self.extent];
+        let is_changed = extent.len_in != extent.len_out;
+        let offset = (!is_changed).then(|| extent.start + (self.at - self.start) as u64);
         self.at += len + 1;
-        Some(Line { source: batch.extents()[self.extent].source.clone(), bytes: rest[..len].to_vec() })
+        let (source, generation) = (extent.source.clone(), extent.generation);
+        Some(Line { source, generation, offset, bytes: rest[..len].to_vec() })
     }
 }

@@ -45,6 +45,7 @@ use crate::own_thread::is_own_thread;
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "a sender does nothing until it is given lines"]
 pub struct LineSender {
     host: Arc<HostLines>,
     source: Arc<HostSource>,

@@ -42,6 +42,7 @@ const HINTS_MAX: usize = 4096;
 
 /// How changes are noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WatchMode {
     /// By notification where the system can, else by polling, which is told once.
     #[default]
