@@ -22,30 +22,40 @@
 
 mod backend;
 mod batch;
+mod discover;
+mod follow;
 mod fs;
-mod line;
-mod merge;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-mod mounts;
+mod output;
 mod own_thread;
 mod panic;
-mod pool;
+mod pipeline;
+mod record;
 mod report;
+mod source;
 pub mod stall;
 mod sync;
-mod tail;
-mod write;
-
-use sync::{lock, stop, wake};
+mod watch;
 
 pub use backend::Backend;
 pub use batch::{Batch, Extent, Source};
+pub use discover::explain::{Explained, Verdict};
+pub use discover::pattern::PatternError;
+pub use follow::context::StartAt;
 pub use fs::{Entry, FileId, Fs, Kind, OsFs, ReadFile, Stat, Storage, WriteFile};
-pub use line::{Format, LineFormat, LongLines, Prefix, Renderer, escaped, is_escaped};
-pub use merge::{Builder, Closed, FollowError, FoundInput, Merge, MergeError, StartError};
-pub use report::{Event, Gap, GapReason, InputReport, Observer, Report, Snapshot};
-pub use tail::{
-    Batches, Explained, Line, Lines, PatternError, Progress, ReadBatch, StartAt, Tail, TailError, Tailer, Verdict,
-    WatchMode, tail,
-};
-pub use write::{LineSender, PartialWrite, SendError, Writer, WriterContext};
+pub use output::partial::PartialWrite;
+pub use output::{Writer, WriterContext};
+pub use pipeline::builder::Builder;
+pub use pipeline::builder::output::FoundInput;
+pub use pipeline::error::{Closed, FollowError, MergeError, StartError};
+pub use pipeline::merge::Merge;
+pub use pipeline::tail::{Batches, Line, Lines, ReadBatch, Tail, tail};
+pub use record::escape::{escaped, is_escaped};
+pub use record::format::{Format, LineFormat, Prefix, Renderer};
+pub use record::limit::LongLines;
+pub use report::event::{Event, Observer};
+pub use report::gap::{Gap, GapReason};
+pub use report::snapshot::Snapshot;
+pub use report::summary::{InputReport, Report};
+pub use source::sender::{LineSender, SendError};
+pub use source::tailer::{Progress, TailError, Tailer};
+pub use watch::WatchMode;

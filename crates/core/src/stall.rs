@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::report::Event;
+use crate::report::event::Event;
 
 /// The default limit of a poll.
 pub const STALL_LIMIT: Duration = Duration::from_millis(100);

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::Gap;
-use crate::line::{Escaping, LongLines, Name};
+use crate::record::escape::{Escaping, Name};
+use crate::record::limit::LongLines;
+use crate::report::gap::Gap;
 
 /// Something that happened to a merge.
 ///

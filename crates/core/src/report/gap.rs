@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use crate::line::Name;
+use crate::record::escape::Name;
 
 /// A range of bytes of an input that is not in the output, and never will be.
 #[derive(Clone, Debug)]

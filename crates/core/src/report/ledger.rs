@@ -9,12 +9,15 @@ use std::time::SystemTime;
 
 use log::Level;
 
-use super::rows::Rows;
-use super::{Event, Gap, GapReason, InputReport, Observer, Report, Snapshot};
 use crate::batch::Source;
-use crate::lock::lock;
 use crate::own_thread::is_writer_thread;
 use crate::panic::caught;
+use crate::report::event::{Event, Observer};
+use crate::report::gap::{Gap, GapReason};
+use crate::report::rows::Rows;
+use crate::report::snapshot::Snapshot;
+use crate::report::summary::{InputReport, Report};
+use crate::sync::lock::lock;
 
 /// Counts, gaps and sources of one merge; shared by all its parts. No lock is held while the observer runs.
 pub(crate) struct Ledger {

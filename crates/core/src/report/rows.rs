@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::InputReport;
 use crate::batch::Source;
+use crate::report::summary::InputReport;
 
 /// Beyond so many rows, the oldest of those inputs that are over are folded into one.
 const ROWS_MAX: usize = 10_000;
@@ -84,7 +84,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::line::Renderer;
+    use crate::record::format::Renderer;
 
     #[test]
     fn inputs_that_are_over_are_folded_and_the_sums_stay() {

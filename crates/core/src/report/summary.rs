@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Gap;
+use crate::report::gap::Gap;
 
 /// What a merge delivered, input by input, and what it did not.
 #[derive(Clone, Debug)]

@@ -1,0 +1,46 @@
+//! Directories that are reached by more than one path: through a link, or mounted twice.
+//!
+//! A name in such a directory is one file under two paths, and when it is rotated, so is the next one. Both paths
+//! go to one shard, where the first of them takes either file, in order.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::fs::{FileId, Fs, here};
+
+/// How many directories are remembered.
+const DIRS_MAX: usize = 16 * 1024;
+
+/// By which path each directory was found first.
+#[derive(Debug, Default)]
+pub(crate) struct Twins {
+    first: HashMap<FileId, PathBuf>,
+    /// The directory that was asked for last, and the first path to it if that is another.
+    last: Option<(PathBuf, Option<PathBuf>)>,
+}
+
+impl Twins {
+    /// Looks at each directory anew from now on.
+    pub(crate) fn refresh(&mut self) {
+        self.last = None;
+    }
+
+    /// The path under which the same name in the same directory would have been found before.
+    pub(crate) fn twin(&mut self, path: &Path, fs: &dyn Fs) -> Option<PathBuf> {
+        let (dir, name) = (path.parent()?, path.file_name()?);
+        if self.last.as_ref().is_none_or(|(last, _)| last != dir) {
+            self.last = Some((dir.to_owned(), self.other(dir, fs)));
+        }
+        let (_, other) = self.last.as_ref()?;
+        other.as_ref().map(|other| other.join(name))
+    }
+
+    fn other(&mut self, dir: &Path, fs: &dyn Fs) -> Option<PathBuf> {
+        let id = fs.stat(here(dir)).ok()?.id;
+        if self.first.len() >= DIRS_MAX {
+            self.first.clear();
+        }
+        let first = self.first.entry(id).or_insert_with(|| dir.to_owned());
+        (first != dir).then(|| first.clone())
+    }
+}

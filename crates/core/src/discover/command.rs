@@ -1,0 +1,38 @@
+//! What discovery tells the shards.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::follow::context::StartAt;
+use crate::fs::FileId;
+
+/// Followed paths of the same shard that a path has to do with.
+#[derive(Debug)]
+pub(crate) struct Kin {
+    /// One that this one's name extends.
+    pub(crate) beside: Option<Arc<Path>>,
+    /// One that leads to the same name in the same directory, and so to the same file: it comes first.
+    pub(crate) twin: Option<Arc<Path>>,
+    /// A file that was left to the twin, to see whether it takes it.
+    pub(crate) left: Option<FileId>,
+}
+
+/// What discovery tells a shard.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Follow this path.
+    Add {
+        path: Arc<Path>,
+        /// Whether the user named it; otherwise a pattern matched it.
+        named: bool,
+        start: StartAt,
+        /// Whether the first scan found it.
+        present: bool,
+        /// Followed paths of the same shard that it has to do with. Boxed, since most have none.
+        kin: Option<Box<Kin>>,
+    },
+    /// No pattern finds it any more: let go of it when it is read to its end.
+    Gone(Arc<Path>),
+    /// Stop following it, where it stands.
+    Remove(Arc<Path>),
+}

@@ -1,0 +1,504 @@
+//! Finding the files: named paths, and patterns looked at again and again.
+//!
+//! A directory is listed anew only when it has changed, so that a hundred thousand names in one cost
+//! nothing while they stay the same. What is found or gone is told to the shards.
+
+pub(crate) mod aliases;
+pub(crate) mod command;
+pub(crate) mod explain;
+pub(crate) mod pattern;
+pub(crate) mod run;
+pub(crate) mod scan;
+pub(crate) mod spec;
+
+use std::any::Any;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_channel::Sender;
+
+use crate::discover::aliases::Twins;
+use crate::discover::command::{Command, Kin};
+use crate::discover::pattern::{Excludes, PatternError};
+use crate::discover::run::Request;
+use crate::discover::scan::{ByName, Dirs, Large, Scan, watch_above};
+use crate::discover::spec::Spec;
+use crate::follow::context::{StartAt, TailContext};
+use crate::follow::remote::{Order, Reach, Remotes};
+use crate::fs::{here, is_missing};
+use crate::report::event::Event;
+use crate::source::tailer::TailError;
+use crate::watch::names::{NameChange, Names};
+
+/// Looking at directories takes at most one part in this many of the time, and so does listing large ones: where the
+/// system tells of the names that come, and where it does not.
+const SHARES: [u32; 2] = [200, 20];
+
+fn share(watched: bool) -> u32 {
+    SHARES[usize::from(!watched)]
+}
+
+/// How long something took the last few times.
+#[derive(Debug, Default)]
+struct Cost([Duration; 4]);
+
+impl Cost {
+    fn note(&mut self, took: Duration) {
+        self.0.rotate_right(1);
+        self.0[0] = took;
+    }
+
+    /// The shortest of these, and nothing before there are so many: what takes longer was held up by something else,
+    /// such as a busy processor.
+    fn least(&self) -> Duration {
+        self.0.into_iter().min().unwrap_or_default()
+    }
+}
+
+/// Taking on names that the system tells of takes at most one part in this many of the time.
+const NAMES_SHARE: u32 = 10;
+
+/// How long to rest at most between two scans that take next to no time, whatever the system hints at.
+const REST_MAX: Duration = Duration::from_secs(5);
+
+/// How long to rest at least, whatever it hints at.
+const REST_MIN: Duration = Duration::from_millis(5);
+
+/// How many paths that are gone are remembered, in case they come back.
+const HOMES_MAX: usize = 16 * 1024;
+
+/// Finds files and hands them to shards.
+#[derive(Debug)]
+pub(crate) struct Discovery {
+    cx: TailContext,
+    excludes: Excludes,
+    followed: Vec<Followed>,
+    /// Each path that is found.
+    found: HashMap<Arc<Path>, Found>,
+    /// The directories of named paths.
+    parents: HashSet<PathBuf>,
+    /// Directories that are watched for what is missing below them.
+    above: HashSet<PathBuf>,
+    /// Which shard had a path that is gone: should it come back, its older files may still be read there, and
+    /// they come first.
+    homes: HashMap<Arc<Path>, usize>,
+    twins: Twins,
+    /// Which devices it looks at.
+    reach: Reach,
+    /// Who looks at the others, if anybody does.
+    remotes: Option<Remotes>,
+    shards: Vec<Sender<Command>>,
+    next_shard: usize,
+    /// For files found by the first scan.
+    start: StartAt,
+    /// Whether that is over.
+    scanned: bool,
+    /// What the system tells of.
+    names: Arc<Names>,
+    /// Whether something may have changed since the last scan.
+    changed: bool,
+    /// Whether there is a directory that is not watched.
+    restless: bool,
+    /// How long scans take, and when the last one was over.
+    cost: Cost,
+    over: Instant,
+    /// How long it takes to take on names.
+    names_cost: Cost,
+    /// When the next large directory may be listed.
+    large_due: Instant,
+}
+
+/// A path that is found.
+#[derive(Debug)]
+struct Found {
+    /// By how many inputs.
+    count: usize,
+    /// Which shard has it.
+    shard: usize,
+}
+
+/// What the user asks to follow, and what was found by it.
+#[derive(Debug)]
+struct Followed {
+    spec: Spec,
+    dirs: Dirs,
+    scanned: bool,
+    /// How long it takes to list all its directories.
+    listing: Duration,
+    /// Whether it was told that a path is too long.
+    told_too_long: bool,
+    /// The remote devices whose readers follow it.
+    elsewhere: HashSet<u64>,
+}
+
+impl Discovery {
+    pub(crate) fn new(
+        cx: TailContext,
+        specs: Vec<Spec>,
+        excludes: Excludes,
+        start: StartAt,
+        shards: Vec<Sender<Command>>,
+        names: Arc<Names>,
+    ) -> Self {
+        let followed = specs.into_iter().map(Followed::new).collect();
+        let (found, homes) = (HashMap::new(), HashMap::new());
+        let (parents, above) = (HashSet::new(), HashSet::new());
+        let mut discovery = Self {
+            cx,
+            excludes,
+            followed,
+            found,
+            parents,
+            above,
+            homes,
+            twins: Twins::default(),
+            reach: Reach::Local,
+            remotes: None,
+            shards,
+            next_shard: 0,
+            start,
+            scanned: false,
+            names,
+            changed: false,
+            restless: false,
+            cost: Cost::default(),
+            over: Instant::now(),
+            names_cost: Cost::default(),
+            large_due: Instant::now(),
+        };
+        discovery.note_parents();
+        discovery
+    }
+
+    /// Has the files of remote devices left to others.
+    pub(crate) fn with_remotes(self, remotes: Remotes) -> Self {
+        Self { remotes: Some(remotes), ..self }
+    }
+
+    /// Looks at remote devices, those that it is ordered to.
+    pub(crate) fn of_remotes(self) -> Self {
+        // The first scan is for who gives the orders.
+        Self { reach: Reach::Remote(Vec::new()), start: StartAt::Start, scanned: true, ..self }
+    }
+
+    /// Does what the discovery of local files orders.
+    pub(crate) fn obey(&mut self, order: Order) {
+        match order {
+            Order::Follow { device, spec, start, present } => {
+                if let Reach::Remote(devices) = &mut self.reach {
+                    devices.retain(|known| *known != device);
+                    devices.push(device);
+                }
+                let (at, _) = self.add(spec);
+                (self.start, self.scanned) = (start, !present);
+                // Otherwise the last scan is the first.
+                if !self.cx.once {
+                    self.scan_one(at, true, false);
+                    (self.start, self.scanned) = (StartAt::Start, true);
+                }
+            }
+            Order::Unfollow(input) => self.unfollow(&input),
+        }
+    }
+
+    /// Has the reader of a remote device, to which a path leads, follow an input there.
+    fn leave_to(&mut self, at: usize, device: u64, path: &Path) {
+        let (Some(remotes), followed) = (&mut self.remotes, &mut self.followed[at]) else { return };
+        if followed.elsewhere.insert(device) {
+            let (spec, start, present) = (followed.spec.clone(), self.start, !self.scanned);
+            remotes.follow(path, self.cx.watch.is_some(), Order::Follow { device, spec, start, present });
+        }
+    }
+
+    fn note_parents(&mut self) {
+        let paths = self.followed.iter().filter_map(|followed| followed.spec.path());
+        self.parents = paths.filter_map(Path::parent).map(Path::to_owned).collect();
+    }
+
+    /// How long after a scan the next one is due, if a poll interval is so long.
+    fn scan_after(&self, every: Duration) -> Duration {
+        let watched = self.cx.watch.is_some() && !self.restless;
+        let least = (self.cost.least() * share(watched)).max(REST_MIN);
+        match self.changed {
+            true => least,
+            false => least.max(if watched { every.max(REST_MAX) } else { every }),
+        }
+    }
+
+    /// How long to rest, at least, and at most.
+    pub(crate) fn rest(&self, every: Duration) -> (Duration, Duration) {
+        let least = (self.names_cost.least() * NAMES_SHARE).max(REST_MIN);
+        (least, self.scan_after(every).saturating_sub(self.over.elapsed()).max(least))
+    }
+
+    /// Whether it scans once.
+    pub(crate) fn is_once(&self) -> bool {
+        self.cx.once
+    }
+
+    /// Takes on what the system tells of, and scans if it is time, or the last time. True if there was anything to
+    /// tell the shards.
+    pub(crate) fn look(&mut self, every: Duration, last: bool) -> bool {
+        let (changes, others) = self.names.take();
+        self.changed |= others;
+        let news = self.take_on(&changes);
+        let due = last || !self.scanned || self.over.elapsed() >= self.scan_after(every);
+        due && self.scan(last) || news
+    }
+
+    /// Names have come or gone: does what a scan would do about them.
+    fn take_on(&mut self, changes: &[NameChange]) -> bool {
+        let (mut news, began) = (false, Instant::now());
+        // What is waited for may be below it.
+        self.changed |= changes.iter().any(|change| self.above.contains(&*change.dir));
+        for at in 0..self.followed.len() {
+            if !changes.is_empty() {
+                news |=
+                    self.search(at, false, |scan, dirs| changes.iter().for_each(|change| scan.name(change, dirs))).0;
+            }
+        }
+        self.names_cost.note(began.elapsed());
+        news
+    }
+
+    /// Looks at everything once and tells the shards; at the last look without sparing any directory. True
+    /// if there was anything to tell.
+    pub(crate) fn scan(&mut self, last: bool) -> bool {
+        let (mut news, mut large, began) = (false, None::<(usize, Large)>, Instant::now());
+        (self.restless, self.changed) = (false, false);
+        let above = std::mem::take(&mut self.above);
+        self.watch_parents();
+        for at in 0..self.followed.len() {
+            let (some, waits) = self.scan_one(at, last, last);
+            news |= some;
+            let first = |waits: &Large| large.as_ref().is_none_or(|(_, large)| waits.listed < large.listed);
+            if let Some(waits) = waits.filter(first) {
+                large = Some((at, waits));
+            }
+        }
+        if !above.is_subset(&self.above) {
+            self.leave_dirs();
+        }
+        if self.scanned {
+            // The first one is never again.
+            self.cost.note(began.elapsed());
+        }
+        (self.start, self.scanned) = (StartAt::Start, true);
+        if let Some((at, large)) = large.filter(|_| Instant::now() >= self.large_due) {
+            let began = Instant::now();
+            news |= self.search(at, false, |scan, dirs| scan.large(large, dirs)).0;
+            let watched = self.cx.watch.is_some() && !self.restless;
+            self.large_due = Instant::now() + began.elapsed() * share(watched);
+        }
+        self.over = Instant::now();
+        news
+    }
+
+    /// Has it hinted at what comes and goes under the names that the user gave.
+    fn watch_parents(&mut self) {
+        let Some(watch) = &self.cx.watch else { return };
+        for dir in &self.parents {
+            if self.cx.fs.remote_device(here(dir)).is_some() {
+                continue;
+            }
+            match self.cx.fs.stat(here(dir)) {
+                Ok(stat) => self.restless |= !watch.watch_dir(dir, stat.id),
+                Err(error) if is_missing(&error) => {
+                    let above = watch_above(dir, &*self.cx.fs, &**watch);
+                    self.restless |= above.is_none();
+                    self.above.extend(above);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Scans for one input. Tells whether there was anything to tell the shards, and which large directory waits.
+    fn scan_one(&mut self, at: usize, thorough: bool, last: bool) -> (bool, Option<Large>) {
+        let followed = &mut self.followed[at];
+        let first = !std::mem::replace(&mut followed.scanned, true);
+        if let Spec::Path(path) = &followed.spec {
+            let path = path.clone();
+            let remote = self.remotes.as_ref().and_then(|_| self.cx.fs.remote_device(&path));
+            match remote {
+                Some(device) if first => self.leave_to(at, device, &path),
+                None if first => {
+                    self.twins.refresh();
+                    self.join(path, true);
+                }
+                _ => {}
+            }
+            return (first, None);
+        }
+        let (cx, mut listing) = (first.then(|| self.cx.clone()), Duration::ZERO);
+        let scanned = self.search(at, thorough, |scan, dirs| {
+            scan.last = last;
+            scan.all(dirs);
+            cx.iter().for_each(|cx| scan.tell_no_match(cx));
+            listing = scan.listing;
+        });
+        self.followed[at].listing = listing;
+        scanned
+    }
+
+    /// Has directories of a pattern looked at, and tells the shards what came of it. Says whether that was anything,
+    /// and which large directory waits.
+    fn search(
+        &mut self,
+        at: usize,
+        thorough: bool,
+        look: impl FnOnce(&mut Scan<'_>, &mut Dirs),
+    ) -> (bool, Option<Large>) {
+        let Followed { spec, dirs, listing, told_too_long, .. } = &mut self.followed[at];
+        let Spec::Pattern(pattern) = spec else { return (false, None) };
+        let excluded = |path: &Path| self.excludes.excluding(path).is_some();
+        let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded, thorough);
+        scan.watch = self.cx.watch.as_deref();
+        scan.poll_interval = self.cx.poll_interval;
+        scan.reach = self.reach.clone();
+        scan.relist = *listing * share(scan.watch.is_some());
+        look(&mut scan, dirs);
+        scan.tell(told_too_long, &self.cx);
+        self.restless |= scan.restless;
+        self.above.extend(scan.above.take());
+        let (mut found, gone, large, elsewhere) = (scan.found, scan.gone, scan.large, scan.elsewhere);
+        for (device, path) in elsewhere {
+            self.leave_to(at, device, &path);
+        }
+        let news = !found.is_empty() || !gone.is_empty();
+        // Files that come together are often of one size and speed: deal them out evenly.
+        found.sort_unstable();
+        self.twins.refresh();
+        for path in found {
+            self.join(path, false);
+        }
+        self.lose(gone, |path| Command::Gone(path.clone()));
+        (news, large)
+    }
+
+    /// One input more finds this; the first that does has a shard follow it.
+    fn join(&mut self, path: Arc<Path>, named: bool) {
+        let twin = self.twins.twin(&path, &*self.cx.fs);
+        if let Some(found) = self.found.get_mut(&path) {
+            found.count += 1;
+            return;
+        }
+        let beside = beside(&path, &self.found);
+        let twin = twin.and_then(|twin| self.found.get_key_value(&*twin));
+        // Files that have to do with each other go to one shard.
+        let kin = beside.or(twin).map(|(_, found)| found.shard);
+        let shard = self.homes.remove(&path).or(kin).unwrap_or_else(|| {
+            self.next_shard = (self.next_shard + 1) % self.shards.len();
+            self.next_shard
+        });
+        let [beside, twin] = [beside, twin].map(|kin| kin.map(|(path, _)| path.clone()));
+        self.found.insert(path.clone(), Found { count: 1, shard });
+        let kin = (beside.is_some() || twin.is_some()).then(|| Box::new(Kin { beside, twin, left: None }));
+        tell(&self.shards[shard], Command::Add { path, named, start: self.start, present: !self.scanned, kin });
+    }
+
+    /// One input less finds these.
+    fn lose(&mut self, paths: Vec<Arc<Path>>, command: impl Fn(&Arc<Path>) -> Command) {
+        for path in paths {
+            let Some(found) = self.found.get_mut(&path) else { continue };
+            found.count -= 1;
+            if found.count == 0 {
+                let shard = found.shard;
+                self.found.remove(&path);
+                tell(&self.shards[shard], command(&path));
+                if self.homes.len() >= HOMES_MAX {
+                    self.homes.clear();
+                }
+                self.homes.insert(path, shard);
+            }
+        }
+    }
+
+    /// Tells that it panicked, which only what the host gave does.
+    fn failed(&self, panic: &(dyn Any + Send)) -> TailError {
+        let error = TailError::panicked(panic);
+        self.cx.ledger.tell(&Event::Failed { name: "tailmerge: discovery", reason: &error.to_string() });
+        error
+    }
+
+    /// Does what the host asks.
+    fn serve(&mut self, request: Request) {
+        let (reply, done) = match request {
+            Request::Follow { input, reply } => (reply, self.follow(&input)),
+            Request::Unfollow { input, reply } => {
+                self.unfollow(&input);
+                (reply, Ok(()))
+            }
+        };
+        // The host may have stopped waiting.
+        drop(reply.try_send(done));
+    }
+
+    fn follow(&mut self, input: &OsStr) -> Result<(), PatternError> {
+        if let (at, true) = self.add(Spec::new(input, &*self.cx.fs)?) {
+            self.scan_one(at, true, false);
+        }
+        Ok(())
+    }
+
+    /// Takes on an input. Tells at which place it is, and whether it is a new one.
+    fn add(&mut self, spec: Spec) -> (usize, bool) {
+        let same = |known: &Spec| known.text() == spec.text() && known.path().is_some() == spec.path().is_some();
+        if let Some(at) = self.followed.iter().position(|followed| same(&followed.spec)) {
+            return (at, false);
+        }
+        self.followed.push(Followed::new(spec));
+        self.note_parents();
+        (self.followed.len() - 1, true)
+    }
+
+    fn unfollow(&mut self, input: &OsStr) {
+        let (out, kept): (Vec<_>, _) = self.followed.drain(..).partition(|followed| followed.spec.text() == input);
+        self.followed = kept;
+        self.remotes.iter().for_each(|remotes| remotes.unfollow(input));
+        for followed in out {
+            let files = followed.dirs.into_values().flat_map(|dir| dir.files).map(|ByName(path)| path);
+            let path = match followed.spec {
+                Spec::Path(path) => Some(path),
+                Spec::Pattern(_) => None,
+            };
+            self.lose(files.chain(path).collect(), |path| Command::Remove(path.clone()));
+        }
+        self.note_parents();
+        self.leave_dirs();
+    }
+
+    /// Has nothing watched any more that it has no use for.
+    fn leave_dirs(&self) {
+        if let Some(watch) = &self.cx.watch {
+            let listed = |path: &Path| self.followed.iter().any(|followed| followed.dirs.contains_key(path));
+            let named = |path: &Path| self.parents.contains(path) || self.above.contains(path);
+            watch.retain(&|path| listed(path) || named(path) || self.found.contains_key(path));
+        }
+    }
+}
+
+/// The found path that the name of `path` extends, as `app.log.1` and `app.log-20260101` extend `app.log`. Such
+/// files have to do with each other, and go to one shard.
+fn beside<'a>(path: &Path, found: &'a HashMap<Arc<Path>, Found>) -> Option<(&'a Arc<Path>, &'a Found)> {
+    let bytes = path.as_os_str().as_bytes();
+    let name = bytes.len() - path.file_name()?.len();
+    let ends = (name + 1..bytes.len()).rev().filter(|&at| b".-_~".contains(&bytes[at]));
+    ends.map(|end| Path::new(OsStr::from_bytes(&bytes[..end]))).find_map(|elder| found.get_key_value(elder))
+}
+
+/// A shard that is gone needs to be told nothing.
+fn tell(shard: &Sender<Command>, command: Command) {
+    drop(shard.try_send(command));
+}
+
+impl Followed {
+    fn new(spec: Spec) -> Self {
+        let (dirs, elsewhere) = (Dirs::new(), HashSet::new());
+        Self { spec, dirs, scanned: false, listing: Duration::ZERO, told_too_long: false, elsewhere }
+    }
+}

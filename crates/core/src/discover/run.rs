@@ -1,0 +1,200 @@
+//! Discovery as a task: scans on the blocking pool, again and again, and does what the host asks.
+
+use std::ffi::{OsStr, OsString};
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_channel::{Receiver, Sender};
+use futures_lite::future::or;
+
+use crate::backend::Backend;
+use crate::discover::Discovery;
+use crate::discover::pattern::PatternError;
+use crate::own_thread::mark;
+use crate::source::tailer::TailError;
+use crate::sync::lock::lock;
+use crate::sync::stop::{Stage, Stop};
+use crate::watch::names::Names;
+
+/// Asked of discovery while it runs. It answers when the shards know.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Follow { input: OsString, reply: Sender<Result<(), PatternError>> },
+    Unfollow { input: OsString, reply: Sender<Result<(), PatternError>> },
+}
+
+/// Most requests on their way whose answers are waited for.
+const REQUESTS_MAX: usize = 64;
+
+/// Takes requests to discovery. Who waits for an answer waits for room, too, so that requests that are given up take a
+/// bounded part of the memory, however long discovery is busy.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    awaited: Sender<Request>,
+    others: Sender<Request>,
+}
+
+/// Gives discovery the requests.
+#[derive(Debug)]
+pub(crate) struct Requested {
+    awaited: Receiver<Request>,
+    others: Receiver<Request>,
+}
+
+/// Connects discovery with those who ask something of it.
+pub(crate) fn requests() -> (Requests, Requested) {
+    let (awaited, others) = (async_channel::bounded(REQUESTS_MAX), async_channel::unbounded());
+    (Requests { awaited: awaited.0, others: others.0 }, Requested { awaited: awaited.1, others: others.1 })
+}
+
+impl Requests {
+    /// Asks, and waits for the answer. None: discovery is over.
+    pub(crate) async fn ask(
+        &self,
+        request: impl FnOnce(Sender<Result<(), PatternError>>) -> Request,
+    ) -> Option<Result<(), PatternError>> {
+        let (reply, replied) = async_channel::bounded(1);
+        self.awaited.send(request(reply)).await.ok()?;
+        replied.recv().await.ok()
+    }
+
+    /// Asks, and never waits. None: discovery is over.
+    pub(crate) fn ask_only(&self, request: impl FnOnce(Sender<Result<(), PatternError>>) -> Request) -> Option<()> {
+        self.others.try_send(request(async_channel::bounded(1).0)).ok()
+    }
+}
+
+impl Requested {
+    /// Waits for the next one; for ever, once nobody can ask any more.
+    async fn next(&self) -> Request {
+        let next = async |requests: &Receiver<Request>| match requests.recv().await {
+            Ok(request) => request,
+            Err(_) => pending().await,
+        };
+        or(next(&self.awaited), next(&self.others)).await
+    }
+}
+
+/// Discovery, for its task and for a thread of the host's that waits for a request: that does the work itself, since it
+/// may be the only one that the host's executor has.
+#[derive(Debug)]
+pub(crate) struct SharedDiscovery {
+    discovery: Mutex<Option<Discovery>>,
+    /// What the system tells it of.
+    names: Arc<Names>,
+    over: AtomicBool,
+    /// Whether it looks once.
+    once: bool,
+}
+
+impl SharedDiscovery {
+    pub(crate) fn new(discovery: Discovery) -> Arc<Self> {
+        let (names, once) = (discovery.names.clone(), discovery.cx.once);
+        Arc::new(Self { discovery: Mutex::new(Some(discovery)), names, over: AtomicBool::new(false), once })
+    }
+
+    /// Works with it, on this thread. None: it is over.
+    fn with<T>(&self, work: impl FnOnce(&mut Discovery) -> T) -> Option<T> {
+        let done = lock(&self.discovery).as_mut().map(work);
+        if self.over.load(Ordering::SeqCst) {
+            self.close();
+        }
+        done
+    }
+
+    /// Lets go of it, so that the shards hear of its end: now, or as soon as who works with it has done so.
+    fn close(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        if let Ok(mut discovery) = self.discovery.try_lock() {
+            *discovery = None;
+        }
+    }
+
+    /// Does what the host asks on this thread. None: it is too late.
+    pub(crate) fn follow_blocking(&self, input: &OsStr) -> Option<Result<(), PatternError>> {
+        mark(|| self.with(|discovery| discovery.follow(input)))
+    }
+
+    /// Does what the host asks on this thread. None: it is too late.
+    pub(crate) fn unfollow_blocking(&self, input: &OsStr) -> Option<()> {
+        mark(|| self.with(|discovery| discovery.unfollow(input)))
+    }
+}
+
+/// The end of discovery. Requests that come too late are dropped, with their replies, so that whoever asked hears of it.
+struct AtEnd {
+    requests: Requested,
+    discovery: Arc<SharedDiscovery>,
+}
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        self.discovery.close();
+        for requests in [&self.requests.awaited, &self.requests.others] {
+            requests.close();
+            while requests.try_recv().is_ok() {}
+        }
+    }
+}
+
+/// Scans again and again on the blocking pool, until a stop is asked for; then a last time.
+///
+/// Looks sooner when something is told of by the system. Under `once`, scans once. When it returns, or is dropped, no shard is told of
+/// files any more.
+///
+/// # Errors
+///
+/// The first panic, at the end: files that are found are followed all the same.
+pub(crate) async fn discover<B: Backend>(
+    backend: B,
+    discovery: Arc<SharedDiscovery>,
+    requests: Requested,
+    stop: Arc<Stop>,
+    every: Duration,
+    wake: impl Fn(),
+) -> Result<(), TailError> {
+    let at_end = AtEnd { requests, discovery };
+    let (mut request, mut failed) = (None, None);
+    loop {
+        let last = request.is_none() && (at_end.discovery.once || stop.stage() > Stage::Running);
+        let discovery = at_end.discovery.clone();
+        let job = move || {
+            discovery.with(|discovery| {
+                let worked = catch_unwind(AssertUnwindSafe(|| match request {
+                    Some(request) => {
+                        discovery.serve(request);
+                        true
+                    }
+                    None => discovery.look(every, last),
+                }));
+                let news = worked.map_err(|panic| discovery.failed(&*panic));
+                (news, discovery.rest(every))
+            })
+        };
+        // Only this task ends it.
+        let Some((news, (least, most))) = backend.unblock(job).await else { return Ok(()) };
+        if news.as_ref().map_or(true, |news| *news) {
+            wake();
+        }
+        if let Err(error) = news {
+            failed.get_or_insert(error);
+        }
+        if last {
+            return failed.map_or(Ok(()), Err);
+        }
+        let sleep = async {
+            backend.sleep(least).await;
+            or(at_end.discovery.names.wake.woken(), backend.sleep(most - least)).await;
+            None
+        };
+        let stopped = async {
+            stop.reached(Stage::Stopping).await;
+            None
+        };
+        let asked = async { Some(at_end.requests.next().await) };
+        request = or(asked, or(stopped, sleep)).await;
+    }
+}

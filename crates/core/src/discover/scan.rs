@@ -1,0 +1,558 @@
+//! One look at the directories of a pattern: what matches in them now, and what does not any more.
+
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::discover::pattern::{Pattern, State};
+use crate::discover::share;
+use crate::follow::context::TailContext;
+use crate::follow::descriptors::is_shortage;
+use crate::follow::remote::Reach;
+use crate::fs::{Entry, FileId, Fs, Kind, MODIFIED_GRAIN, PATH_BYTES_MAX, Stat, here, is_missing};
+use crate::report::event::Event;
+use crate::watch::Vouch;
+use crate::watch::names::{NameChange, NameNow};
+
+/// A directory is listed anew at the latest after this time, whatever it says of its last change, unless that takes
+/// too much of the time.
+const RELIST_AFTER: Duration = Duration::from_secs(10);
+
+/// A directory that takes longer to list is listed when it is its turn.
+const LARGE: Duration = Duration::from_millis(10);
+
+/// How long it takes at most to try again what cannot be listed: at first it is a poll interval.
+const TRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// What is to be tried again sooner is looked for as often as what is not watched.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How soon something is tried again that there was no descriptor for.
+const SHORT_AFTER: Duration = Duration::from_millis(100);
+
+/// How long to wait before a directory is tried again at the end for which there was no descriptor; doubles each time.
+const LAST_PAUSE_MIN: Duration = Duration::from_millis(10);
+const LAST_PAUSE_MAX: Duration = Duration::from_millis(640);
+
+/// The directories of a pattern, by their paths.
+pub(crate) type Dirs = HashMap<PathBuf, Dir>;
+
+/// A directory as it was when last listed.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    state: State,
+    /// Which one it was.
+    id: Option<FileId>,
+    /// Its last change by then, as far as it tells.
+    modified: Option<SystemTime>,
+    /// When it was listed.
+    listed: Instant,
+    /// How long it took to list it the last time, if it was listed.
+    took: Option<Duration>,
+    /// How long it takes to list it, as far as is known.
+    cost: Duration,
+    /// Whether it may have changed since without showing it.
+    unsure: bool,
+    /// Why, and until when, it is left alone.
+    failing: Option<Failing>,
+    /// Whether it was told that it cannot be listed.
+    told: bool,
+    /// What matches in it.
+    pub(crate) files: HashSet<ByName>,
+    /// What is to be looked at below it.
+    dirs: HashMap<OsString, State>,
+}
+
+/// What could not be looked at or listed is tried again ever more seldom.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    again: Instant,
+    wait: Duration,
+}
+
+/// A path that goes by its last component.
+#[derive(Debug)]
+pub(crate) struct ByName(pub(crate) Arc<Path>);
+
+impl Borrow<OsStr> for ByName {
+    fn borrow(&self) -> &OsStr {
+        self.0.file_name().unwrap_or_default()
+    }
+}
+
+impl Hash for ByName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Borrow::<OsStr>::borrow(self).hash(state);
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        Borrow::<OsStr>::borrow(self) == Borrow::<OsStr>::borrow(other)
+    }
+}
+
+impl Eq for ByName {}
+
+impl Dir {
+    fn new(state: State) -> Self {
+        Self {
+            state,
+            id: None,
+            modified: None,
+            listed: Instant::now(),
+            took: None,
+            cost: Duration::ZERO,
+            unsure: true,
+            failing: None,
+            told: false,
+            files: HashSet::new(),
+            dirs: HashMap::new(),
+        }
+    }
+
+    /// Whether to list it again. `relist`: after what time, whatever it says.
+    fn is_stale(&self, stat: &Stat, watched: bool, relist: Duration) -> bool {
+        let age = self.listed.elapsed();
+        let changed = self.unsure || stat.modified.is_none() || stat.modified != self.modified;
+        age >= self.cost * share(watched) && (changed || age >= RELIST_AFTER.max(relist))
+    }
+
+    fn is_left_alone(&self) -> bool {
+        self.failing.is_some_and(|failing| Instant::now() < failing.again)
+    }
+}
+
+/// What an entry of a directory is to a pattern.
+enum Found {
+    File,
+    Dir(State),
+}
+
+/// A known directory that takes long to list and may have changed.
+#[derive(Debug)]
+pub(crate) struct Large {
+    pub(crate) listed: Instant,
+    pub(crate) path: PathBuf,
+    state: State,
+}
+
+/// One look at directories of a pattern.
+pub(crate) struct Scan<'a> {
+    pattern: &'a Pattern,
+    fs: &'a dyn Fs,
+    excluded: &'a dyn Fn(&Path) -> bool,
+    /// List each directory, whether or not it seems to have changed.
+    thorough: bool,
+    /// No look comes after this one.
+    pub(crate) last: bool,
+    /// Files that match and were not known.
+    pub(crate) found: Vec<Arc<Path>>,
+    /// Files that were known and are not there any more.
+    pub(crate) gone: Vec<Arc<Path>>,
+    /// Directories that could not be listed, of which that is to be told.
+    pub(crate) failed: Vec<(PathBuf, io::Error)>,
+    /// How often something may have come and gone unseen.
+    pub(crate) unseen: u32,
+    /// Whether there are paths that are longer than the system takes.
+    too_long: bool,
+    /// Which devices it looks at.
+    pub(crate) reach: Reach,
+    /// Which others it came upon, and by which paths.
+    pub(crate) elsewhere: HashMap<u64, PathBuf>,
+    /// How often what is not watched is looked at.
+    pub(crate) poll_interval: Duration,
+    /// Who hints at changes.
+    pub(crate) watch: Option<&'a dyn Vouch>,
+    /// What is watched in place of a directory that is missing.
+    pub(crate) above: Option<PathBuf>,
+    /// Whether a directory is not watched.
+    pub(crate) restless: bool,
+    /// After what time a directory is listed that does not seem to have changed.
+    pub(crate) relist: Duration,
+    /// How long it takes to list all that was looked at.
+    pub(crate) listing: Duration,
+    /// Of those that wait to be listed, the one that was listed first.
+    pub(crate) large: Option<Large>,
+}
+
+impl<'a> Scan<'a> {
+    pub(crate) fn new(
+        pattern: &'a Pattern,
+        fs: &'a dyn Fs,
+        excluded: &'a dyn Fn(&Path) -> bool,
+        thorough: bool,
+    ) -> Self {
+        Self {
+            pattern,
+            fs,
+            excluded,
+            thorough,
+            last: false,
+            found: Vec::new(),
+            gone: Vec::new(),
+            failed: Vec::new(),
+            unseen: 0,
+            too_long: false,
+            reach: Reach::All,
+            elsewhere: HashMap::new(),
+            poll_interval: SOON,
+            watch: None,
+            above: None,
+            restless: false,
+            relist: Duration::ZERO,
+            listing: Duration::ZERO,
+            large: None,
+        }
+    }
+
+    /// Looks at all directories.
+    pub(crate) fn all(&mut self, dirs: &mut Dirs) {
+        self.below(self.pattern.base(), self.pattern.start(), dirs);
+    }
+
+    /// Lists a large directory, whose turn it is.
+    pub(crate) fn large(&mut self, large: Large, dirs: &mut Dirs) {
+        self.thorough = true;
+        let mut below = Vec::new();
+        self.dir(large.path, large.state, dirs, &mut below);
+        self.thorough = false;
+        for (path, state) in below {
+            self.below(&path, state, dirs);
+        }
+    }
+
+    /// Returns the device that a path leads to, if that is remote, and notes it if it is another one's to look at.
+    fn device(&mut self, path: &Path) -> Option<u64> {
+        let device = self.fs.remote_device(here(path))?;
+        if !self.reach.has(Some(device)) {
+            self.elsewhere.entry(device).or_insert_with(|| path.to_owned());
+        }
+        Some(device)
+    }
+
+    /// Whether what is found at a path, or not found, is this one's to tell.
+    fn is_ours(&mut self, path: &Path) -> bool {
+        let device = self.device(path);
+        self.reach.has(device)
+    }
+
+    /// A name has come or gone: does what listing its directory would do about it.
+    pub(crate) fn name(&mut self, change: &NameChange, dirs: &mut Dirs) {
+        let NameChange { dir: parent, name, what } = change;
+        let Some(dir) = dirs.get(&**parent) else { return };
+        let path = parent.join(name);
+        let found = match what {
+            NameNow::Nothing if !dir.files.contains(&**name) && !dir.dirs.contains_key(name) => return,
+            // It has come back, which is told, too. A link that leads nowhere is a name as well.
+            NameNow::Nothing if self.fs.remote_device(&path).is_some() => return,
+            NameNow::Nothing if self.fs.is_link(&path) || self.fs.stat(&path).is_ok() => return,
+            NameNow::Nothing => None,
+            NameNow::Dir => self.entry(parent, dir.state, name, Kind::Dir),
+            // Or a link to a directory, as far as the system tells.
+            NameNow::File => self.entry(parent, dir.state, name, Kind::Link),
+        };
+        let Some(dir) = dirs.get_mut(&**parent) else { return };
+        match found {
+            Some(Found::File) if dir.files.contains(&**name) => {}
+            Some(Found::File) => dir.files.extend(self.file(parent, name)),
+            _ => self.gone.extend(dir.files.take(&**name).map(|ByName(path)| path)),
+        }
+        if let Some(Found::Dir(state)) = found {
+            dir.dirs.insert(name.clone(), state);
+            if let Some(dir) = dirs.get_mut(&path).filter(|dir| dir.listed.elapsed() >= dir.cost * share(true)) {
+                // It may be allowed now.
+                dir.failing.iter_mut().for_each(|failing| failing.again = Instant::now());
+            }
+            self.below(&path, state, dirs);
+        } else if dir.dirs.remove(name).is_some()
+            && let Some((path, dir)) = dirs.remove_entry(&path)
+        {
+            self.forget(path, dir, dirs);
+        }
+    }
+
+    /// Looks at a directory and those below it. Not by recursion: they may be nested deep.
+    fn below(&mut self, path: &Path, state: State, dirs: &mut Dirs) {
+        let mut next = vec![(path.to_owned(), state)];
+        while let Some((path, state)) = next.pop() {
+            self.dir(path, state, dirs, &mut next);
+        }
+    }
+
+    /// Looks at a directory, and tells which ones to look at below it.
+    fn dir(&mut self, path: PathBuf, state: State, dirs: &mut Dirs, next: &mut Vec<(PathBuf, State)>) {
+        let known = dirs.remove(&path);
+        let device = self.device(&path);
+        if !self.reach.allows(device) {
+            if let Some(dir) = known {
+                self.forget(path, dir, dirs);
+            }
+            return;
+        }
+        let mut dir = match known {
+            Some(dir) if dir.is_left_alone() && !self.thorough => {
+                self.restless |= dir.failing.is_some_and(|failing| failing.wait < SOON);
+                dir
+            }
+            known => match self.fs.stat(here(&path)) {
+                Ok(stat) if stat.kind == Kind::Dir => self.there(&path, state, &stat, known, dirs),
+                Err(error) if !is_missing(&error) => {
+                    // What was there before is taken to be there still.
+                    let mut dir = known.unwrap_or_else(|| Dir::new(state));
+                    self.fail(&path, &mut dir, error);
+                    dir
+                }
+                _ => return self.missing(&path, known, dirs),
+            },
+        };
+        dir.state = state;
+        self.listing += dir.cost;
+        next.extend(dir.dirs.iter().map(|(name, state)| (path.join(name), *state)));
+        dirs.insert(path, dir);
+    }
+
+    /// The directory is there: lists it if need be.
+    fn there(&mut self, path: &Path, state: State, stat: &Stat, known: Option<Dir>, dirs: &mut Dirs) -> Dir {
+        // Watched before it is listed, so that nothing comes between.
+        let watched = self.watch.is_some_and(|watch| watch.watch_dir(path, stat.id));
+        let dir = match known {
+            Some(dir) if dir.id == Some(stat.id) && dir.failing.is_none() && !self.thorough => {
+                let stale = dir.is_stale(stat, watched, self.relist);
+                if stale && dir.cost < LARGE {
+                    self.list(path, state, stat, Some(dir), dirs)
+                } else {
+                    if stale && self.large.as_ref().is_none_or(|large| dir.listed < large.listed) {
+                        self.large = Some(Large { listed: dir.listed, path: path.to_owned(), state });
+                    }
+                    dir
+                }
+            }
+            known => self.list(path, state, stat, known, dirs),
+        };
+        // One that cannot be listed can seldom be watched.
+        self.restless |= !watched && dir.failing.is_none();
+        dir
+    }
+
+    /// Nothing is there, or no directory.
+    fn missing(&mut self, path: &Path, known: Option<Dir>, dirs: &mut Dirs) {
+        // Of those below it the directory that they are in tells.
+        if let Some(watch) = self.watch.filter(|_| path == self.pattern.base()) {
+            self.above = watch_above(path, self.fs, watch);
+            self.restless |= self.above.is_none();
+        }
+        // The directory that it is in told of it; that one is asked again, lest this one is not missing at all.
+        if let (Some(parent), Some(name)) = (path.parent().and_then(|parent| dirs.get_mut(parent)), path.file_name())
+            && parent.dirs.remove(name).is_some()
+        {
+            parent.unsure = true;
+            self.unseen += u32::from(known.is_none() && self.is_ours(path));
+        }
+        if let Some(dir) = known {
+            self.forget(path.to_owned(), dir, dirs);
+        }
+    }
+
+    fn list(&mut self, path: &Path, state: State, stat: &Stat, old: Option<Dir>, known: &mut Dirs) -> Dir {
+        let mut dir = Dir::new(state);
+        let age = stat.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
+        dir.unsure = age.is_none_or(|age| age < MODIFIED_GRAIN);
+        (dir.id, dir.modified) = (Some(stat.id), stat.modified);
+        let mut old = old.unwrap_or_else(|| Dir::new(state));
+        dir.told = old.told;
+        let (fs, last) = (self.fs, self.last);
+        let result = list_in_time(fs, here(path), last, &mut |Entry { name, kind, .. }| match self
+            .entry(path, state, name, kind)
+        {
+            Some(Found::File) => {
+                let file = old.files.take(name).or_else(|| self.file(path, name));
+                dir.files.extend(file);
+            }
+            Some(Found::Dir(state)) => drop(dir.dirs.insert(name.to_owned(), state)),
+            None => {}
+        });
+        let took = dir.listed.elapsed();
+        // One listing may be held up by something else, such as a busy processor; two in a row seldom are.
+        dir.cost = took.min(old.took.unwrap_or(LARGE / 2));
+        dir.took = Some(took);
+        match result {
+            Ok(()) => {
+                self.gone.extend(old.files.into_iter().map(|ByName(path)| path));
+                for (name, _) in old.dirs.iter().filter(|(name, state)| dir.dirs.get(*name) != Some(*state)) {
+                    if let Some((path, dir)) = known.remove_entry(&path.join(name)) {
+                        self.forget(path, dir, known);
+                    }
+                }
+            }
+            Err(error) => {
+                // What was there before is taken to be there still.
+                dir.files.extend(old.files);
+                dir.dirs = old.dirs;
+                dir.failing = old.failing;
+                self.fail(path, &mut dir, error);
+            }
+        }
+        dir
+    }
+
+    /// What an entry of a directory is to the pattern, or leads to.
+    fn entry(&mut self, dir: &Path, state: State, name: &OsStr, kind: Kind) -> Option<Found> {
+        let direct = self.pattern.next(state, name, false);
+        let (mut below, mut is_dir) = (direct, kind == Kind::Dir);
+        if matches!(kind, Kind::Link | Kind::Unknown) && self.pattern.goes_on(direct) {
+            let linked = self.pattern.next(state, name, true);
+            if kind == Kind::Unknown || self.pattern.goes_on(linked) {
+                let path = dir.join(name);
+                let device = self.device(&path);
+                if !self.reach.allows(device) {
+                    return None;
+                }
+                is_dir = self.fs.stat(&path).is_ok_and(|stat| stat.kind == Kind::Dir);
+                if kind == Kind::Link || self.fs.is_link(&path) {
+                    below = linked;
+                }
+            }
+        }
+        let found = match is_dir {
+            true => self.pattern.goes_on(below).then_some(Found::Dir(below)),
+            false => self.pattern.is_match(direct).then_some(Found::File),
+        }?;
+        if dir.as_os_str().len() + name.len() >= PATH_BYTES_MAX {
+            self.too_long |= self.is_ours(dir);
+            return None;
+        }
+        Some(found)
+    }
+
+    /// A file that matches and was not known.
+    fn file(&mut self, dir: &Path, name: &OsStr) -> Option<ByName> {
+        let path: Arc<Path> = dir.join(name).into();
+        if (self.excluded)(&path) || !self.is_ours(&path) {
+            return None;
+        }
+        self.found.push(path.clone());
+        Some(ByName(path))
+    }
+
+    /// A directory could not be looked at, or not be listed.
+    fn fail(&mut self, path: &Path, dir: &mut Dir, error: io::Error) {
+        let wait = match dir.failing {
+            // That has nothing to do with this one, and passes.
+            _ if is_shortage(&error) => SHORT_AFTER,
+            Some(Failing { wait, .. }) => (wait * 2).min(TRY_AFTER_MAX),
+            None => self.poll_interval,
+        };
+        self.restless |= wait < SOON;
+        let is_ours = self.is_ours(path);
+        // What comes and goes in it meanwhile is not seen.
+        self.unseen += u32::from(dir.failing.is_none() && !self.last && is_ours);
+        dir.failing = Some(Failing { again: Instant::now() + wait, wait });
+        dir.unsure = true;
+        if (!std::mem::replace(&mut dir.told, true) || self.last) && is_ours {
+            self.failed.push((path.to_owned(), error));
+        }
+    }
+
+    /// A directory is gone, with all below it.
+    fn forget(&mut self, path: PathBuf, dir: Dir, dirs: &mut Dirs) {
+        let mut gone = vec![(path, dir)];
+        while let Some((path, dir)) = gone.pop() {
+            self.gone.extend(dir.files.into_iter().map(|ByName(path)| path));
+            gone.extend(dir.dirs.into_keys().filter_map(|name| dirs.remove_entry(&path.join(name))));
+        }
+    }
+}
+
+impl Scan<'_> {
+    /// Tells what could not be looked at.
+    pub(crate) fn tell(&mut self, told_too_long: &mut bool, cx: &TailContext) {
+        let refuse = |input: &Path, reason: &str, done: &str, failed| match failed {
+            true => cx.ledger.input_failed(input, &reason),
+            false => cx.ledger.tell(&Event::Refused { input, reason: &format!("{reason}; {done}") }),
+        };
+        for (dir, error) in &self.failed {
+            let last = cx.once || self.last;
+            refuse(here(dir), &format!("the directory cannot be listed: {error}"), "trying again", last);
+        }
+        (0..self.unseen).for_each(|_| cx.ledger.possible_loss_unseen());
+        if self.too_long && !std::mem::replace(told_too_long, true) {
+            let reason =
+                format!("there are paths in it of more than {PATH_BYTES_MAX} bytes, which the system does not take");
+            refuse(here(self.pattern.base()), &reason, "they are left alone", cx.once);
+        }
+    }
+
+    /// Tells that nothing matches, unless it was told why.
+    pub(crate) fn tell_no_match(&self, cx: &TailContext) {
+        let input = Path::new(self.pattern.text());
+        let is_ours = self.reach.has(self.fs.remote_device(here(self.pattern.base())));
+        if self.found.is_empty() && self.failed.is_empty() && self.elsewhere.is_empty() && is_ours {
+            match cx.once {
+                true => cx.ledger.input_failed(input, &"no file matches"),
+                false => cx.ledger.tell(&Event::NoMatch { input }),
+            }
+        }
+    }
+}
+
+/// Lists a directory. If there is no descriptor for that, and no later look, it is tried again for a while.
+fn list_in_time(fs: &dyn Fs, dir: &Path, last: bool, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
+    let mut pause = LAST_PAUSE_MIN;
+    loop {
+        let mut told = false;
+        let listed = fs.list(dir, &mut |entry| {
+            told = true;
+            tell(entry);
+        });
+        match listed {
+            Err(error) if last && !told && is_shortage(&error) && pause <= LAST_PAUSE_MAX => thread::sleep(pause),
+            listed => return listed,
+        }
+        pause *= 2;
+    }
+}
+
+/// A directory that was looked at, and why it could not be listed, if so.
+pub(crate) type Listed = (PathBuf, Option<io::Error>);
+
+/// What a pattern finds now on some devices, in order, and the directories that it had to list.
+pub(crate) fn find(pattern: &Pattern, fs: &dyn Fs, reach: Reach) -> (Vec<Arc<Path>>, Vec<Listed>) {
+    let mut scan = Scan::new(pattern, fs, &|_| false, true);
+    scan.reach = reach;
+    let mut dirs = Dirs::new();
+    scan.all(&mut dirs);
+    scan.found.sort_unstable();
+    let mut listed: Vec<_> = dirs.into_keys().map(|dir| (dir, None)).collect();
+    for (path, error) in scan.failed {
+        listed.retain(|(dir, _)| *dir != path);
+        listed.push((path, Some(error)));
+    }
+    listed.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    (scan.found, listed)
+}
+
+/// Has it hinted at when a directory that is missing may have come: when something does in the nearest one above it.
+/// Gives that one; none: the directory has to be looked for.
+pub(crate) fn watch_above(dir: &Path, fs: &dyn Fs, watch: &dyn Vouch) -> Option<PathBuf> {
+    let is_dir = |path: &&Path| fs.stat(here(path)).is_ok_and(|stat| stat.kind == Kind::Dir);
+    let mut watched = None;
+    loop {
+        let nearest = dir.ancestors().find(is_dir).filter(|&nearest| nearest != dir)?;
+        // A nearer one may have come before this one was watched.
+        if watched.replace(nearest) == Some(nearest) {
+            return Some(nearest.to_owned());
+        }
+        let id = fs.stat(here(nearest)).ok()?.id;
+        watch.watch_dir(nearest, id).then_some(())?;
+    }
+}
+
+#[cfg(test)]
+mod tests;

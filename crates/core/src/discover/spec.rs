@@ -1,0 +1,53 @@
+//! What a user asks to follow.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::discover::pattern::{Pattern, PatternError, is_pattern};
+use crate::fs::Fs;
+
+/// What a user asks to follow.
+#[derive(Clone, Debug)]
+pub(crate) enum Spec {
+    Path(Arc<Path>),
+    /// A pattern, which matches the path of just that name as well.
+    Pattern(Pattern),
+}
+
+impl Spec {
+    /// A path, or with wildcards a pattern. One that can be no pattern is a path if there is something of that name.
+    pub(crate) fn new(input: &OsStr, fs: &dyn Fs) -> Result<Self, PatternError> {
+        if !is_pattern(input) {
+            return Ok(Self::Path(Path::new(input).into()));
+        }
+        match Pattern::new(input) {
+            Err(_) if fs.stat(Path::new(input)).is_ok() => Ok(Self::Path(Path::new(input).into())),
+            pattern => pattern.map(Self::Pattern),
+        }
+    }
+
+    /// The path, if it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Pattern(_) => None,
+        }
+    }
+
+    /// The pattern, if it is one.
+    pub(crate) fn pattern(&self) -> Option<&Pattern> {
+        match self {
+            Self::Path(_) => None,
+            Self::Pattern(pattern) => Some(pattern),
+        }
+    }
+
+    /// As the user gave it.
+    pub(crate) fn text(&self) -> &OsStr {
+        match self {
+            Self::Path(path) => path.as_os_str(),
+            Self::Pattern(pattern) => pattern.text().as_ref(),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The copies that copytruncate makes: a new file beside an input, with the input's own content.
+//!
+//! Such a copy is held, not read, for a while. If the input is truncated, its copy is searched for beside it, and
+//! read on from where the input had been read: nothing comes out twice, and what the input still had is not
+//! lost. If it is not truncated, the file is an input of its own.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::follow::context::TailContext;
+use crate::follow::descriptors::is_shortage;
+use crate::follow::file::{Generation, read_all};
+use crate::follow::registry::Claimed;
+use crate::fs::{FileId, Kind, Stat, here, is_missing};
+
+/// Bytes that are compared while a copy is being made.
+const COMPARED: u64 = 256;
+
+/// How often a copy is searched for while names change.
+const SEARCHES_MAX: usize = 8;
+
+/// Files that may turn out to be copies of an input.
+#[derive(Debug, Default)]
+pub(crate) struct Copies(Vec<Copy>);
+
+#[derive(Debug)]
+struct Copy {
+    id: FileId,
+    since: Instant,
+}
+
+impl Copies {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the file that appeared at `path` is to be held as a copy of `original`.
+    pub(crate) fn holds(&mut self, original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
+        if cx.copy_grace.is_zero() {
+            return false;
+        }
+        if stat.size == 0 && original.size() > 0 {
+            // A copy in the making, or another file: there is nothing to read of it anyway.
+            return true;
+        }
+        let known = self.0.iter().position(|copy| copy.id == stat.id);
+        let held = if known.is_none_or(|at| self.0[at].since.elapsed() < cx.copy_grace) {
+            match is_copy(original, path, stat, cx) {
+                Ok(Some(held)) => held,
+                // The next look at the original finds that it was cut, and what this is then.
+                Ok(None) => return true,
+                // What cannot be read just now is taken for what it seems to be: another file. Without a descriptor
+                // nobody could read it.
+                Err(error) => is_shortage(&error),
+            }
+        } else {
+            false
+        };
+        match known {
+            Some(at) if !held => drop(self.0.swap_remove(at)),
+            None if held => self.0.push(Copy { id: stat.id, since: Instant::now() }),
+            _ => {}
+        }
+        held
+    }
+
+    /// The original, at `path`, was cut: searches for its copy, and gives it ready to be read on from where the
+    /// original was read.
+    pub(crate) fn adopt(
+        &mut self,
+        original: &Generation,
+        path: &Path,
+        number: u32,
+        cx: &TailContext,
+    ) -> Option<Generation> {
+        let held = std::mem::take(&mut self.0);
+        let wanted = original.known().is_some() || !held.is_empty();
+        if !wanted || cx.copy_grace.is_zero() {
+            return None;
+        }
+        // The copies of earlier times get other names just then.
+        for _ in 0..SEARCHES_MAX {
+            if let Ok(found) = search(original, &held, path, number, cx) {
+                return found;
+            }
+        }
+        None
+    }
+}
+
+/// A file had another name by the time that it was looked at.
+struct Moved;
+
+/// Searches once for the copy of a file that was at `path`.
+fn search(
+    original: &Generation,
+    held: &[Copy],
+    path: &Path,
+    number: u32,
+    cx: &TailContext,
+) -> Result<Option<Generation>, Moved> {
+    let Some(name) = path.file_name().map(OsStr::as_bytes) else { return Ok(None) };
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let mut beside = Vec::new();
+    // A directory that cannot be listed has no copy to find.
+    let listed = cx.fs.list(here(dir), &mut |entry| {
+        let rest = entry.name.as_bytes().strip_prefix(name);
+        if entry.kind != Kind::Dir && rest.is_some_and(|rest| !rest.is_empty()) {
+            beside.push((entry.ino, dir.join(entry.name)));
+        }
+    });
+    if let Err(error) = listed {
+        cx.descriptors.failed(&error, &cx.ledger);
+    }
+    let (mut adopted, mut moved) = (None, false);
+    for (ino, path) in beside {
+        let stat = match cx.fs.stat(&path) {
+            Ok(stat) => stat,
+            Err(error) => {
+                moved |= is_missing(&error);
+                continue;
+            }
+        };
+        // A link leads to another inode than its own.
+        moved |= stat.id.ino != ino && !cx.fs.is_link(&path);
+        if stat.kind != Kind::File || stat.id == original.id {
+            continue;
+        }
+        let (mut copy, fits) = match opened(original, &path, number, &stat, cx) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => {
+                moved = true;
+                continue;
+            }
+            // What cannot be read just now is taken for what it seems to be: another file.
+            Err(_) => continue,
+        };
+        let is_held = held.iter().any(|held| held.id == stat.id);
+        // One may also have been compared with it before the cut.
+        if adopted.is_none() && (fits || is_held && original.offset() == 0) {
+            if cx.claims.claim(stat.id, Some(&*cx.fs)) == (Claimed::Taken { resume: None }) {
+                copy.retire(None, cx);
+                adopted = Some(copy);
+            }
+        } else if stat.size < original.offset() && cx.claims.is_new(stat.id) {
+            // The original had grown, and was read on, between the copy and the cut.
+            let known = is_held && copy.move_to(stat.size).is_ok();
+            if known || copy.skip_short_copy(original).unwrap_or(false) {
+                cx.claims.release(stat.id, copy.place());
+            }
+        }
+    }
+    if adopted.is_none() && moved { Err(Moved) } else { Ok(adopted) }
+}
+
+/// The file under `path`, open, and whether it holds what is known of the original. It then stands where the original
+/// was read up to.
+fn opened(
+    original: &Generation,
+    path: &Path,
+    number: u32,
+    stat: &Stat,
+    cx: &TailContext,
+) -> io::Result<Option<(Generation, bool)>> {
+    let mut copy = Generation::new(number, stat.id, stat.size);
+    copy.saw(stat);
+    if !copy.open(path, cx)? {
+        return Ok(None);
+    }
+    let fits = match original.known() {
+        Some(place) if original.offset() > 0 => copy.resume(place)?,
+        Some(end) => copy.holds(end)?,
+        None => false,
+    };
+    Ok(Some((copy, fits)))
+}
+
+/// Whether a file holds what the original held, as far as it goes by now. None if the original was cut meanwhile.
+fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> io::Result<Option<bool>> {
+    let place = original.place();
+    if original.size() == 0 {
+        return Ok(Some(false));
+    }
+    let file = cx.fs.open(path).inspect_err(|error| cx.descriptors.failed(error, &cx.ledger))?;
+    if file.stat()?.id != stat.id {
+        return Ok(Some(false));
+    }
+    let mut copy = Generation::new(0, stat.id, stat.size);
+    if place.offset > 0 && stat.size >= place.offset {
+        return Ok(Some(copy.open(path, cx)? && copy.resume(place)?));
+    }
+    if copy.open(path, cx)? && copy.skip_short_copy(original)? {
+        return Ok(Some(true));
+    }
+    // It may be in the making, or nothing of the original was read yet.
+    let from = if place.offset > 0 { stat.size.saturating_sub(COMPARED) } else { 0 };
+    let (mut ours, mut theirs) = ([0; COMPARED as usize], [0; COMPARED as usize]);
+    let len = (stat.size - from).min(COMPARED) as usize;
+    let got = original.with_file(|original| read_all(original, &mut ours[..len], from))?;
+    let cut = original.with_file(|original| Ok(original.stat()?.size < place.offset.max(len as u64)))?;
+    if cut == Some(true) {
+        return Ok(None);
+    }
+    Ok(Some(got == Some(len) && read_all(&*file, &mut theirs[..len], from)? == len && ours == theirs))
+}

@@ -1,0 +1,257 @@
+//! How many files may be open at a time, and what to do when there are no descriptors left.
+//!
+//! Ordinary files can be opened again by their names: those are kept open that changed last, and the others are opened,
+//! read and closed by turns. Files that lost their name cannot be opened again, and have a number of their own; more of
+//! them are kept only as long as ordinary ones leave room. Each shard has its share of both.
+//!
+//! A process shares its descriptors with others: the host, directory listings, the output. The system gives out the
+//! lowest free number, so the number of a new descriptor tells how full the process is, before the system refuses one.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+
+use crate::report::event::Event;
+use crate::report::ledger::Ledger;
+use crate::sync::lock::lock;
+use crate::watch::Mailbox;
+
+/// Files kept open at most, whatever the process may open; the same number again of those that lost their name.
+const OPEN_FILES_MAX: u64 = 4096;
+
+/// So many files are kept open however idle they are: an open file can be read on whatever becomes of its name.
+const IDLE_OPEN_MAX: usize = 32;
+
+/// How long nothing is opened after the system refused it and no file of ours could be closed. Doubles each time.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How many files a merge keeps open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenLimits {
+    /// Files that can be opened again by their names.
+    pub(crate) ordinary: usize,
+    /// Files that lost their name.
+    pub(crate) nameless: usize,
+    /// Descriptors that the process may have, whoever opened them.
+    pub(crate) process: u64,
+}
+
+impl OpenLimits {
+    /// Half of what the process may have open, and a quarter for files that lost their name: others have the rest.
+    pub(crate) fn of_process() -> Self {
+        let process = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let part = |part: u64| (process / part).clamp(1, OPEN_FILES_MAX) as usize;
+        Self { ordinary: part(2), nameless: part(4), process }
+    }
+}
+
+/// One shard's share of the descriptors.
+#[derive(Debug)]
+pub(crate) struct Descriptors {
+    common: Arc<Common>,
+    /// Ordinary files open now.
+    ordinary: Arc<AtomicUsize>,
+    /// Files open now that lost their name.
+    nameless: Arc<AtomicUsize>,
+    /// Most ordinary files to be open, as far as a shortage made them fewer.
+    most: AtomicUsize,
+    /// How many of the shortages it has made room after.
+    heeded: AtomicU64,
+    /// Until when nothing is opened, and how long that is since it was tried.
+    pause: Mutex<Option<(Instant, Duration)>>,
+}
+
+/// What all shards of a merge share.
+#[derive(Debug)]
+struct Common {
+    limits: OpenLimits,
+    /// How often descriptors were short.
+    shortages: AtomicU64,
+    /// Whether that was told.
+    told: AtomicBool,
+    /// What the system said when it last refused one.
+    refusal: AtomicI32,
+    /// Woken to close files for each other.
+    shards: Mutex<Vec<Arc<Mailbox>>>,
+    shard_count: AtomicUsize,
+}
+
+impl Descriptors {
+    /// Nothing is open yet.
+    pub(crate) fn new(limits: OpenLimits) -> Arc<Self> {
+        Self::of(Arc::new(Common {
+            limits,
+            shortages: AtomicU64::new(0),
+            told: AtomicBool::new(false),
+            refusal: AtomicI32::new(Errno::MFILE.raw_os_error()),
+            shards: Mutex::default(),
+            shard_count: AtomicUsize::new(0),
+        }))
+    }
+
+    fn of(common: Arc<Common>) -> Arc<Self> {
+        Arc::new(Self {
+            common,
+            ordinary: Arc::default(),
+            nameless: Arc::default(),
+            most: AtomicUsize::new(usize::MAX),
+            heeded: AtomicU64::new(0),
+            pause: Mutex::default(),
+        })
+    }
+
+    /// The share of one more shard, which is woken by `mailbox`.
+    pub(crate) fn share(&self, mailbox: Arc<Mailbox>) -> Arc<Self> {
+        lock(&self.common.shards).push(mailbox);
+        self.common.shard_count.fetch_add(1, Ordering::Relaxed);
+        Self::of(self.common.clone())
+    }
+
+    /// This shard's part of a number of files.
+    fn part(&self, files: usize) -> usize {
+        (files / self.common.shard_count.load(Ordering::Relaxed).max(1)).max(1)
+    }
+
+    /// Counts an ordinary file as open for as long as the slot lives.
+    pub(crate) fn slot(&self) -> Slot {
+        Slot::new(&self.ordinary)
+    }
+
+    /// Counts a file that lost its name as open for as long as the slot lives.
+    pub(crate) fn nameless_slot(&self) -> Slot {
+        Slot::new(&self.nameless)
+    }
+
+    /// Whether it makes sense to try to open a file.
+    pub(crate) fn may_open(&self) -> bool {
+        lock(&self.pause).is_none_or(|(until, _)| Instant::now() >= until)
+    }
+
+    /// When it makes sense again to try to open a file; none: now.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        lock(&self.pause).map(|(until, _)| until)
+    }
+
+    /// A file was opened; `number` is that of its descriptor.
+    pub(crate) fn opened(&self, number: Option<u64>, ledger: &Ledger) {
+        *lock(&self.pause) = None;
+        let limit = self.common.limits.process;
+        match number {
+            // What is left is for others.
+            Some(number) if number >= limit - limit / 8 => self.is_short(ledger),
+            Some(number) if number >= limit - limit / 4 => {}
+            _ => {
+                self.heed();
+                let most = self.most.load(Ordering::Relaxed);
+                let usual = self.part(self.common.limits.ordinary);
+                self.most.store(most.saturating_add(1).min(usual), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// What the system said when it last refused a descriptor.
+    pub(crate) fn refusal(&self) -> io::Error {
+        io::Error::from_raw_os_error(self.common.refusal.load(Ordering::Relaxed))
+    }
+
+    /// There are no descriptors left, or next to none: every shard keeps fewer files open than now.
+    fn is_short(&self, ledger: &Ledger) {
+        self.common.shortages.fetch_add(1, Ordering::Relaxed);
+        self.heed();
+        if !self.common.told.swap(true, Ordering::Relaxed) {
+            ledger.tell(&Event::TooManyOpen { kept: self.most() });
+        }
+    }
+
+    /// Something could not be opened: notes whether descriptors are short.
+    pub(crate) fn failed(&self, error: &io::Error, ledger: &Ledger) {
+        if let Some(code) = error.raw_os_error().filter(|_| is_shortage(error)) {
+            self.common.refusal.store(code, Ordering::Relaxed);
+            self.is_short(ledger);
+        }
+    }
+
+    /// Nothing can be opened, and this shard has nothing to close: the others are asked to.
+    pub(crate) fn pause(&self) {
+        let mut pause = lock(&self.pause);
+        let time = pause.map_or(PAUSE_MIN, |(_, last)| (last * 2).min(PAUSE_MAX));
+        *pause = Some((Instant::now() + time, time));
+        drop(pause);
+        let shards = lock(&self.common.shards).clone();
+        shards.iter().for_each(|shard| shard.wake.wake());
+    }
+
+    /// Keeps fewer files open if there was a shortage, wherever it was noticed.
+    fn heed(&self) {
+        let shortages = self.common.shortages.load(Ordering::Relaxed);
+        if self.heeded.swap(shortages, Ordering::Relaxed) != shortages {
+            let kept = (self.ordinary.load(Ordering::Relaxed) * 3 / 4).max(1);
+            self.most.fetch_min(kept, Ordering::Relaxed);
+        }
+    }
+
+    /// Most ordinary files to be open, whatever the others are.
+    fn usual(&self) -> usize {
+        self.heed();
+        self.most.load(Ordering::Relaxed).min(self.part(self.common.limits.ordinary))
+    }
+
+    /// Most ordinary files to be open. Files without a name have their places until they are let go.
+    fn most(&self) -> usize {
+        self.usual().saturating_sub(self.excess_nameless()).max(1)
+    }
+
+    /// How many ordinary files are to be closed before one more is opened.
+    pub(crate) fn excess(&self) -> usize {
+        (self.ordinary.load(Ordering::Relaxed) + 1).saturating_sub(self.most())
+    }
+
+    /// Whether as many ordinary files are open as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.excess() > 0
+    }
+
+    /// Whether so many files are open that idle ones are better closed.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.ordinary.load(Ordering::Relaxed) > self.part(IDLE_OPEN_MAX)
+    }
+
+    /// How many of the files that lost their name are to be let go: there are more than may be, and ordinary ones leave no
+    /// room for them.
+    pub(crate) fn excess_nameless(&self) -> usize {
+        let nameless = self.nameless.load(Ordering::Relaxed);
+        let over = nameless.saturating_sub(self.part(self.common.limits.nameless));
+        if over == 0 {
+            return 0;
+        }
+        over.saturating_sub(self.usual().saturating_sub(self.ordinary.load(Ordering::Relaxed)))
+    }
+}
+
+/// One open file's place among all that may be open.
+#[derive(Debug)]
+pub(crate) struct Slot(Arc<AtomicUsize>);
+
+impl Slot {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether there are no descriptors left, in the process or in the system, or no memory for one.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+}

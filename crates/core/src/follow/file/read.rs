@@ -1,0 +1,378 @@
+//! What one visit of a file does: read a chunk, commit its whole lines, deal with those that are too long.
+
+use std::io::{self, IoSliceMut};
+use std::time::Instant;
+
+use memchr::{memchr, memrchr};
+
+use crate::batch::Source;
+use crate::follow::context::TailContext;
+use crate::follow::file::{Generation, PSEUDO_MAX, Turn, Visit, read_all, read_at};
+use crate::follow::fingerprint::{Check, Window};
+use crate::fs::Storage;
+use crate::record::framer::{Framer, LineState, RecordSink};
+use crate::report::gap::GapReason;
+
+/// A fragment longer than this, in bytes, is not read again to see whether its newline has come: only
+/// what is new is searched.
+const FRAGMENT_REREAD_MAX: u64 = 16 * 1024;
+
+impl Generation {
+    /// Reads once, at most `cx.chunk` bytes and not beyond `end`, and commits the whole lines.
+    pub(crate) fn read(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let end = if self.is_pseudo() { PSEUDO_MAX } else { end };
+        let (offset, searched) = (self.offset, self.searched);
+        let visit = match self.read_once(end, turn) {
+            Ok(Visit::More) if self.offset <= offset && self.searched <= searched => Ok(Visit::Again),
+            // It has nothing to give just now, and may have no end.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_pseudo() => Ok(Visit::End),
+            visit => visit,
+        };
+        self.tried(visit)
+    }
+
+    fn read_once(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let cx = turn.cx;
+        self.suspect = false;
+        if self.is_endless() {
+            return Ok(Visit::End);
+        }
+        self.mark();
+        if self.shrunk.is_some() && !self.is_same_after_cut(turn)? {
+            return Ok(Visit::Changed);
+        }
+        if self.offset == 0
+            && let Some(end) = self.known()
+            && !self.holds(end)?
+        {
+            return Ok(Visit::Changed);
+        }
+        let bound = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        turn.batch.set_source(turn.source, self.number);
+        let is_dropped = matches!(self.within, LineState::Dropped { .. });
+        let mut want = cx.chunk;
+        if !is_dropped && self.searched - self.offset > reread_max(cx) {
+            let bytes = turn.scratch.bytes(cx.chunk);
+            let Some(mut read) = self.read_on(bytes, self.searched, self.searched_check, 1)? else {
+                return Ok(Visit::Changed);
+            };
+            let newline = memchr(b'\n', &bytes[..read.len]);
+            self.searched_check = read.window.slide(&bytes[..newline.unwrap_or(read.len)]);
+            self.searched += newline.unwrap_or(read.len) as u64;
+            let content = self.searched - self.offset;
+            if content > cx.limit.max as u64 {
+                return self.read_framed(cx.limit.max + 1, turn);
+            }
+            match newline {
+                Some(_) => want = content as usize + 1,
+                None => return self.after(&read, self.searched, turn),
+            }
+        }
+        let visit = if turn.source.renderer().is_verbatim() && cx.limit.max >= cx.chunk && !is_dropped {
+            self.read_verbatim(want.min(bound), turn)
+        } else {
+            self.read_framed(want.min(bound), turn)
+        }?;
+        Ok(if visit == Visit::More && self.searched >= end { Visit::End } else { visit })
+    }
+
+    /// What is to be done after a read that ended at `at`, all of which was dealt with.
+    fn after(&mut self, read: &Read, at: u64, turn: &Turn<'_>) -> io::Result<Visit> {
+        match read.whole || at < self.claimed_size() {
+            true if read.ended && self.is_pseudo() => Ok(Visit::End),
+            true if read.ended => self.ended_early(at, turn),
+            true => Ok(Visit::More),
+            false => Ok(Visit::End),
+        }
+    }
+
+    /// Whether a file that got shorter still holds what was read of it; then only its end is lost.
+    fn is_same_after_cut(&mut self, turn: &Turn<'_>) -> io::Result<bool> {
+        let same = self.offset > 0 && self.has_before(self.offset, self.check)?;
+        if let Some(seen) = self.shrunk.take_if(|_| same) {
+            turn.cx.ledger.gap(turn.source.path(), self.size.min(seen), seen, GapReason::Truncated);
+        }
+        Ok(same)
+    }
+
+    /// The file ended before the size last seen: it has been cut since, or its size is not to be believed.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` where it says the same size still.
+    fn ended_early(&mut self, at: u64, turn: &Turn<'_>) -> io::Result<Visit> {
+        self.look(turn.cx)?;
+        if self.shrunk.is_none() {
+            if at < self.size {
+                (self.ahead, self.size) = (Some(self.size), at);
+            }
+            if let Some(size) = self.ahead {
+                return Err(ended_early(at, size));
+            }
+        }
+        Ok(if self.is_same_after_cut(turn)? { Visit::More } else { Visit::Changed })
+    }
+
+    /// Straight into the batch. No line of a chunk can be over the limit, unless the chunk has no newline.
+    fn read_verbatim(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let room = turn.batch.spare().len();
+        let spare = &mut turn.batch.spare()[..want.min(room)];
+        let Some(mut read) = self.read_on(spare, self.offset, self.check, self.news_at())? else {
+            return Ok(Visit::Changed);
+        };
+        let (bytes, at) = (&spare[..read.len], self.offset + read.len as u64);
+        if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
+            return Ok(Visit::More);
+        }
+        self.set_searched(at, bytes, turn.cx);
+        if let Some(last) = memrchr(b'\n', bytes) {
+            self.check = read.window.slide(&bytes[..=last]);
+            turn.batch.commit(self.offset, last + 1);
+            self.past(last + 1);
+        } else if self.searched - self.offset > turn.cx.limit.max as u64 {
+            return self.read_framed(turn.cx.limit.max + 1, turn);
+        } else if read.whole && want > room {
+            return Ok(Visit::Full);
+        }
+        self.after(&read, at, turn)
+    }
+
+    /// By way of the scratch buffer, record by record: for labels, JSON, and lines that may be over the limit.
+    fn read_framed(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let mut bytes = turn.scratch.take(want);
+        let visit = self.read_on(&mut bytes[..want], self.offset, self.check, self.news_at()).and_then(|read| {
+            let Some(mut read) = read else { return Ok(Visit::Changed) };
+            let bytes = &bytes[..read.len];
+            if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
+                return Ok(Visit::More);
+            }
+            let at = self.offset + read.len as u64;
+            let mut framer = Framer::new(turn.cx.limit, self.within);
+            let mut sink = turn.sink();
+            let framed = framer.frame(bytes, self.offset, &mut sink);
+            sink.flush();
+            self.check = read.window.slide(&bytes[..framed.taken]);
+            self.within = framer.state();
+            self.offset += framed.taken as u64;
+            self.searched = self.searched.max(self.offset);
+            if let LineState::Dropped { .. } = self.within {
+                // What was searched is read again to be dropped, this time against the check before the offset.
+                self.searched = self.offset;
+            }
+            if !framed.room {
+                return Ok(Visit::Full);
+            }
+            self.set_searched(at, bytes, turn.cx);
+            self.after(&read, at, turn)
+        });
+        turn.scratch.give_back(bytes);
+        visit
+    }
+
+    /// Accounts for what was dropped of a line up to the offset, whose rest is to be dropped, too.
+    pub(crate) fn finish_drop(&mut self, source: &Source, cx: &TailContext) {
+        if let LineState::Dropped { from, whole } = self.within {
+            cx.ledger.gap(source.path(), from, self.offset, GapReason::LineLimit);
+            self.within = LineState::Dropped { from: self.offset, whole };
+        }
+    }
+
+    /// Delivers what is left after the last newline, now that the input is over. False if the batch has no room.
+    pub(crate) fn finish(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
+        self.leave(turn.source, turn.cx);
+        let len = (self.searched - self.offset) as usize;
+        if len == 0 {
+            return Ok(true);
+        }
+        turn.batch.set_source(turn.source, self.number);
+        let mut bytes = turn.scratch.take(len);
+        let finished = self.read_checked(&mut bytes[..len], self.offset, self.check, len).and_then(|read| {
+            let Some(mut read) = read else {
+                if self.is_pseudo() {
+                    return Err(io::Error::other("it changed while it was read"));
+                }
+                self.abandon(GapReason::Overwritten, turn.source, turn.cx);
+                return Ok(true);
+            };
+            let bytes = &bytes[..read.len];
+            let mut sink = turn.sink();
+            if !bytes.is_empty() && !sink.record(bytes, self.offset, self.offset + bytes.len() as u64) {
+                return Ok(false);
+            }
+            sink.flush();
+            if bytes.len() < len && !self.is_pseudo() {
+                // The rest was cut off meanwhile.
+                let (end, seen) = (self.offset + bytes.len() as u64, self.offset + len as u64);
+                turn.cx.ledger.gap(turn.source.path(), end, seen, GapReason::Truncated);
+            }
+            if !bytes.is_empty() {
+                turn.cx.ledger.unterminated_line();
+            }
+            self.check = read.window.slide(bytes);
+            self.past(len);
+            Ok(true)
+        });
+        turn.scratch.give_back(bytes);
+        finished
+    }
+
+    /// Whether there is more to do at the end than to stop: a last line is to be delivered, or nobody has read it yet.
+    pub(crate) fn is_to_be_finished(&self, cx: &TailContext) -> bool {
+        cx.once && self.has_rest() || !self.is_open() && self.has_more()
+    }
+
+    /// Ends a file that is open, or else is not where it was. False if the batch has no room.
+    pub(crate) fn finish_or_abandon(&mut self, open: bool, turn: &mut Turn<'_>) -> io::Result<bool> {
+        if !open {
+            self.abandon(GapReason::Gone, turn.source, turn.cx);
+        }
+        if open && turn.cx.once { self.finish(turn) } else { Ok(true) }
+    }
+
+    /// Stops reading where the offset stands; a line that was being dropped, and a hole, are accounted for.
+    pub(crate) fn leave(&mut self, source: &Source, cx: &TailContext) {
+        self.finish_drop(source, cx);
+        self.finish_hole(source, cx);
+    }
+
+    /// Moves on past whole lines.
+    fn past(&mut self, len: usize) {
+        self.offset += len as u64;
+        self.searched = self.searched.max(self.offset);
+        self.within = LineState::Start;
+    }
+
+    /// Notes that there is no newline up to `searched`, of bytes that were read from the offset on.
+    fn set_searched(&mut self, searched: u64, bytes: &[u8], cx: &TailContext) {
+        self.searched = self.searched.max(searched);
+        if self.searched - self.offset > reread_max(cx) && self.searched == searched {
+            self.searched_check = Window::new(0).slide(bytes);
+        }
+    }
+
+    /// Whether bytes read at the offset may belong to a hole, or follow upon one.
+    fn may_be_hole(&self, bytes: &[u8]) -> bool {
+        self.within == LineState::Start && (self.hole.is_some() || bytes.first() == Some(&0))
+    }
+
+    /// Moves on to where the file has data, if the offset is in a hole, and past the NUL bytes of `bytes`, which were
+    /// read there: what is left of a hole in its last block is NUL, too. How far that is, is found visit by visit. NUL
+    /// bytes that were written elsewhere are data.
+    fn skip_hole(&mut self, bytes: &[u8], source: &Source, cx: &TailContext) -> io::Result<bool> {
+        let Some((file, _)) = &self.file else { return Ok(false) };
+        let nuls = count_nuls(bytes);
+        let mut to = self.offset + nuls as u64;
+        if nuls > 0 {
+            let data = file.next_data(self.offset)?.unwrap_or(self.size);
+            if data <= self.offset && self.hole.is_none() {
+                return Ok(false);
+            }
+            to = to.max(data);
+            self.hole.get_or_insert(self.offset);
+            // The bytes of a hole are read as NUL.
+            self.check = Window::new(usize::try_from(to - self.offset).unwrap_or(usize::MAX)).check();
+            (self.offset, self.searched) = (to, to);
+        }
+        if nuls < bytes.len() {
+            self.finish_hole(source, cx);
+        }
+        Ok(nuls > 0)
+    }
+
+    /// Accounts for a hole up to the offset.
+    pub(crate) fn finish_hole(&mut self, source: &Source, cx: &TailContext) {
+        if let Some(from) = self.hole.take() {
+            cx.ledger.hole(source.path(), from, self.offset);
+        }
+    }
+
+    /// How many bytes have to be read at the offset for one of them to be news.
+    fn news_at(&self) -> usize {
+        (self.searched - self.offset) as usize + 1
+    }
+
+    /// The same as [`read_checked`](Self::read_checked) where the file may have grown.
+    fn read_on(&mut self, bytes: &mut [u8], offset: u64, check: Check, need: usize) -> io::Result<Option<Read>> {
+        let read = self.read_checked(bytes, offset, check, need)?;
+        if let Some(read) = &read
+            && offset + read.len as u64 > self.size
+        {
+            (self.size, self.moved, self.modified) = (offset + read.len as u64, Instant::now(), None);
+        }
+        Ok(read)
+    }
+
+    /// Whether the file has, before an offset, what `check` says.
+    pub(crate) fn has_before(&self, offset: u64, check: Check) -> io::Result<bool> {
+        Ok(self.read_checked(&mut [], offset, check, 0)?.is_some())
+    }
+
+    /// Reads at `offset`, in one read with the bytes before it. None: those are not what `check` says, or the file
+    /// ends before the offset. Where that read comes back short, others follow until `need` bytes are there, or all
+    /// that the file has.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` where the file ends before the offset, but says that it does not.
+    fn read_checked(&self, bytes: &mut [u8], offset: u64, check: Check, need: usize) -> io::Result<Option<Read>> {
+        let mut window = Window::new(check.len());
+        let Some((file, _)) = &self.file else {
+            return Ok(Some(Read { len: 0, whole: bytes.is_empty(), ended: false, window }));
+        };
+        let (before, room) = (check.len(), bytes.len());
+        let from = offset - before as u64;
+        let bufs = &mut [IoSliceMut::new(window.bytes_mut()), IoSliceMut::new(bytes)];
+        let need = if self.storage == Some(Storage::Local) { 0 } else { need.min(room) };
+        let got = read_at(&**file, bufs, from, before + need, self.claimed_size())?;
+        if got.len < before {
+            if self.is_pseudo() {
+                return Ok(None);
+            }
+            let (at, size) = (from + got.len as u64, file.stat()?.size);
+            return if size < offset { Ok(None) } else { Err(ended_early(at, size)) };
+        }
+        if window.check() != check {
+            return Ok(None);
+        }
+        if got.torn && before > 0 && room > 0 {
+            // The bytes came after those that were checked, which may be others by now.
+            let mut again = Window::new(before);
+            if read_all(&**file, again.bytes_mut(), from)? < before || again.check() != check {
+                return Ok(None);
+            }
+        }
+        let len = got.len - before;
+        Ok(Some(Read { len, whole: len == room, ended: got.ended, window }))
+    }
+}
+
+/// What was read at an offset.
+#[derive(Debug)]
+struct Read {
+    len: usize,
+    /// Whether that is all that was asked for.
+    whole: bool,
+    /// Whether the file had no more.
+    ended: bool,
+    /// What stands before the offset.
+    window: Window,
+}
+
+/// A file ends sooner than its size says.
+fn ended_early(at: u64, size: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, format!("it ends at byte {at}, although its size is {size} bytes"))
+}
+
+/// How many NUL bytes there are at the start.
+fn count_nuls(bytes: &[u8]) -> usize {
+    const BLOCK: [u8; 4096] = [0; 4096];
+    // Most often there are many, which are compared faster than they are counted.
+    let blocks = bytes.chunks_exact(BLOCK.len()).take_while(|block| **block == BLOCK).count();
+    let rest = &bytes[blocks * BLOCK.len()..];
+    blocks * BLOCK.len() + rest.iter().take_while(|&&byte| byte == 0).count()
+}
+
+/// How long a fragment may be to be read again: less than a chunk, or reading it again would not get further.
+fn reread_max(cx: &TailContext) -> u64 {
+    FRAGMENT_REREAD_MAX.min(cx.chunk as u64 - 1)
+}

@@ -1,0 +1,71 @@
+//! The check bytes: telling whether a file still holds, before an offset, what was read there.
+//!
+//! A file's name, inode and length may all stay while its content is another: truncated and grown again,
+//! rewritten in place. What stands just before the offset tells. Unlike a check of the file's head this works
+//! from the first byte on and tells files with one banner apart. Its blind spot: the very same bytes again.
+
+/// Most bytes that are checked.
+const CHECK_MAX: usize = 256;
+
+/// The length and check sum (CRC-32) of the bytes before an offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Check {
+    len: u16,
+    sum: u32,
+}
+
+impl Check {
+    /// Bytes before the offset that are checked.
+    pub(crate) fn len(self) -> usize {
+        self.len.into()
+    }
+}
+
+/// The bytes before an offset, as far as they are checked.
+#[derive(Debug)]
+pub(crate) struct Window {
+    bytes: [u8; CHECK_MAX],
+    len: usize,
+}
+
+impl Window {
+    pub(crate) fn new(len: usize) -> Self {
+        Self { bytes: [0; CHECK_MAX], len: len.min(CHECK_MAX) }
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.len]
+    }
+
+    /// Moves on past `bytes`, which follow upon those in the window. What stands before the offset then.
+    pub(crate) fn slide(&mut self, bytes: &[u8]) -> Check {
+        let new = &bytes[bytes.len().saturating_sub(CHECK_MAX)..];
+        let kept = self.len.min(CHECK_MAX - new.len());
+        self.bytes.copy_within(self.len - kept..self.len, 0);
+        self.bytes[kept..kept + new.len()].copy_from_slice(new);
+        self.len = kept + new.len();
+        self.check()
+    }
+
+    pub(crate) fn check(&self) -> Check {
+        Check { len: self.len as u16, sum: crc32fast::hash(&self.bytes[..self.len]) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_holds_the_last_bytes_however_they_came() {
+        let bytes: Vec<u8> = (0..2000_u32).map(|n| (n * 7 % 251) as u8).collect();
+        for step in [1, 3, 100, 255, 256, 257, 600] {
+            let mut window = Window::new(0);
+            for (at, piece) in bytes.chunks(step).enumerate() {
+                window.slide(piece);
+                let end = at * step + piece.len();
+                assert_eq!(window.bytes_mut(), &bytes[end.saturating_sub(CHECK_MAX)..end]);
+            }
+        }
+    }
+}

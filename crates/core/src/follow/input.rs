@@ -1,0 +1,769 @@
+//! One input: a path, the file that is there now, and those that were there before and are not yet read
+//! to their end.
+
+pub(crate) mod older;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use crate::batch::{Batch, Source};
+use crate::discover::command::Kin;
+use crate::discover::pattern::is_pattern;
+use crate::follow::context::{StartAt, TailContext};
+use crate::follow::copies::Copies;
+use crate::follow::descriptors::is_shortage;
+use crate::follow::file::{Generation, Scratch, Turn, Visit};
+use crate::follow::pause::Pause;
+use crate::follow::registry::{Claimed, Resume};
+use crate::follow::trouble::Trouble;
+use crate::fs::{FileId, Kind, Stat, here, is_missing};
+use crate::report::event::Event;
+use crate::report::gap::GapReason;
+use crate::source::stream::{FifoInput, Streams};
+
+/// How often reading is tried again at the end, when there is no next look to try it at.
+const LAST_TRIES: u8 = 3;
+
+/// A file that grows after so long may have been cut meanwhile: whether it holds the same is looked at before it is
+/// its turn to be read, since it may be cut again by then.
+const UNWATCHED_MAX: Duration = Duration::from_secs(1);
+
+/// Where reading begins in a file.
+#[derive(Clone, Copy, Debug)]
+enum Begin {
+    Start,
+    /// At the line in which this offset is, or at the start if it is shorter by then.
+    At(u64),
+    /// Where somebody left off.
+    Resume(Resume),
+}
+
+/// How an input is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Polling {
+    /// Changes of it are hinted at.
+    Never,
+    /// With others like it, so many at a time: nothing is read there now. Anybody can make any number of these, such as
+    /// names of one file.
+    ByTurns,
+    Always,
+}
+
+/// What a merge follows under one path.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) path: Arc<Path>,
+    /// Made when the first file is opened: an input that never is one does not appear in the report.
+    source: Option<Arc<Source>>,
+    /// Whether the user named it; otherwise a pattern matched it.
+    named: bool,
+    /// Where to begin in a file that the first look finds.
+    start: StartAt,
+    /// The file under the path now.
+    current: Option<Generation>,
+    /// Files that were under the path, oldest first.
+    older: Vec<Generation>,
+    next_number: u32,
+    /// Whether it waits to be visited.
+    pub(crate) hot: bool,
+    /// Whether it is among those that are polled.
+    pub(crate) polled: bool,
+    /// Whether changes of what is under the path will be hinted at.
+    vouched: bool,
+    /// Whether it is among those that are polled by turns.
+    pub(crate) has_turn: bool,
+    /// Whether the file has other names: it may be written to by one elsewhere, of which nobody hears.
+    linked: bool,
+    /// Whether what the last look or visit came to may change without a word: it failed, or waits for something.
+    unsettled: bool,
+    /// How long it is left alone, unless somebody hints at it, after looks and visits that came to nothing.
+    pause: Pause,
+    /// No pattern finds it any more.
+    pub(crate) gone: bool,
+    /// Other inputs that it has to do with.
+    kin: Option<Box<Kin>>,
+    /// Whether it was there at the start, and not looked at yet.
+    present: bool,
+    /// Files beside it that may be copies of its content.
+    copies: Copies,
+    /// The file as it was when it was set aside as too old.
+    aside: Option<Box<Stat>>,
+    /// Where reading begins in the current file, as long as that was never opened.
+    unopened: Option<Box<Begin>>,
+    /// The FIFO under the path, while it is read as a stream.
+    fifo: Option<FifoInput>,
+    /// The last trouble that was told, so that each is told once.
+    trouble: Option<Trouble>,
+    /// Why a file could not be read, when that was told.
+    read_failed: Option<io::ErrorKind>,
+    /// How often reading was tried again at the end.
+    last_tries: u8,
+    /// Once no input joins any more: how far the current file is to be read.
+    until: Option<u64>,
+}
+
+impl Input {
+    pub(crate) fn new(path: Arc<Path>, named: bool, start: StartAt, present: bool, kin: Option<Box<Kin>>) -> Self {
+        Self {
+            path,
+            source: None,
+            named,
+            start,
+            current: None,
+            older: Vec::new(),
+            next_number: 0,
+            hot: false,
+            polled: false,
+            vouched: false,
+            has_turn: false,
+            linked: false,
+            unsettled: false,
+            pause: Pause::default(),
+            gone: false,
+            kin,
+            present,
+            copies: Copies::default(),
+            aside: None,
+            unopened: None,
+            fifo: None,
+            trouble: None,
+            read_failed: None,
+            last_tries: 0,
+            until: None,
+        }
+    }
+
+    /// Whether nothing is left of an input that no pattern finds any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.gone && self.current.is_none() && self.older.is_empty()
+    }
+
+    /// How often to look what nobody may hint at.
+    pub(crate) fn polling(&self) -> Polling {
+        let reads = self.current.is_some() || !self.older.is_empty() || !self.copies.is_empty();
+        let restless = !self.vouched
+            || self.linked
+            || self.unsettled
+            || self.pause.has_failed()
+            || !self.older.is_empty()
+            || !self.copies.is_empty()
+            || self.current.as_ref().is_some_and(Generation::is_pseudo);
+        match (restless, reads) {
+            (false, _) => Polling::Never,
+            (true, true) => Polling::Always,
+            (true, false) => Polling::ByTurns,
+        }
+    }
+
+    /// Until when it is left alone, unless somebody hints at it.
+    pub(crate) fn rests_until(&self) -> Option<Instant> {
+        self.pause.until()
+    }
+
+    /// What the path leads to may be another, or do so by way of a link: it is to be asked again who hints at that.
+    pub(crate) fn mistrust(&mut self) {
+        self.vouched = false;
+    }
+
+    /// The path that leads to the same file, and whether there is a new one that it has not looked at.
+    pub(crate) fn twin(&self) -> Option<(&Arc<Path>, bool)> {
+        let kin = self.kin.as_ref()?;
+        kin.twin.as_ref().map(|twin| (twin, kin.left.is_some()))
+    }
+
+    /// The path of the input that this one may become a copy of.
+    pub(crate) fn beside(&self) -> Option<&Arc<Path>> {
+        self.kin.as_ref()?.beside.as_ref()
+    }
+
+    /// Whether the file that appeared at `path` is held, for it may be a copy of this one.
+    fn holds_copy(&mut self, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
+        let original = self.current.as_ref().filter(|_| self.unopened.is_none());
+        original.is_some_and(|original| self.copies.holds(original, path, stat, cx))
+    }
+
+    /// Looks what is under the path now, without reading. True if there is something to read. `elder` is the input
+    /// that this one is beside.
+    pub(crate) fn look(&mut self, elder: Option<&mut Self>, scratch: &mut Scratch, cx: &TailContext) -> bool {
+        let start = std::mem::take(&mut self.start);
+        let elder = elder.filter(|_| !self.present);
+        (self.unsettled, self.linked) = (false, false);
+        if !self.vouched {
+            self.vouched = cx.vouches(&self.path);
+        }
+        let stat = cx.fs.stat(&self.path);
+        if let Some(fifo) = &self.fifo
+            && !stat.as_ref().is_ok_and(|stat| stat.id == fifo.id())
+        {
+            self.fifo = None;
+        }
+        match stat {
+            Ok(stat) => match Trouble::of(stat.kind) {
+                None => {
+                    self.linked = stat.links > 1;
+                    self.look_at(stat, start, elder, scratch, cx);
+                }
+                Some(trouble) => {
+                    self.retire_current(cx);
+                    match &cx.streams {
+                        Some(streams) if self.named && stat.kind == Kind::Fifo => self.stream(stat.id, streams, cx),
+                        _ => self.trouble(trouble, cx),
+                    }
+                }
+            },
+            Err(error) if is_missing(&error) => {
+                if !self.named && !self.gone && self.next_number == 0 && self.trouble.is_none() {
+                    self.unseen(cx);
+                }
+                self.retire_current(cx);
+                self.trouble(Trouble::Missing, cx);
+                // What a link led to may come back without a word.
+                self.vouched = cx.vouches(&self.path);
+            }
+            Err(error) => {
+                // Whatever it is, it was there by now.
+                self.start = start;
+                self.trouble(Trouble::unreadable(&error), cx);
+            }
+        }
+        self.present = false;
+        self.look_at_older(cx);
+        if let Some(current) = self.current.as_mut().filter(|current| current.is_pseudo()) {
+            // Only reading tells whether there is anything new; under `once` it is read once.
+            if !cx.once && self.pause.until().is_none() {
+                current.suspect();
+            }
+        } else if !self.unsettled && !self.has_news(cx) {
+            self.pause.succeeded();
+        }
+        self.has_news(cx)
+    }
+
+    fn has_news(&self, cx: &TailContext) -> bool {
+        self.unopened.is_some()
+            || self.current.as_ref().is_some_and(Generation::has_news)
+            || self.older.iter().any(|older| older.has_news() || older.is_quiet(cx))
+    }
+
+    /// What a pattern found is not there at the first look.
+    fn unseen(&self, cx: &TailContext) {
+        // A pattern may be a path as well, of which nothing is known; a link may have led nowhere all the time.
+        if !is_pattern(self.path.as_os_str()) && !cx.fs.is_link(&self.path) {
+            cx.ledger.possible_loss_unseen();
+        }
+    }
+
+    /// Only the content changed of what is under the path: looks at that, which costs half as much, or not at all if
+    /// it is read next, which tells as much. True if there is something to read; none if a whole look is needed.
+    pub(crate) fn look_at_content(&mut self, read_next: bool, cx: &TailContext) -> Option<bool> {
+        let current = self.current.as_mut().filter(|_| self.older.is_empty() && !self.unsettled)?;
+        if read_next && self.vouched && !self.linked && current.is_read() {
+            current.suspect();
+            return Some(true);
+        }
+        let stat = current.with_file(|file| file.stat()).ok()??;
+        if stat.links != 1 {
+            return None;
+        }
+        self.look_again(&stat, read_next, cx);
+        self.current.as_ref().map(Generation::has_news)
+    }
+
+    /// There is a FIFO under the path, which is read as a stream.
+    fn stream(&mut self, id: FileId, streams: &Streams, cx: &TailContext) {
+        if self.fifo.is_some() {
+            return;
+        }
+        match cx.claims.claim(id, Some(&*cx.fs)) {
+            Claimed::Taken { .. } => {
+                self.fifo = Some(FifoInput::new(&self.path, id, cx, streams));
+                self.trouble = None;
+            }
+            Claimed::Held => self.trouble(Trouble::SameFile, cx),
+            Claimed::Forbidden => self.trouble(Trouble::Output, cx),
+        }
+    }
+
+    /// There is a regular file under the path.
+    fn look_at(
+        &mut self,
+        stat: Stat,
+        start: StartAt,
+        elder: Option<&mut Self>,
+        scratch: &mut Scratch,
+        cx: &TailContext,
+    ) {
+        if self.current.as_ref().is_some_and(|current| current.id == stat.id) {
+            return self.look_again(&stat, false, cx);
+        }
+        if self.is_set_aside(&stat, cx) {
+            return self.trouble(Trouble::Old, cx);
+        }
+        if self.vouched && (self.next_number > 0 || self.trouble.is_some()) {
+            // It may be a link by now, or one that leads elsewhere.
+            self.vouched = cx.vouches(&self.path);
+        }
+        if self.current.is_some() {
+            cx.ledger.tell(&Event::Rotated { input: &self.path });
+            self.retire_current(cx);
+        }
+        if let Some(at) = self.older.iter().position(|older| older.id == stat.id) {
+            // Renamed back.
+            let mut current = self.older.remove(at);
+            current.regain(cx);
+            self.current = Some(current);
+            return self.look_at(stat, start, elder, scratch, cx);
+        }
+        if cx.claims.is_new(stat.id) && elder.is_some_and(|elder| elder.holds_copy(&self.path, &stat, cx)) {
+            // That ends without a word; an empty one cannot but change first.
+            self.unsettled = stat.size > 0;
+            return;
+        }
+        if let Some(kin) = self.kin.as_mut().filter(|kin| kin.twin.is_some()) {
+            let left = kin.left.take();
+            if left != Some(stat.id) && !cx.claims.is_held(stat.id) {
+                kin.left = Some(stat.id);
+                self.unsettled = true;
+                return;
+            }
+        }
+        match cx.claims.claim(stat.id, (!self.present).then_some(&*cx.fs)) {
+            Claimed::Taken { resume } => self.open(stat, resume, start, scratch, cx),
+            Claimed::Held => self.trouble(Trouble::SameFile, cx),
+            Claimed::Forbidden => self.trouble(Trouble::Output, cx),
+        }
+    }
+
+    /// Takes note of how the current file is now. What is read next is checked then.
+    fn look_again(&mut self, stat: &Stat, read_next: bool, cx: &TailContext) {
+        let Some(current) = &mut self.current else { return };
+        let stirs = !read_next && stat.size != current.size() && current.is_quieter_than(UNWATCHED_MAX);
+        if current.saw(stat) {
+            self.restart(stat.size, GapReason::Truncated, cx);
+        } else if !current.has_news() {
+            current.close_idle(cx);
+        } else if stirs && !current.holds(current.place()).unwrap_or(true) {
+            // Where it cannot be told how long it is now, the next read comes to the same.
+            drop(self.changed(cx));
+        } else if !cx.once {
+            // What cannot be read just now is read in its turn.
+            drop(current.peek());
+        }
+    }
+
+    /// Whether a file that is new here has not changed for so long that it waits until it does.
+    fn is_set_aside(&mut self, stat: &Stat, cx: &TailContext) -> bool {
+        if self.current.is_some() || !self.older.is_empty() {
+            return false;
+        }
+        let same = |old: &Stat| (old.id, old.size, old.modified) == (stat.id, stat.size, stat.modified);
+        if let Some(old) = &self.aside {
+            return same(old);
+        }
+        let age = stat.modified.and_then(|modified| modified.elapsed().ok());
+        let old = self.next_number == 0 && age.zip(cx.ignore_older).is_some_and(|(age, older)| age > older);
+        if old {
+            self.aside = Some(Box::new(*stat));
+        }
+        old
+    }
+
+    /// Has a file that is new here, and ours to read, opened.
+    fn open(&mut self, stat: Stat, resume: Option<Resume>, start: StartAt, scratch: &mut Scratch, cx: &TailContext) {
+        let begin = match (resume, self.aside.take()) {
+            (Some(at), _) => Begin::Resume(at),
+            (None, Some(old)) if old.id == stat.id && old.size <= stat.size => Begin::At(old.size),
+            (None, None) if start == StartAt::End => Begin::At(stat.size),
+            _ => Begin::Start,
+        };
+        let mut generation = Generation::new(self.next_number, stat.id, stat.size);
+        generation.saw(&stat);
+        match begin {
+            Begin::Start => {}
+            Begin::At(offset) => generation.expect(Resume { offset, ..generation.place() }),
+            Begin::Resume(at) => generation.expect(at),
+        }
+        if self.source.is_none() {
+            let source = Source::new(self.path.clone(), cx.format.labelled(&self.path));
+            cx.ledger.add_source(&source);
+            self.source = Some(source);
+        }
+        self.next_number += 1;
+        (self.current, self.unopened) = (Some(generation), Some(Box::new(begin)));
+        match self.begin(scratch, cx) {
+            Ok(true) => {
+                if let Some(current) = self.current.as_mut().filter(|_| cx.descriptors.is_full()) {
+                    current.close();
+                }
+            }
+            // Another file by now: the next look finds it.
+            Ok(false) => self.unsettled = true,
+            // It is opened in its turn.
+            Err(error) if is_shortage(&error) => {}
+            Err(error) => self.trouble(Trouble::unreadable(&error), cx),
+        }
+    }
+
+    /// Opens the current file if it never was, and goes to where reading begins. False: it is another file by now.
+    fn begin(&mut self, scratch: &mut Scratch, cx: &TailContext) -> io::Result<bool> {
+        let (Some(current), Some(source), Some(begin)) = (&mut self.current, &self.source, &self.unopened) else {
+            return Ok(true);
+        };
+        let mut generation = Generation::new(current.number, current.id, current.size());
+        if !generation.open(&self.path, cx)? {
+            return Ok(false);
+        }
+        match **begin {
+            Begin::At(offset) if offset <= generation.claimed_size() => generation.skip_to(offset, scratch)?,
+            Begin::Resume(at) => drop(generation.resume(at)?),
+            Begin::Start | Begin::At(_) => {}
+        }
+        if generation.number == 0 {
+            source.written.offset.store(generation.offset(), Ordering::Relaxed);
+        }
+        cx.ledger.tell(&Event::Joined { input: source.path(), offset: generation.offset() });
+        if generation.is_pseudo() && !cx.once {
+            cx.ledger.tell(&Event::SizeUnknown { input: source.path() });
+        }
+        *current = generation;
+        (self.trouble, self.unopened) = (None, None);
+        self.read_failed = self.read_failed.filter(|_| !self.older.is_empty());
+        Ok(true)
+    }
+
+    /// The file under the path does not hold what was read of it. An error: how it is now cannot be told, and nothing is
+    /// done about it.
+    fn changed(&mut self, cx: &TailContext) -> io::Result<()> {
+        let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return Ok(()) };
+        if current.is_pseudo() {
+            current.restart(self.next_number, 0, GapReason::Overwritten, source, cx);
+            self.next_number += 1;
+            return Ok(());
+        }
+        let (reason, size) = (current.why_changed(cx)?, current.size());
+        self.restart(size, reason, cx);
+        Ok(())
+    }
+
+    /// The file under the path has another content now, which is read from its start.
+    fn restart(&mut self, size: u64, reason: GapReason, cx: &TailContext) {
+        let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return };
+        cx.ledger.tell(&Event::Truncated { input: &self.path });
+        if self.unopened.is_none()
+            && let Some(copy) = self.copies.adopt(current, &self.path, self.next_number, cx)
+        {
+            current.accounted(copy.size());
+            self.older.push(copy);
+            self.next_number += 1;
+        }
+        current.restart(self.next_number, size, reason, source, cx);
+        self.next_number += 1;
+        self.unopened.iter_mut().for_each(|begin| **begin = Begin::Start);
+        // It may be cut again before it is read.
+        drop(current.peek());
+    }
+
+    /// The current file is not under the path any more: it is read to its end and then let go.
+    fn retire_current(&mut self, cx: &TailContext) {
+        let (Some(mut current), Some(source)) = (self.current.take(), &self.source) else { return };
+        let found = match self.unopened.take().as_deref() {
+            // Where reading begins in it is not known by now.
+            Some(Begin::At(_) | Begin::Resume(_)) => Ok(None),
+            // Nothing of its content is known, by which it could be told from the next one with its inode number.
+            Some(Begin::Start) if current.id.born.is_none() => Ok(None),
+            _ if current.is_open() => Ok(None),
+            _ => find(&self.path, current.id, cx),
+        };
+        match found {
+            Ok(None) if !current.is_open() => lose(current, source, cx),
+            // What cannot be searched for just now is searched for again at the next look.
+            found => {
+                current.retire(found.unwrap_or_default(), cx);
+                self.older.push(current);
+            }
+        }
+    }
+
+    /// Tells a trouble that is new, and counts it against the input where nothing will be read of it.
+    fn trouble(&mut self, trouble: Trouble, cx: &TailContext) {
+        self.unsettled |= matches!(trouble, Trouble::SameFile | Trouble::Unreadable(_));
+        if let Trouble::Unreadable(_) = trouble {
+            self.pause.failed(cx.poll_interval);
+        }
+        if self.trouble == Some(trouble) {
+            return;
+        }
+        let seen = self.trouble.replace(trouble).is_some() || self.source.is_some();
+        match trouble {
+            _ if self.gone => {}
+            Trouble::Old => cx.ledger.tell(&Event::SetAside { input: &self.path }),
+            Trouble::SameFile => cx.ledger.tell(&Event::SameFile { input: &self.path }),
+            Trouble::Missing if !self.named => {}
+            Trouble::Output if !self.named => {}
+            Trouble::NotAFile(Kind::Dir) if !self.named => {}
+            _ if cx.once && (self.named || matches!(trouble, Trouble::Unreadable(_))) && self.source.is_none() => {
+                cx.ledger.input_failed(&self.path, &trouble);
+            }
+            // It is told at the end, if it cannot be opened by then.
+            Trouble::Unreadable(_) if cx.once && self.unopened.is_some() => {}
+            Trouble::Missing => cx.ledger.tell(&Event::Missing { input: &self.path, seen }),
+            Trouble::Unreadable(_) => {
+                let reason = format!("{trouble}; trying again");
+                cx.ledger.tell(&Event::Refused { input: &self.path, reason: &reason });
+            }
+            _ => cx.ledger.tell(&Event::Refused { input: &self.path, reason: &trouble.to_string() }),
+        }
+    }
+
+    /// Reads what is there, the oldest file first, a bounded number of bytes.
+    pub(crate) fn visit(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &TailContext) -> Visit {
+        let Some(source) = self.source.clone() else { return Visit::End };
+        // What the new file holds now was written after what the old ones will turn out to hold.
+        let end =
+            if self.older.is_empty() { u64::MAX } else { self.current.as_ref().map_or(0, Generation::claimed_size) };
+        let mut turn = Turn { source: &source, batch, scratch, cx };
+        let visit = self.visit_older(&mut turn).and_then(|visit| match &mut self.current {
+            Some(_) if visit == Visit::End && self.unopened.is_some() => match self.begin(turn.scratch, cx)? {
+                true => Ok(Visit::More),
+                // Another file by now: the next look finds it.
+                false => Ok(Visit::End),
+            },
+            Some(current) if visit == Visit::End => {
+                if current.ready(&self.path, cx)? {
+                    let visit = current.read(end, &mut turn)?;
+                    if visit == Visit::End {
+                        current.close_idle(cx);
+                    }
+                    Ok(visit)
+                } else {
+                    // Another file by now: the next look finds it.
+                    Ok(Visit::End)
+                }
+            }
+            _ => Ok(visit),
+        });
+        self.visited(visit, cx)
+    }
+
+    /// Takes note of what came of a visit.
+    fn visited(&mut self, visit: io::Result<Visit>, cx: &TailContext) -> Visit {
+        let is_failing = |input: &Self| input.older.iter().chain(&input.current).any(|file| file.failing().is_some());
+        let is_pseudo = self.current.as_ref().is_some_and(Generation::is_pseudo);
+        match visit {
+            Ok(Visit::Changed) if is_pseudo && cx.once => {
+                self.give_up(&io::Error::other("it changed while it was read"), cx);
+                Visit::End
+            }
+            Ok(Visit::Changed) => match self.changed(cx) {
+                Ok(()) if is_pseudo => Visit::Again,
+                Ok(()) => self.came_to_nothing(cx),
+                Err(error) => {
+                    self.read_failed(&error, cx);
+                    self.try_again(&error, cx)
+                }
+            },
+            Ok(Visit::Again) => self.came_to_nothing(cx),
+            Ok(visit) => {
+                match &self.current {
+                    // Whether there will ever be more, nobody knows.
+                    Some(_) if is_pseudo && visit == Visit::End => self.pause.failed(cx.poll_interval),
+                    Some(_) if is_pseudo => {}
+                    _ if is_failing(self) => {}
+                    _ => self.pause.succeeded(),
+                }
+                visit
+            }
+            Err(error) if is_shortage(&error) && !is_failing(self) => Visit::Short,
+            Err(error) => {
+                match is_failing(self) {
+                    true => self.read_failed(&error, cx),
+                    false => self.trouble(Trouble::unreadable(&error), cx),
+                }
+                self.try_again(&error, cx)
+            }
+        }
+    }
+
+    /// Nothing came of a visit, though there seems to be something to read.
+    fn came_to_nothing(&mut self, cx: &TailContext) -> Visit {
+        self.unsettled = true;
+        self.pause.failed(cx.poll_interval);
+        if self.until.is_some() {
+            return self.try_again(&io::Error::other("it changes faster than it can be read"), cx);
+        }
+        Visit::Again
+    }
+
+    /// Tells that a file cannot be read.
+    fn read_failed(&mut self, error: &io::Error, cx: &TailContext) {
+        self.unsettled = true;
+        self.pause.failed(cx.poll_interval);
+        if self.read_failed.replace(error.kind()) != Some(error.kind()) {
+            cx.ledger.tell(&Event::ReadFailed { input: &self.path, error });
+        }
+    }
+
+    /// What could not be read is tried again at the next look, but at the end at once; then it is given up.
+    fn try_again(&mut self, error: &io::Error, cx: &TailContext) -> Visit {
+        if self.until.is_none() || self.last_tries > LAST_TRIES {
+            return Visit::End;
+        }
+        self.last_tries += 1;
+        if self.last_tries <= LAST_TRIES {
+            return Visit::Again;
+        }
+        self.give_up(error, cx);
+        Visit::End
+    }
+
+    /// Gives up what cannot be read when it is to be read for the last time.
+    pub(crate) fn give_up(&mut self, error: &io::Error, cx: &TailContext) {
+        self.last_tries = LAST_TRIES + 1;
+        match self.unopened {
+            Some(_) => cx.ledger.input_failed(&self.path, &format_args!("cannot be opened: {error}")),
+            None => cx.ledger.input_failed(&self.path, &format_args!("cannot be read to its end: {error}")),
+        }
+    }
+
+    /// No input joins any more: what is there now is the last that will be read.
+    pub(crate) fn set_end(&mut self) {
+        self.until = Some(self.current.as_ref().map_or(0, Generation::claimed_size));
+    }
+
+    /// Whether all that was there when the end was set has been read.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.unopened.is_none()
+            && self.older.iter().all(|older| !older.has_news())
+            && self.current.as_ref().is_none_or(|current| !current.is_pseudo() && Some(current.offset()) >= self.until)
+    }
+
+    /// The last thing that happens to an input. Under `once` its last line gets its newline; when following
+    /// it is left for next time. False if the batch has no room.
+    pub(crate) fn finish(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &TailContext) -> bool {
+        let Some(source) = self.source.clone() else {
+            if let (Some(trouble @ Trouble::Unreadable(_)), false) = (self.trouble, cx.once) {
+                cx.ledger.input_failed(&self.path, &trouble);
+            }
+            return true;
+        };
+        let finished = self.finish_all(&mut Turn { source: &source, batch, scratch, cx });
+        finished.unwrap_or_else(|error| {
+            cx.ledger.input_failed(&self.path, &format_args!("its last line cannot be read: {error}"));
+            true
+        })
+    }
+
+    fn finish_all(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
+        let cx = turn.cx;
+        if self.last_tries > LAST_TRIES {
+            for file in self.older.iter_mut().chain(&mut self.current).filter(|file| file.is_unread()) {
+                file.abandon(GapReason::Unreadable, turn.source, cx);
+            }
+        }
+        for older in &mut self.older {
+            older.leave(turn.source, cx);
+            if older.is_to_be_finished(cx) {
+                let open = older.ready_found(cx)?;
+                if !older.finish_or_abandon(open, turn)? {
+                    return Ok(false);
+                }
+            }
+        }
+        if let Some(current) = &mut self.current {
+            current.leave(turn.source, cx);
+            // A file that has grown since its end was fixed is still being written: its last line is not over.
+            let is_over = current.is_pseudo() || Some(current.offset()) < self.until;
+            if is_over && current.is_to_be_finished(cx) {
+                let open = current.ready(&self.path, cx)?;
+                if !current.finish_or_abandon(open, turn)? {
+                    return Ok(false);
+                }
+            }
+            if current.is_endless() {
+                let reason = "only its first 16 MiB are read, since its size says nothing of what it holds";
+                cx.ledger.input_failed(&self.path, &reason);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a file that can be opened again once it is closed has news, and when it last changed.
+    pub(crate) fn closable(&self) -> Option<(bool, Instant)> {
+        let file = self.older.iter().chain(&self.current).find(|file| file.is_closable())?;
+        Some((file.has_news(), file.changed_at()))
+    }
+
+    /// Closes a file that can be opened again.
+    pub(crate) fn close(&mut self) {
+        let file = self.older.iter_mut().chain(&mut self.current).find(|file| file.is_closable());
+        file.into_iter().for_each(Generation::close);
+    }
+
+    /// Files that lost their name and are open.
+    pub(crate) fn nameless(&self) -> usize {
+        self.older.iter().filter(|older| older.is_nameless()).count()
+    }
+
+    /// Whether a visit needs a file opened first.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.older.iter().chain(&self.current).any(|file| !file.is_open())
+    }
+
+    /// Stops following, where it stands: should the file be followed again, it goes on from there.
+    pub(crate) fn abandon(&mut self, cx: &TailContext) {
+        self.fifo.take().into_iter().for_each(FifoInput::leave);
+        let Some(source) = &self.source else { return };
+        for mut generation in self.older.drain(..).chain(self.current.take()) {
+            generation.leave(source, cx);
+            match generation.look(cx) {
+                Ok((_, 0)) => cx.claims.forget(generation.id),
+                _ => cx.claims.release(generation.id, generation.place()),
+            }
+        }
+        self.unopened = None;
+    }
+}
+
+/// Gives up on a closed file that is nowhere to be found. Should it turn up under another name that is followed,
+/// it is read on from where it was left: better a gap too many than lines twice.
+fn lose(mut file: Generation, source: &Source, cx: &TailContext) {
+    let place = file.place();
+    file.abandon(GapReason::Gone, source, cx);
+    match place.is_sure() {
+        true => cx.claims.release(file.id, place),
+        false => cx.claims.forget(file.id),
+    }
+}
+
+/// Whether there is no such file any more, or its server has forgotten about it.
+fn is_gone(error: &io::Error) -> bool {
+    is_missing(error) || Errno::from_io_error(error) == Some(Errno::STALE)
+}
+
+/// Under which name in its directory a file goes by now, after it lost the name `path`. An error: it may be there.
+fn find(path: &Path, id: FileId, cx: &TailContext) -> io::Result<Option<PathBuf>> {
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let mut found = Vec::new();
+    let listed = cx.fs.list(here(dir), &mut |entry| {
+        if entry.ino == id.ino {
+            found.push(dir.join(entry.name));
+        }
+    });
+    let mut failed = listed.err().filter(|error| !is_missing(error));
+    if let Some(error) = &failed {
+        cx.descriptors.failed(error, &cx.ledger);
+    }
+    for path in found {
+        match cx.fs.stat(&path) {
+            Ok(stat) if stat.id == id => return Ok(Some(path)),
+            Err(error) if !is_missing(&error) => failed = Some(error),
+            _ => {}
+        }
+    }
+    failed.map_or(Ok(None), Err)
+}

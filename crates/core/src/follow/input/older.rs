@@ -1,0 +1,192 @@
+//! The files that an input was before: each is read to its end before the next, and then let go.
+
+use std::io;
+
+use crate::follow::context::TailContext;
+use crate::follow::descriptors::is_shortage;
+use crate::follow::file::{Generation, Turn, Visit};
+use crate::follow::input::{Input, LAST_TRIES, find, is_gone, lose};
+use crate::follow::trouble::Trouble;
+use crate::report::event::Event;
+use crate::report::gap::GapReason;
+
+impl Input {
+    /// Looks how they are, and gives up those that are gone.
+    pub(crate) fn look_at_older(&mut self, cx: &TailContext) {
+        let Some(source) = self.source.clone() else { return };
+        let mut at = 0;
+        while at < self.older.len() {
+            let older = &mut self.older[at];
+            let gone = match older.look(cx) {
+                Ok((_, 0)) if older.has_expired(cx) => Some(GapReason::Expired),
+                Ok((cut, links)) => {
+                    if links > 0 {
+                        older.release_kept();
+                    }
+                    if cut {
+                        older.suspect();
+                    }
+                    None
+                }
+                // It has moved on from where it was found, or it is gone.
+                Err(error) if is_gone(&error) => match find(&self.path, older.id, cx) {
+                    Ok(Some(found)) => {
+                        older.close();
+                        older.retire(Some(found), cx);
+                        None
+                    }
+                    Ok(None) => Some(GapReason::Gone),
+                    Err(_) if older.has_expired(cx) => Some(GapReason::Expired),
+                    Err(error) if is_shortage(&error) => None,
+                    Err(error) => {
+                        self.trouble(Trouble::unreadable(&error), cx);
+                        None
+                    }
+                },
+                Err(_) if older.has_expired(cx) => Some(GapReason::Expired),
+                Err(error) => {
+                    self.trouble(Trouble::unreadable(&error), cx);
+                    None
+                }
+            };
+            match gone {
+                None => at += 1,
+                Some(reason) => {
+                    let mut older = self.older.remove(at);
+                    if reason == GapReason::Gone {
+                        lose(older, &source, cx);
+                    } else {
+                        older.abandon(reason, &source, cx);
+                        cx.claims.forget(older.id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the newer files wait for an older one that cannot be read: for a while, for the order's sake.
+    fn waits_for(&self, older: &Generation, cx: &TailContext) -> bool {
+        match self.until {
+            None => older.failing().is_some_and(|time| time < cx.grace),
+            Some(_) => self.last_tries < LAST_TRIES,
+        }
+    }
+
+    /// Reads the older files, each to its end before the next, and lets go of those that stay quiet.
+    pub(crate) fn visit_older(&mut self, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let cx = turn.cx;
+        let mut at = 0;
+        while at < self.older.len() {
+            let older = &mut self.older[at];
+            let opened = older.ready_found(cx);
+            if !opened.as_ref().is_ok_and(|opened| *opened) {
+                // Moved on: the next look finds it. Whatever it is, it does not keep the others from being read.
+                match opened {
+                    Err(error) if is_shortage(&error) => return Err(error),
+                    Err(error) => self.trouble(Trouble::unreadable(&error), cx),
+                    Ok(_) => {}
+                }
+                at += 1;
+                continue;
+            }
+            let older = &mut self.older[at];
+            let visit = match older.read(u64::MAX, turn) {
+                Ok(Visit::End) if older.is_quiet(cx) || older.is_nameless() && cx.descriptors.excess_nameless() > 0 => {
+                    match self.let_go(at, turn) {
+                        Ok(Visit::End) => continue,
+                        visit => visit,
+                    }
+                }
+                visit => visit,
+            };
+            let visit = match visit {
+                Err(error) if self.waits_for(&self.older[at], cx) => return Err(error),
+                Err(error) => {
+                    self.read_failed(&error, cx);
+                    self.try_again(&error, cx);
+                    at += 1;
+                    continue;
+                }
+                Ok(visit) => visit,
+            };
+            let older = &mut self.older[at];
+            match visit {
+                Visit::End => {
+                    if cx.descriptors.is_full() {
+                        older.close_found();
+                    }
+                    at += 1;
+                }
+                Visit::Changed => {
+                    let reason = match older.why_changed(cx) {
+                        Ok(reason) => reason,
+                        Err(error) => {
+                            self.read_failed(&error, cx);
+                            self.try_again(&error, cx);
+                            at += 1;
+                            continue;
+                        }
+                    };
+                    if older.is_unsure() {
+                        cx.ledger.tell(&Event::Truncated { input: &self.path });
+                        older.restart(self.next_number, older.size(), reason, turn.source, cx);
+                        self.next_number += 1;
+                        continue;
+                    }
+                    // Whoever follows another name of it reads the new content.
+                    let mut older = self.older.remove(at);
+                    older.abandon(reason, turn.source, cx);
+                    cx.claims.forget(older.id);
+                }
+                visit => return Ok(visit),
+            }
+        }
+        Ok(Visit::End)
+    }
+
+    /// Ends an older file that is read: its last line gets its newline, unless it goes on under another
+    /// name that is followed.
+    fn let_go(&mut self, at: usize, turn: &mut Turn<'_>) -> io::Result<Visit> {
+        let cx = turn.cx;
+        let older = &mut self.older[at];
+        let (_, links) = older.look(cx)?;
+        if older.has_more() {
+            return Ok(Visit::Again);
+        }
+        let goes_on = links > 0 && cx.claims.is_wanted(older.id);
+        if !goes_on && !older.finish(turn)? {
+            return Ok(Visit::Full);
+        }
+        if !goes_on && !older.is_quiet(cx) {
+            // Something may be written to it yet.
+            cx.ledger.possible_loss(turn.source);
+        }
+        self.drop_older(at, links, cx);
+        Ok(Visit::End)
+    }
+
+    fn drop_older(&mut self, at: usize, links: u64, cx: &TailContext) {
+        let older = self.older.remove(at);
+        match links {
+            0 => cx.claims.forget(older.id),
+            _ => cx.claims.release(older.id, older.place()),
+        }
+    }
+
+    /// Lets go of one of the files that lost their name, for there are too many: of the first that is read to its end, or
+    /// else, with a gap, if `unread` ones are to go, of the first. False if there is none.
+    pub(crate) fn let_go_nameless(&mut self, unread: bool, cx: &TailContext) -> bool {
+        let Some(source) = self.source.clone() else { return false };
+        let read = self.older.iter_mut().position(|older| {
+            let looked = older.is_nameless() && older.look(cx).is_ok();
+            looked && !older.has_news() && !older.has_rest()
+        });
+        let first = || self.older.iter().position(Generation::is_nameless).filter(|_| unread);
+        let Some(at) = read.or_else(first) else { return false };
+        let older = &mut self.older[at];
+        let links = older.look(cx).map_or(0, |(_, links)| links);
+        older.abandon(GapReason::TooManyOpen, &source, cx);
+        self.drop_older(at, links, cx);
+        true
+    }
+}

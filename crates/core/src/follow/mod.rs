@@ -1,0 +1,15 @@
+//! Following files: many of them in one job of the blocking pool.
+
+pub(crate) mod context;
+pub(crate) mod copies;
+pub(crate) mod descriptors;
+pub(crate) mod file;
+pub(crate) mod fingerprint;
+pub(crate) mod input;
+#[cfg(test)]
+mod model;
+pub(crate) mod pause;
+pub(crate) mod registry;
+pub(crate) mod remote;
+pub(crate) mod shard;
+pub(crate) mod trouble;

@@ -1,0 +1,601 @@
+//! Many files in one job: who is read next, and for how long.
+//!
+//! Files with news wait in a queue and are read by turns, a chunk each, so that a hot file cannot starve
+//! the others. The rest costs one `stat` a sweep: one in each poll interval, or a slow one where the system hints
+//! at changes. What it cannot hint at is polled in between.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use async_channel::{Receiver, TryRecvError};
+
+use crate::batch::Batch;
+use crate::discover::command::Command;
+use crate::follow::context::TailContext;
+use crate::follow::file::{Scratch, Visit};
+use crate::follow::input::{Input, Polling};
+use crate::source::tailer::{Progress, TailError, Tailer};
+use crate::watch::{Change, Mailbox};
+
+/// How many files are looked at between two batches. A look takes about a microsecond, so that a sweep
+/// over many files holds up those with news for a few milliseconds only.
+const SWEEP_STEP: usize = 1024;
+
+/// So many inputs are polled by themselves; more of them by the sweep, which is then as frequent.
+const POLLED_MAX: usize = SWEEP_STEP;
+
+/// How many inputs of those that are polled by turns.
+const TURNS: usize = 32;
+
+/// How many files are added between two batches while there is something to read: each costs some microseconds to be
+/// opened, and the writer is to have something to do meanwhile.
+const ADD_STEP: usize = 4;
+
+/// For how long, and in what steps, files that cannot be opened for want of a descriptor are waited for at the end.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+const LAST_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often files that lost their name are let go where there are too many, and after what time also unread ones.
+const SHED_EVERY: Duration = Duration::from_millis(10);
+const SHED_AFTER: Duration = Duration::from_secs(1);
+
+/// Whether discovery asks for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    More,
+    /// Not now.
+    Done,
+    /// Never again.
+    Last,
+}
+
+/// One that comes in its turn, since anything may have changed, takes at most one part of this many.
+const HINTED_SHARE: u32 = 10;
+
+/// The slow sweep comes so seldom that it takes one part of this many of the time.
+const SWEEP_SHARE: u32 = 1000;
+
+/// How often files are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Those of whose changes nobody hints.
+    pub(crate) poll: Duration,
+    /// The others, if that takes next to no time.
+    pub(crate) sweep: Duration,
+}
+
+/// A tailer of many files.
+#[derive(Debug)]
+pub(crate) struct FileShard {
+    cx: TailContext,
+    inbox: Receiver<Command>,
+    /// What there may be news of, and at which place each path is.
+    mailbox: Arc<Mailbox>,
+    /// What was taken from there. Kept, to allocate nothing for each hint.
+    hints: Vec<(usize, Change)>,
+    inputs: Vec<Option<Input>>,
+    vacant: Vec<usize>,
+    /// Inputs with news, next first.
+    hot: VecDeque<usize>,
+    sweep: Sweep,
+    pace: Pace,
+    /// Inputs of whose changes nobody hints.
+    restless: Vec<usize>,
+    /// Those that are polled by turns, the next one first.
+    turns: VecDeque<usize>,
+    poll_due: Instant,
+    /// Inputs with news that wait for a descriptor.
+    short: Vec<usize>,
+    /// When files that lost their name are let go again, if there are too many, and since when there are.
+    shed_due: Instant,
+    shed_since: Option<Instant>,
+    /// Once no input joins any more: how many inputs are finished.
+    finished: Option<usize>,
+    /// Since when descriptors are waited for at the end.
+    short_since: Option<Instant>,
+    scratch: Scratch,
+}
+
+/// A look at all inputs, a step at a time.
+#[derive(Debug)]
+struct Sweep {
+    /// Where the one under way stands; at the end when there is none.
+    at: usize,
+    /// When the last one began.
+    began: Instant,
+    /// Whether it was put off for files with news.
+    waits: bool,
+    /// Whether there may be news of anything, so that inputs are looked at which are left alone otherwise.
+    hinted: bool,
+    /// How long it took so far, the waits in between left out.
+    cost: Duration,
+    /// When the next one is due.
+    due: Instant,
+}
+
+impl Default for Sweep {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self { at: 0, began: now, waits: false, hinted: false, cost: Duration::ZERO, due: after(now, Duration::MAX) }
+    }
+}
+
+impl Sweep {
+    /// Whether one is under way, or it is time for one.
+    fn is_due(&self, inputs: usize) -> bool {
+        self.at < inputs || Instant::now() >= self.due
+    }
+
+    /// Has the next one begin so soon after the last one, if it is not due before.
+    fn within(&mut self, time: Duration) {
+        self.due = self.due.min(after(self.began, time));
+    }
+}
+
+impl FileShard {
+    pub(crate) fn new(mut cx: TailContext, inbox: Receiver<Command>, mailbox: Arc<Mailbox>, pace: Pace) -> Self {
+        cx.descriptors = cx.descriptors.share(mailbox.clone());
+        Self {
+            cx,
+            inbox,
+            mailbox,
+            hints: Vec::new(),
+            inputs: Vec::new(),
+            vacant: Vec::new(),
+            hot: VecDeque::new(),
+            sweep: Sweep::default(),
+            pace,
+            restless: Vec::new(),
+            turns: VecDeque::new(),
+            poll_due: Instant::now(),
+            short: Vec::new(),
+            shed_due: Instant::now(),
+            shed_since: None,
+            finished: None,
+            short_since: None,
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Does what discovery asks, so much of it at a time.
+    fn take_commands(&mut self, most: usize) -> Asked {
+        for _ in 0..most {
+            match self.inbox.try_recv() {
+                Ok(Command::Add { path, named, start, present, kin }) => match self.mailbox.place(&path) {
+                    Some(at) => self.set_gone(at, false),
+                    None => {
+                        let at = self.vacant.pop().unwrap_or(self.inputs.len());
+                        if at == self.inputs.len() {
+                            self.inputs.push(None);
+                        }
+                        self.mailbox.follow(path.clone(), at);
+                        self.inputs[at] = Some(Input::new(path, named, start, present, kin));
+                        self.look_at(at);
+                    }
+                },
+                Ok(Command::Gone(path)) => {
+                    if let Some(at) = self.mailbox.place(&path) {
+                        self.set_gone(at, true);
+                        self.look_at(at);
+                    }
+                }
+                Ok(Command::Remove(path)) => {
+                    if let Some(at) = self.mailbox.place(&path) {
+                        self.remove(at);
+                    }
+                }
+                Err(TryRecvError::Empty) => return Asked::Done,
+                Err(TryRecvError::Closed) => return Asked::Last,
+            }
+        }
+        Asked::More
+    }
+
+    fn set_gone(&mut self, at: usize, gone: bool) {
+        if let Some(input) = &mut self.inputs[at] {
+            input.gone = gone;
+            self.mailbox.set_gone(&input.path, gone);
+        }
+    }
+
+    fn look_at(&mut self, at: usize) {
+        self.look_at_one(at);
+        // Where two paths lead to one file, the first has it, and those that come after it.
+        let twin = self.inputs[at].as_ref().and_then(Input::twin).filter(|(_, left)| *left);
+        let twin = twin.and_then(|(path, _)| self.mailbox.place(path));
+        if let Some(twin) = twin {
+            self.look_at_one(twin);
+            self.look_at_one(at);
+        }
+    }
+
+    fn look_at_one(&mut self, at: usize) {
+        // Out of its place meanwhile, so that the one it is beside can be had, too.
+        let Some(mut input) = self.inputs[at].take() else { return };
+        let elder = input.beside().and_then(|elder| self.mailbox.place(elder));
+        let elder = elder.and_then(|elder| self.inputs[elder].as_mut());
+        let news = input.look(elder, &mut self.scratch, &self.cx);
+        let over = input.is_over();
+        self.inputs[at] = Some(input);
+        if over {
+            self.remove(at);
+        }
+        self.note_news(at, news);
+    }
+
+    /// Has an input read that has news, and polled if need be.
+    fn note_news(&mut self, at: usize, news: bool) {
+        if let Some(input) = self.inputs[at].as_mut().filter(|input| news && !input.hot) {
+            input.hot = true;
+            self.hot.push_back(at);
+        }
+        self.note_restless(at);
+    }
+
+    /// Has an input polled if need be.
+    fn note_restless(&mut self, at: usize) {
+        let Some(input) = self.inputs[at].as_mut().filter(|_| self.cx.watch.is_some()) else { return };
+        match input.polling() {
+            Polling::Always if !input.polled => {
+                input.polled = true;
+                self.restless.push(at);
+                self.poll_due = self.poll_due.min(after(Instant::now(), self.pace.poll));
+                if self.restless.len() == POLLED_MAX + 1 {
+                    self.sweep.within(self.pace.poll);
+                }
+            }
+            Polling::ByTurns if !input.has_turn => {
+                input.has_turn = true;
+                self.turns.push_back(at);
+                self.poll_due = self.poll_due.min(after(Instant::now(), self.pace.poll));
+            }
+            _ => {}
+        }
+    }
+
+    /// Looks at what was hinted at; `read_next` says whether files with news are read then.
+    fn take_hints(&mut self, read_next: bool) {
+        let mut hints = std::mem::take(&mut self.hints);
+        if self.mailbox.take(&mut hints) {
+            (self.sweep.due, self.sweep.hinted) = (Instant::now(), true);
+        }
+        if self.mailbox.take_all_in_turn() {
+            self.sweep.within(self.sweep.cost * HINTED_SHARE);
+        }
+        for &(at, change) in &hints {
+            let Some(input) = &mut self.inputs[at] else { continue };
+            let news = match change {
+                Change::Content => input.look_at_content(read_next && self.hot.is_empty(), &self.cx),
+                Change::File => None,
+                Change::Went | Change::Came { .. } | Change::Gone => {
+                    input.mistrust();
+                    None
+                }
+            };
+            match news {
+                Some(news) => self.note_news(at, news),
+                None => self.look_at(at),
+            }
+        }
+        self.hints = hints;
+    }
+
+    /// Whether inputs are polled by themselves.
+    fn polls(&self) -> bool {
+        // With more than these the sweep is so frequent, and has the others in it.
+        self.restless.len() <= POLLED_MAX && !(self.restless.is_empty() && self.turns.is_empty())
+    }
+
+    /// Looks at the inputs that are polled, if it is time.
+    fn poll(&mut self) {
+        if !self.polls() || Instant::now() < self.poll_due {
+            return;
+        }
+        let next = after(Instant::now(), self.pace.poll);
+        let (mut rest, mut all_rest) = (None, true);
+        for at in self.take_restless() {
+            match self.inputs[at].as_ref().and_then(Input::rests_until) {
+                Some(until) => {
+                    rest = Some(rest.map_or(until, |rest: Instant| rest.min(until)));
+                    self.note_restless(at);
+                }
+                None => {
+                    all_rest = false;
+                    self.look_at(at);
+                }
+            }
+        }
+        self.poll_due = rest.filter(|_| all_rest && self.turns.is_empty()).map_or(next, |rest| rest.max(next));
+        for _ in 0..self.turns.len().min(TURNS) {
+            let Some(at) = self.turns.pop_front() else { return };
+            match self.inputs[at].as_mut().filter(|input| input.rests_until().is_some()) {
+                Some(_) => self.turns.push_back(at),
+                None => {
+                    self.inputs[at].iter_mut().for_each(|input| input.has_turn = false);
+                    self.look_at(at);
+                }
+            }
+        }
+    }
+
+    /// The inputs that are polled. Those that still need it are noted again when they are looked at.
+    fn take_restless(&mut self) -> Vec<usize> {
+        let restless = std::mem::take(&mut self.restless);
+        for &at in &restless {
+            self.inputs[at].iter_mut().for_each(|input| input.polled = false);
+        }
+        restless
+    }
+
+    fn remove(&mut self, at: usize) {
+        if let Some(mut input) = self.inputs[at].take() {
+            input.abandon(&self.cx);
+            self.mailbox.leave(&input.path);
+            self.hot.retain(|&hot| hot != at);
+            self.short.retain(|&short| short != at);
+            if input.polled {
+                self.restless.retain(|&restless| restless != at);
+            }
+            if input.has_turn {
+                self.turns.retain(|&turn| turn != at);
+            }
+            self.vacant.push(at);
+        }
+    }
+
+    /// Goes on with the sweep, but reads files with news first. True if it is through.
+    fn sweep_in_turn(&mut self) -> bool {
+        let due = self.sweep.is_due(self.inputs.len());
+        self.sweep.waits = due && !self.sweep.waits && !self.hot.is_empty();
+        !due || !self.sweep.waits && self.sweep()
+    }
+
+    /// Looks at the next files of the sweep under way, or of a new one if it is time. True if it is through.
+    fn sweep(&mut self) -> bool {
+        if !self.sweep.is_due(self.inputs.len()) {
+            return true;
+        }
+        let began = Instant::now();
+        if self.sweep.at >= self.inputs.len() {
+            (self.sweep.at, self.sweep.began, self.sweep.cost) = (0, began, Duration::ZERO);
+            // What is hinted at from here on makes the next one due.
+            self.sweep.due = after(began, Duration::MAX);
+            if !self.polls() {
+                self.take_restless();
+                self.poll_due = after(began, self.pace.poll);
+            }
+        }
+        let end = self.inputs.len().min(self.sweep.at + SWEEP_STEP);
+        for at in self.sweep.at..end {
+            let rests = self.inputs[at].as_ref().is_some_and(|input| input.rests_until().is_some());
+            if self.sweep.hinted || !rests {
+                self.look_at(at);
+            }
+        }
+        self.sweep.at = end;
+        self.sweep.cost += began.elapsed();
+        if end < self.inputs.len() {
+            return false;
+        }
+        let every = match self.cx.watch {
+            Some(_) if self.restless.len() <= POLLED_MAX => self.pace.sweep.max(self.sweep.cost * SWEEP_SHARE),
+            _ => self.pace.poll,
+        };
+        self.sweep.hinted &= self.sweep.is_due(self.inputs.len());
+        self.sweep.within(every);
+        true
+    }
+
+    /// Reads files with news until the batch is full enough, or none of them adds to it when it is its turn.
+    fn read(&mut self, batch: &mut Batch) {
+        let mut fruitless = 0;
+        while batch.len() < self.cx.chunk && fruitless <= self.hot.len() {
+            let Some(at) = self.hot.pop_front() else { return };
+            if self.inputs[at].as_ref().is_some_and(Input::is_closed) {
+                self.make_room(at, self.cx.descriptors.excess());
+            }
+            let Some(input) = &mut self.inputs[at] else { continue };
+            let len = batch.len();
+            let visit = input.visit(batch, &mut self.scratch, &self.cx);
+            if visit != Visit::Short {
+                self.short_since = None;
+            }
+            match visit {
+                // It is polled.
+                Visit::Again if self.finished.is_none() && input.rests_until().is_some() => input.hot = false,
+                Visit::More | Visit::Again if self.finished.is_none() || !input.is_at_end() => {
+                    self.hot.push_back(at);
+                    fruitless += usize::from(batch.len() == len);
+                }
+                Visit::More | Visit::Again | Visit::End | Visit::Changed => input.hot = false,
+                Visit::Full => {
+                    self.hot.push_front(at);
+                    return;
+                }
+                Visit::Short if !self.wait_for_descriptor(at) => return,
+                Visit::Short => {}
+            }
+            self.note_restless(at);
+        }
+    }
+
+    /// Closes at least so many files of other inputs than `except`, as far as there are any: those without news first,
+    /// then those that have not changed for longest. False if there is none.
+    fn make_room(&mut self, except: usize, count: usize) -> bool {
+        if count == 0 {
+            return true;
+        }
+        let inputs = self.inputs.iter().enumerate().filter(|(at, _)| *at != except);
+        let closable = inputs.filter_map(|(at, input)| Some((input.as_ref()?.closable()?, at)));
+        let mut closable: Vec<_> = closable.collect();
+        // Some more, so that this is not to be done for each file.
+        let count = count.max(closable.len() / 8).min(closable.len());
+        if count == 0 {
+            return false;
+        }
+        closable.select_nth_unstable(count - 1);
+        for (_, at) in closable.drain(..count) {
+            self.inputs[at].iter_mut().for_each(Input::close);
+        }
+        true
+    }
+
+    /// There is no descriptor for an input: closes a file, or has the input wait; at the end for a while, on this thread.
+    /// False if it did: time to deliver what there is.
+    fn wait_for_descriptor(&mut self, at: usize) -> bool {
+        if self.cx.descriptors.may_open() {
+            if self.make_room(at, self.cx.descriptors.excess().max(1)) {
+                self.hot.push_front(at);
+                return true;
+            }
+            self.cx.descriptors.pause();
+        }
+        if self.finished.is_none() {
+            self.short.push(at);
+            return true;
+        }
+        let waited = self.short_since.get_or_insert_with(Instant::now).elapsed();
+        if let Some(due) = self.cx.descriptors.due().filter(|_| waited < LAST_WAIT) {
+            thread::sleep(due.saturating_duration_since(Instant::now()).min(LAST_PAUSE));
+            self.hot.push_back(at);
+            return false;
+        }
+        if let Some(input) = &mut self.inputs[at] {
+            input.hot = false;
+            input.give_up(&self.cx.descriptors.refusal(), &self.cx);
+        }
+        true
+    }
+
+    /// Closes files where more are open than may be.
+    fn give_back(&mut self) {
+        self.make_room(usize::MAX, self.cx.descriptors.excess().saturating_sub(1));
+        self.shed();
+    }
+
+    /// Has the inputs tried again that wait for a descriptor, if it is time.
+    fn take_short(&mut self) {
+        if !self.short.is_empty() && self.cx.descriptors.may_open() {
+            self.hot.extend(self.short.drain(..));
+        }
+    }
+
+    /// Lets go of files that lost their name while there are too many, first of those that are read to their end; and
+    /// where that is not enough for a while, of those in the directory that has most.
+    fn shed(&mut self) {
+        let now = Instant::now();
+        if self.cx.descriptors.excess_nameless() == 0 {
+            self.shed_since = None;
+            return;
+        }
+        if now < self.shed_due {
+            return;
+        }
+        self.shed_due = now + SHED_EVERY;
+        let mut dirs: HashMap<PathBuf, (usize, Vec<usize>)> = HashMap::new();
+        for at in 0..self.inputs.len() {
+            let Some(input) = &mut self.inputs[at] else { continue };
+            while self.cx.descriptors.excess_nameless() > 0 && input.let_go_nameless(false, &self.cx) {}
+            let nameless = input.nameless();
+            if nameless > 0 {
+                let dir = input.path.parent().unwrap_or(&input.path).to_owned();
+                let (count, inputs) = dirs.entry(dir).or_default();
+                *count += nameless;
+                inputs.push(at);
+                // Read to its end but for a last line without a newline, it is let go when it is read.
+                self.note_news(at, true);
+            }
+        }
+        let since = *self.shed_since.get_or_insert(now);
+        while self.cx.descriptors.excess_nameless() > 0
+            && now.duration_since(since) >= SHED_AFTER
+            && let Some(dir) = dirs.iter().max_by_key(|(_, (count, _))| *count).map(|(dir, _)| dir.clone())
+            && let Some((count, inputs)) = dirs.get_mut(&dir)
+        {
+            let gone = inputs.last().and_then(|&at| self.inputs[at].as_mut());
+            match gone.is_some_and(|input| input.let_go_nameless(true, &self.cx)) {
+                true => *count -= 1,
+                false if inputs.pop().is_some() => {}
+                false => drop(dirs.remove(&dir)),
+            }
+        }
+    }
+
+    /// No input joins any more: fixes how far each is read.
+    fn begin_finish(&mut self) {
+        for at in 0..self.inputs.len() {
+            self.look_at(at);
+            if let Some(input) = &mut self.inputs[at] {
+                input.set_end();
+            }
+        }
+        self.finished = Some(0);
+        self.hot.extend(self.short.drain(..));
+    }
+
+    /// Ends the inputs one by one. True when all are.
+    fn finish(&mut self, from: usize, batch: &mut Batch) -> bool {
+        for at in from..self.inputs.len() {
+            self.finished = Some(at);
+            if let Some(input) = &mut self.inputs[at]
+                && !input.finish(batch, &mut self.scratch, &self.cx)
+            {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// That much later, or so late that it does not matter.
+pub(crate) fn after(instant: Instant, wait: Duration) -> Instant {
+    const LATE: Duration = Duration::from_secs(365 * 24 * 3600);
+    instant + wait.min(LATE)
+}
+
+impl Tailer for FileShard {
+    fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError> {
+        let mut asked = self.take_commands(ADD_STEP);
+        if let Some(from) = self.finished {
+            self.read(batch);
+            let ended = self.hot.is_empty() && batch.len() < self.cx.chunk && self.finish(from, batch);
+            return Ok(if ended { Progress::Ended } else { Progress::More });
+        }
+        if asked == Asked::Last {
+            self.begin_finish();
+            return Ok(Progress::More);
+        }
+        self.take_hints(true);
+        self.poll();
+        let swept = self.sweep_in_turn();
+        self.take_short();
+        self.read(batch);
+        while asked == Asked::More && batch.len() < self.cx.chunk {
+            asked = self.take_commands(ADD_STEP);
+            self.read(batch);
+        }
+        self.give_back();
+        let idle = asked == Asked::Done && swept && self.hot.is_empty();
+        Ok(if idle { Progress::Idle } else { Progress::More })
+    }
+
+    fn look(&mut self) {
+        if self.take_commands(usize::MAX) != Asked::Last {
+            self.take_hints(false);
+            self.poll();
+            while !self.sweep() {}
+        }
+        self.give_back();
+    }
+
+    fn rest(&self) -> Option<Duration> {
+        let mut due = if self.polls() { self.sweep.due.min(self.poll_due) } else { self.sweep.due };
+        if !self.short.is_empty() {
+            due = due.min(self.cx.descriptors.due().unwrap_or(due));
+        }
+        Some(due.saturating_duration_since(Instant::now()))
+    }
+}

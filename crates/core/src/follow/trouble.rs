@@ -1,0 +1,67 @@
+//! Why there is nothing to read under a path.
+
+use std::fmt;
+use std::io;
+
+use crate::fs::Kind;
+
+/// Why there is nothing to read under a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    Missing,
+    NotAFile(Kind),
+    Output,
+    SameFile,
+    Old,
+    Unreadable(Said),
+}
+
+/// What the system said. Unlike an error it can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    kind: io::ErrorKind,
+    code: Option<i32>,
+}
+
+impl From<&io::Error> for Said {
+    fn from(error: &io::Error) -> Self {
+        Self { kind: error.kind(), code: error.raw_os_error() }
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => io::Error::from_raw_os_error(code).fmt(f),
+            None => self.kind.fmt(f),
+        }
+    }
+}
+
+impl Trouble {
+    /// What is wrong with a file of this kind as an input.
+    pub(crate) fn of(kind: Kind) -> Option<Self> {
+        (kind != Kind::File).then_some(Self::NotAFile(kind))
+    }
+
+    /// It cannot be looked at, or opened.
+    pub(crate) fn unreadable(error: &io::Error) -> Self {
+        Self::Unreadable(error.into())
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("no such file"),
+            Self::NotAFile(Kind::Dir) => f.write_str("a directory, not a file; give a pattern, such as DIR/*.log"),
+            Self::NotAFile(Kind::Fifo) => f.write_str("a named pipe; it is read only when it is named as an input"),
+            Self::NotAFile(Kind::Socket) => f.write_str("a socket; only regular files are followed"),
+            Self::NotAFile(_) => f.write_str("a device; only regular files are followed"),
+            Self::Output => f.write_str("written by this program itself, not an input"),
+            Self::Old => f.write_str("not changed for long, set aside until it grows"),
+            Self::SameFile => f.write_str("another name of a file that is followed"),
+            Self::Unreadable(said) => write!(f, "cannot be opened: {said}"),
+        }
+    }
+}

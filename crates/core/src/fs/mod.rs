@@ -1,0 +1,383 @@
+//! The only door to the file system.
+//!
+//! Everything that follows files or writes the output file goes through [`Fs`], so that tests can put
+//! a file system of their own behind it: one in memory, or one whose n-th call fails. All of it blocks;
+//! it is called on the blocking pool and on the writer's thread only.
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) mod mounts;
+
+use std::ffi::OsStr;
+use std::fmt::Debug;
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, IoSliceMut, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirEntryExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::OFlags;
+
+/// What changed less than this before it was looked at may change again without showing a later [`Stat::modified`].
+pub(crate) const MODIFIED_GRAIN: Duration = Duration::from_millis(50);
+
+/// Most bytes of a path that the system takes.
+pub(crate) const PATH_BYTES_MAX: usize =
+    if cfg!(any(target_os = "linux", target_os = "android")) { 4095 } else { 1023 };
+
+/// Which file it is, whatever its name: device, inode, and time of birth where the file system keeps one.
+///
+/// Inode numbers are given out again as soon as a file is gone; the time of birth tells the two apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// Device number.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Time of birth in ns since the epoch.
+    pub born: Option<u64>,
+}
+
+/// What kind of file something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A regular file: the only kind that is followed.
+    File,
+    /// A directory.
+    Dir,
+    /// A symbolic link; only [`Fs::list`] says so, everything else follows links.
+    Link,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A device, such as a terminal.
+    Device,
+    /// The directory entry does not tell.
+    Unknown,
+}
+
+/// How far what a file system says of a file can be believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Storage {
+    /// On this machine's disks or in its memory: a read that is short has come to the end of the file.
+    Local,
+    /// Of a network, of a program, or unknown: a read may be short without any reason, and the size may be ahead of
+    /// what can be read.
+    #[default]
+    Other,
+    /// Made up by the kernel as it is read, as in `/proc`: the size says nothing.
+    Pseudo,
+}
+
+/// What [`Fs::stat`] tells of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// Which file it is.
+    pub id: FileId,
+    /// What kind of file it is.
+    pub kind: Kind,
+    /// Length in bytes.
+    pub size: u64,
+    /// Number of names.
+    pub links: u64,
+    /// Last change of the content; of a directory, of anything about it, which nobody can put back.
+    pub modified: Option<SystemTime>,
+}
+
+/// An entry of a directory, as far as the directory itself knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Its name.
+    pub name: &'a OsStr,
+    /// What it is; of a symbolic link, that it is one.
+    pub kind: Kind,
+    /// Its inode number.
+    pub ino: u64,
+}
+
+/// The directory that an empty path stands for.
+pub(crate) fn here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
+}
+
+/// A file system.
+///
+/// [`OsFs`] is the machine's own.
+pub trait Fs: Debug + Send + Sync + 'static {
+    /// Tells what is at a path, links followed.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them; `NotFound` if there is nothing.
+    fn stat(&self, path: &Path) -> io::Result<Stat>;
+
+    /// Whether a path is a symbolic link itself. Only asked where [`Fs::notifies`].
+    fn is_link(&self, path: &Path) -> bool {
+        let _ = path;
+        false
+    }
+
+    /// Returns the device that a path leads to, links followed, if a call there may never return: one of a network, or
+    /// of a program. Its files are read by a job of their own, so that no other waits with them. It must be found out
+    /// without a call that goes there.
+    fn remote_device(&self, path: &Path) -> Option<u64> {
+        let _ = path;
+        None
+    }
+
+    /// Whether what happens here is what the system notifies of, at the same paths.
+    fn notifies(&self) -> bool {
+        false
+    }
+
+    /// Opens a file for reading. Never waits, not even for the other end of a FIFO.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>>;
+
+    /// Tells each entry of a directory, `.` and `..` left out.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them. The entries told before the error stand.
+    fn list(&self, dir: &Path, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()>;
+
+    /// Opens the output, creates it if need be, and changes nothing in it. Every write goes to the end of the file,
+    /// wherever that is by then.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn output(&self, path: &Path) -> io::Result<Box<dyn WriteFile>>;
+}
+
+/// A file open for reading.
+pub trait ReadFile: Debug + Send + 'static {
+    /// Tells what the open file is, whatever its name is by now.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn stat(&self) -> io::Result<Stat>;
+
+    /// On what kind of file system it is.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn storage(&self) -> io::Result<Storage> {
+        Ok(Storage::Other)
+    }
+
+    /// Reads at an offset in bytes, into one buffer after the other, all at one moment. It may give fewer bytes than
+    /// asked for; 0 at the end of the file only.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them, `Interrupted` included.
+    fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize>;
+
+    /// Where the next bytes stand that were ever written, at or after an offset; the offset itself where the file
+    /// system does not tell holes. None: there is nothing but a hole up to the end.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        Ok(Some(offset))
+    }
+
+    /// The number of its descriptor, if it has one: the lowest that was free in the process when it was opened.
+    fn descriptor(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// The output file.
+pub trait WriteFile: ReadFile {
+    /// Writes at the end of the file. May write less than all.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them, `Interrupted` included.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Cuts the file to a length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn truncate(&self, len: u64) -> io::Result<()>;
+
+    /// Takes a lock on the file, until it is closed; tells whether it was free.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them; some file systems have no locks.
+    fn try_lock(&self, shared: bool) -> io::Result<bool>;
+}
+
+/// The machine's own file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsFs;
+
+impl Fs for OsFs {
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        fs::metadata(path).map(|metadata| Stat::from(&metadata))
+    }
+
+    fn is_link(&self, path: &Path) -> bool {
+        fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn remote_device(&self, path: &Path) -> Option<u64> {
+        mounts::remote_device(path)
+    }
+
+    fn notifies(&self) -> bool {
+        true
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+        let file = OpenOptions::new().read(true).custom_flags(flags as i32).open(path)?;
+        Ok(Box::new(file))
+    }
+
+    fn list(&self, dir: &Path, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
+        for item in fs::read_dir(dir)? {
+            let item = item?;
+            let kind = item.file_type().map_or(Kind::Unknown, kind);
+            tell(Entry { name: &item.file_name(), kind, ino: item.ino() });
+        }
+        Ok(())
+    }
+
+    fn output(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).create(true).append(true);
+        match options.open(path) {
+            // An output that may be written but not read.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => options.read(false).open(path),
+            opened => opened,
+        }
+        .map(|file| Box::new(file) as Box<dyn WriteFile>)
+    }
+}
+
+impl ReadFile for File {
+    fn stat(&self) -> io::Result<Stat> {
+        self.metadata().map(|metadata| Stat::from(&metadata))
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn storage(&self) -> io::Result<Storage> {
+        Ok(storage(rustix::fs::fstatfs(self)?.f_type as u64))
+    }
+
+    fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::preadv(self, bufs, offset)?)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        match rustix::fs::seek(self, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(data) => Ok(Some(data)),
+            Err(rustix::io::Errno::NXIO) => Ok(None),
+            Err(rustix::io::Errno::INVAL) => Ok(Some(offset)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn descriptor(&self) -> Option<u64> {
+        u64::try_from(self.as_raw_fd()).ok()
+    }
+}
+
+impl WriteFile for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(self, bytes)
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+
+    fn try_lock(&self, shared: bool) -> io::Result<bool> {
+        let locked = if shared { self.try_lock_shared() } else { File::try_lock(self) };
+        match locked {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl From<&Metadata> for Stat {
+    fn from(metadata: &Metadata) -> Self {
+        let modified = match metadata.is_dir() {
+            true => u64::try_from(metadata.ctime()).ok().map(|seconds| {
+                SystemTime::UNIX_EPOCH + Duration::new(seconds, metadata.ctime_nsec().try_into().unwrap_or(0))
+            }),
+            false => metadata.modified().ok(),
+        };
+        let born = metadata.created().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        Self {
+            id: FileId {
+                dev: metadata.dev(),
+                ino: metadata.ino(),
+                born: born.and_then(|age| u64::try_from(age.as_nanos()).ok()),
+            },
+            kind: kind(metadata.file_type()),
+            size: metadata.len(),
+            links: metadata.nlink(),
+            modified,
+        }
+    }
+}
+
+/// Numbers from `statfs(2)` and the kernel's `magic.h`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn storage(kind: u64) -> Storage {
+    match kind & 0xffff_ffff {
+        // ext2 to ext4, XFS, Btrfs, tmpfs, ramfs, overlay, F2FS, ZFS, bcachefs.
+        0xef53 | 0x5846_5342 | 0x9123_683e | 0x0102_1994 | 0x8584_58f6 | 0x794c_7630 | 0xf2f5_2010 | 0x2fc1_2fc1
+        | 0xca45_1a4e => Storage::Local,
+        // proc, sysfs, cgroup and its second version, debugfs, tracefs, securityfs, SELinux, Smack, configfs, BPF,
+        // binfmt_misc, FUSE's control, resctrl, AppArmor.
+        0x9fa0 | 0x6265_6572 | 0x0027_e0eb | 0x6367_7270 | 0x6462_6720 | 0x7472_6163 | 0x7363_6673 | 0xf97c_ff8c
+        | 0x4341_5d53 | 0x6265_6570 | 0xcafe_4a11 | 0x4249_4e4d | 0x6573_5543 | 0x0765_5821 | 0x5a3c_69f0 => {
+            Storage::Pseudo
+        }
+        _ => Storage::Other,
+    }
+}
+
+fn kind(file_type: fs::FileType) -> Kind {
+    if file_type.is_file() {
+        Kind::File
+    } else if file_type.is_dir() {
+        Kind::Dir
+    } else if file_type.is_symlink() {
+        Kind::Link
+    } else if file_type.is_fifo() {
+        Kind::Fifo
+    } else if file_type.is_socket() {
+        Kind::Socket
+    } else if file_type.is_char_device() || file_type.is_block_device() {
+        Kind::Device
+    } else {
+        Kind::Unknown
+    }
+}
+
+/// Whether there is nothing at a path.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}

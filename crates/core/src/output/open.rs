@@ -1,0 +1,372 @@
+//! Opens the output by its path, and reopens it when the path leads to another file.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::Level;
+use rustix::fs::OFlags;
+
+use crate::batch::Batch;
+use crate::fs::{FileId, Fs, Kind, Stat, WriteFile, is_missing};
+use crate::output::file::{FileWriter, Sharing};
+use crate::output::partial::PartialWrite;
+use crate::output::pipe::PipeWriter;
+use crate::output::{Writer, WriterContext};
+use crate::report::event::Event;
+use crate::report::gap::GapReason;
+
+/// Pauses between tries to lock an output that others append to.
+const LOCK_PAUSES: [Duration; 5] = [Duration::from_millis(20); 5];
+
+/// The path of the output is checked this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The path is checked at least this often while lines come all the time. Then each write checks it when it is due,
+/// since a timer that fires between writes makes the next lines more expensive (async-io waits for events on this
+/// thread).
+const LOOK_AMID_LINES: Duration = Duration::from_secs(5);
+
+/// After so many writes between two timers, lines are taken to come all the time.
+const MANY_WRITES: u32 = 100;
+
+/// Describes the output to open.
+#[derive(Debug)]
+pub(crate) struct FileOutput {
+    pub(crate) fs: Arc<dyn Fs>,
+    /// The path; none for standard output.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) append: bool,
+    /// Paths that the user named as inputs; the output must not be one of them.
+    pub(crate) inputs: Vec<PathBuf>,
+}
+
+/// An output that is a file, or something that can stall for ever.
+pub(crate) struct OutputWriter {
+    output: FileOutput,
+    cx: Rc<WriterContext>,
+    /// The open output; none while the new file at the path could not be opened.
+    target: Option<Target>,
+    /// A line whose beginning went to a removed file, and whose rest is still to be written.
+    torn: Option<Vec<u8>>,
+    looked: Instant,
+    /// The timer of the next check. It is kept over writes, since starting one costs more than writing a line.
+    next_look: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// The number of writes since the timer was set.
+    writes: u32,
+}
+
+enum Target {
+    File { file: FileWriter, id: FileId },
+    Pipe(PipeWriter),
+}
+
+impl FileOutput {
+    /// Opens the output. It is truncated only once it is locked and known to be no input.
+    pub(crate) async fn open(self, cx: WriterContext) -> io::Result<OutputWriter> {
+        let cx = Rc::new(cx);
+        let target = match &self.path {
+            Some(path) => {
+                cx.claims.forbid_path(path);
+                self.open_path(path, true, &cx).await?
+            }
+            None => self.open_stdout(&cx)?,
+        };
+        Ok(OutputWriter {
+            output: self,
+            cx,
+            target: Some(target),
+            torn: None,
+            looked: Instant::now(),
+            next_look: None,
+            writes: 0,
+        })
+    }
+
+    fn open_stdout(&self, cx: &Rc<WriterContext>) -> io::Result<Target> {
+        let path = Path::new("standard output");
+        let failed = |error| cannot_open(path, error);
+        let dup = rustix::io::dup(rustix::stdio::stdout()).map_err(|error| failed(error.into()))?;
+        let file = std::fs::File::from(dup);
+        let stat = crate::fs::ReadFile::stat(&file).map_err(failed)?;
+        self.refuse_input(path, stat.id)?;
+        if stat.kind != Kind::File {
+            return PipeWriter::stdout(file.into(), stat.id, cx.clone()).map(Target::Pipe).map_err(failed);
+        }
+        // Somebody may cut it, and a place that is kept would then lie behind a hole. Who writes in the midst of a file
+        // means to.
+        if rustix::fs::tell(&file).map_err(|error| failed(error.into()))? >= stat.size {
+            let append =
+                rustix::fs::fcntl_getfl(&file).and_then(|flags| rustix::fs::fcntl_setfl(&file, flags | OFlags::APPEND));
+            if let Err(error) = append {
+                // The logger's panic is its own.
+                drop(cx.ledger.log(Level::Debug, &format_args!("standard output cannot be set to append: {error}")));
+            }
+        }
+        Ok(Target::File { file: FileWriter::new(Box::new(file), stat.size, Sharing::Foreign), id: stat.id })
+    }
+
+    /// Opens what the path leads to; `first`: a file is emptied unless it is to be appended to.
+    async fn open_path(&self, path: &Path, first: bool, cx: &Rc<WriterContext>) -> io::Result<Target> {
+        let failed = |error| cannot_open(path, error);
+        match self.fs.stat(path) {
+            Ok(stat) if stat.kind != Kind::File && stat.kind != Kind::Dir => {
+                self.refuse_input(path, stat.id)?;
+                return PipeWriter::open(path, stat.id, cx.clone()).map(Target::Pipe).map_err(failed);
+            }
+            _ => {}
+        }
+        let file = self.fs.output(path).map_err(failed)?;
+        let id = file.stat().map_err(failed)?.id;
+        self.refuse_input(path, id)?;
+        if !cx.claims.forbid(id) {
+            return Err(refused(path, io::ErrorKind::InvalidInput, "it is followed as an input; move it away"));
+        }
+        let alone = match self.lock(&*file, cx).await {
+            Ok(Some(sharing)) => sharing == Sharing::Alone,
+            Ok(None) => {
+                let reason = "another process is writing to it; stop that one or choose another output";
+                return Err(refused(path, io::ErrorKind::ResourceBusy, reason));
+            }
+            Err(error) => {
+                let what = format!("{}: a file system without locks: {error}", path.display());
+                drop(cx.ledger.log(Level::Debug, &what));
+                true
+            }
+        };
+        let mut size = file.stat().map_err(failed)?.size;
+        if first && !self.append && size > 0 {
+            file.truncate(0).map_err(failed)?;
+            size = 0;
+            // ext4 writes a file that was truncated to the disk when it is next closed (`auto_da_alloc`), for
+            // hundreds of ms a GiB. Closed while it is empty, it is not written later.
+            drop(self.fs.output(path));
+        }
+        let sharing = if self.append { Sharing::Shared } else { Sharing::Alone };
+        let mut writer = FileWriter::new(file, size, sharing);
+        if alone {
+            writer.end_fragment();
+            writer.go_on().map_err(failed)?;
+            if self.append {
+                writer.share();
+            }
+        }
+        Ok(Target::File { file: writer, id })
+    }
+
+    /// Locks the output; returns none if another process writes there. Appenders share the lock. The first of them
+    /// takes it alone, since a fragment at the end is then nobody's line in progress.
+    async fn lock(&self, file: &dyn WriteFile, cx: &WriterContext) -> io::Result<Option<Sharing>> {
+        for pause in LOCK_PAUSES {
+            if file.try_lock(false)? {
+                return Ok(Some(Sharing::Alone));
+            }
+            if self.append && file.try_lock(true)? {
+                return Ok(Some(Sharing::Shared));
+            }
+            // Another one that appends may be beginning just now; or a child that the host is about to start still has
+            // the descriptor of a merge that has ended.
+            cx.sleep(pause).await;
+        }
+        Ok(None)
+    }
+
+    fn refuse_input(&self, output: &Path, id: FileId) -> io::Result<()> {
+        let same = |input: &&PathBuf| {
+            // Others may hang.
+            let near = self.fs.remote_device(input).is_none_or(|device| device == id.dev);
+            near && self.fs.stat(input).is_ok_and(|stat| stat.id == id)
+        };
+        match self.inputs.iter().find(same) {
+            None => Ok(()),
+            Some(input) => {
+                let (input, output) = (input.display(), output.display());
+                Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{input} is the output ({output}) and an input; choose another output"),
+                ))
+            }
+        }
+    }
+}
+
+fn cannot_open(path: &Path, error: io::Error) -> io::Error {
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound => match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(parent) => format!("the directory {} does not exist; create it first", parent.display()),
+            None => error.to_string(),
+        },
+        io::ErrorKind::IsADirectory => "it is a directory; give the name of a file".to_owned(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            format!("{error}; choose another output, or allow writing there")
+        }
+        _ => error.to_string(),
+    };
+    refused(path, error.kind(), &reason)
+}
+
+fn refused(path: &Path, kind: io::ErrorKind, reason: &str) -> io::Error {
+    io::Error::new(kind, format!("cannot write to {}: {reason}", path.display()))
+}
+
+impl OutputWriter {
+    /// Checks whether the path still leads to the output, and opens the file that it leads to now.
+    ///
+    /// Cancel safe: the next check tries again.
+    async fn look(&mut self) -> io::Result<()> {
+        self.looked = Instant::now();
+        if self.is_in_place() {
+            return Ok(());
+        }
+        // Gone before its successor is made: on a full disk it may have what room there is.
+        if let Some(Target::File { file, .. }) = self.target.take() {
+            self.torn = file.into_torn();
+        }
+        let Some(path) = &self.output.path else { return Ok(()) };
+        let mut target = self.output.open_path(path, false, &self.cx).await?;
+        if let Target::File { file, .. } = &mut target
+            && let Some(torn) = self.torn.take()
+        {
+            file.begin_with(torn);
+        }
+        self.target = Some(target);
+        self.cx.ledger.output_works();
+        Ok(())
+    }
+
+    /// Emits events for what another process did to the output. Returns false if it has to be reopened.
+    fn is_in_place(&mut self) -> bool {
+        let path = self.output.path.as_deref();
+        let (file, id) = match &mut self.target {
+            None => return false,
+            Some(Target::File { file, id }) => (file, *id),
+            Some(Target::Pipe(pipe)) => {
+                let leads = path.and_then(|path| self.output.fs.stat(path).ok());
+                return leads.is_none_or(|leads| leads.id == pipe.id());
+            }
+        };
+        let Ok(own) = file.stat() else { return true };
+        let output = path.unwrap_or(Path::new("standard output"));
+        let ledger = &self.cx.ledger;
+        if let Some(before) = file.measured(own.size) {
+            ledger.tell(&Event::OutputCut { output, from: before, to: own.size });
+        }
+        let in_place = path.is_none_or(|path| match self.output.fs.stat(path) {
+            Ok(leads) => is_same(&own, &leads),
+            // Where nothing can be told nothing is done.
+            Err(error) => !is_missing(&error),
+        });
+        if in_place {
+            file.seen_in_place();
+            return true;
+        }
+        let removed = own.links == 0;
+        ledger.tell(&Event::OutputMoved { output, removed });
+        if removed {
+            let (start, end) = file.unseen();
+            ledger.gap(output, start, end, GapReason::OutputRemoved);
+            // The next input may get its inode number.
+            self.cx.claims.allow(id);
+        }
+        false
+    }
+}
+
+/// Returns true if an open file is the one at its path. Some file systems change the inode numbers of files; there they
+/// are compared by content.
+fn is_same(open: &Stat, leads: &Stat) -> bool {
+    let [open_id, leads_id] = [open, leads].map(|stat| (stat.id.dev, stat.id.ino));
+    let grown = |stat: &Stat| (stat.id.dev, stat.size, stat.modified, stat.links);
+    open_id == leads_id || open.links > 0 && open.size > 0 && grown(open) == grown(leads)
+}
+
+impl Writer for OutputWriter {
+    async fn write(&mut self, batch: &Batch) -> Result<(), PartialWrite> {
+        if matches!(self.target, Some(Target::File { .. })) && self.looked.elapsed() >= LOOK_EVERY
+            || self.target.is_none()
+        {
+            self.look().await.map_err(|error| PartialWrite::retry(0, error))?;
+        }
+        self.writes = self.writes.saturating_add(1);
+        match &mut self.target {
+            Some(Target::File { file, .. }) => file.write(batch.bytes()),
+            Some(Target::Pipe(pipe)) => pipe.write(batch.bytes()).await,
+            None => Err(PartialWrite::retry(0, io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        // Nothing is held back on this side of the kernel.
+        Ok(())
+    }
+
+    async fn reopen(&mut self) -> io::Result<()> {
+        if let Err(error) = self.look().await {
+            // The next write tries again, and before it the next look.
+            self.cx.waiting(&error.to_string());
+        }
+        Ok(())
+    }
+
+    async fn closed(&mut self) {
+        loop {
+            if let Some(Target::Pipe(pipe)) = &mut self.target {
+                return pipe.closed().await;
+            }
+            let (cx, writes) = (&self.cx, &mut self.writes);
+            let next_look = self.next_look.get_or_insert_with(|| {
+                let amid_lines = std::mem::take(writes) >= MANY_WRITES;
+                (cx.sleep)(if amid_lines { LOOK_AMID_LINES } else { LOOK_EVERY })
+            });
+            next_look.await;
+            self.next_look = None;
+            if self.looked.elapsed() >= LOOK_EVERY
+                && let Err(error) = self.look().await
+            {
+                self.cx.waiting(&error.to_string());
+            }
+        }
+    }
+
+    fn files(&self) -> Vec<FileId> {
+        match &self.target {
+            Some(Target::File { id, .. }) => vec![*id],
+            Some(Target::Pipe(pipe)) => vec![pipe.id()],
+            None => Vec::new(),
+        }
+    }
+}
+
+impl Drop for OutputWriter {
+    fn drop(&mut self) {
+        // What was lost since the last look belongs into the report.
+        if self.target.is_some() {
+            self.is_in_place();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_whose_inode_has_another_number_by_now_is_known_by_what_it_holds() {
+        let stat = |ino, size| Stat {
+            id: FileId { dev: 1, ino, born: None },
+            kind: Kind::File,
+            size,
+            links: 1,
+            modified: Some(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(size)),
+        };
+        assert!(is_same(&stat(1, 5), &stat(1, 6)));
+        assert!(is_same(&stat(1, 5), &stat(2, 5)));
+        assert!(!is_same(&stat(1, 5), &stat(2, 6)));
+        assert!(!is_same(&stat(1, 0), &stat(2, 0)), "a new one");
+        assert!(!is_same(&Stat { links: 0, ..stat(1, 5) }, &Stat { links: 0, ..stat(2, 5) }), "removed");
+    }
+}

@@ -1,0 +1,211 @@
+//! The writer's loop: receives a batch, writes it, flushes when the queue is empty, and gives the batch back.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_lite::future::or;
+
+use crate::batch::Batch;
+use crate::batch::pool::BatchPool;
+use crate::output::partial::Fate;
+use crate::output::request::FlushRequest;
+use crate::output::thread::{Cause, Outcome};
+use crate::output::{Sleep, Writer};
+use crate::report::event::Event;
+use crate::report::ledger::Ledger;
+use crate::source::host_lines::HostLines;
+use crate::stall::timed;
+use crate::sync::inbox::{Inbox, Nothing};
+use crate::sync::stop::{Stage, Stop};
+
+/// The first pause before a failed write is tried again; each further one is longer.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The longest pause before a failed write is tried again.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// A message to the writer. The number of each kind is bounded, so sending never waits.
+pub(crate) enum Message {
+    /// Lines from the inputs.
+    Batch(Batch),
+    /// There are lines of the host in [`HostLines`].
+    Host,
+    /// Flush everything before this message.
+    Flush(FlushRequest),
+}
+
+/// The loop's inbox, and what it needs to process messages.
+pub(crate) struct Queue {
+    pub(crate) messages: Inbox<Message>,
+    pub(crate) pool: Arc<BatchPool>,
+    pub(crate) host: Arc<HostLines>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) stop: Arc<Stop>,
+    pub(crate) sleep: Arc<Sleep>,
+    pub(crate) stall_limit: Option<Duration>,
+    /// The capacity of a batch in bytes.
+    pub(crate) capacity: usize,
+}
+
+impl Queue {
+    /// Writes until the queue is closed and empty, the output is closed, or something fails for good.
+    pub(crate) async fn run<W: Writer>(&self, writer: &mut W) -> Result<Outcome, Cause> {
+        let mut spare = Batch::with_capacity(self.capacity);
+        let mut flushed = true;
+        let mut done = Vec::new();
+        // One for all rests: to begin to wait for it costs as much as all else that a rest takes.
+        let mut aborted = pin!(self.stop.reached(Stage::Aborted));
+        loop {
+            let received = self.messages.next();
+            // Several at a time: to wake a reader costs as much as writing tens of kilobytes.
+            if received.is_err() || 2 * done.len() >= self.pool.count() {
+                self.pool.give_back(done.drain(..));
+            }
+            let message = match received {
+                Ok(message) => message,
+                Err(Nothing::Yet) if flushed => match self.idle(writer, aborted.as_mut()).await {
+                    Ok(message) => message,
+                    Err(outcome) => return Ok(outcome),
+                },
+                Err(Nothing::More) if flushed => return Ok(Outcome::Drained),
+                Err(_) => match self.flush(writer).await? {
+                    None => {
+                        flushed = true;
+                        continue;
+                    }
+                    Some(outcome) => return Ok(outcome),
+                },
+            };
+            match message {
+                Message::Batch(mut batch) => {
+                    flushed = false;
+                    if let Some(outcome) = self.write(writer, &mut batch).await? {
+                        return Ok(outcome);
+                    }
+                    done.push(batch);
+                }
+                Message::Host => {
+                    flushed = false;
+                    spare = self.host.take(spare);
+                    if let Some(outcome) = self.write(writer, &mut spare).await? {
+                        return Ok(outcome);
+                    }
+                    spare.clear(self.capacity);
+                }
+                Message::Flush(request) => {
+                    if request.reopen
+                        && let Some(outcome) = self.unless_ended(writer.reopen()).await?
+                    {
+                        return Ok(outcome);
+                    }
+                    if let Some(outcome) = self.flush(writer).await? {
+                        return Ok(outcome);
+                    }
+                    flushed = true;
+                    request.done();
+                }
+            }
+        }
+    }
+
+    /// Waits for a message, or for the end of the merge.
+    async fn idle<W: Writer>(&self, writer: &mut W, aborted: impl Future<Output = ()>) -> Result<Message, Outcome> {
+        let message = async { self.messages.wait().await.ok_or(Outcome::Drained) };
+        let closed = async {
+            writer.closed().await;
+            Err(Outcome::OutputClosed)
+        };
+        let aborted = async {
+            aborted.await;
+            Err(Outcome::Aborted)
+        };
+        or(message, or(closed, aborted)).await
+    }
+
+    /// Writes a batch, however long it takes. Returns an outcome if the merge ends.
+    async fn write<W: Writer>(&self, writer: &mut W, batch: &mut Batch) -> Result<Option<Outcome>, Cause> {
+        let mut pause = PAUSE_MIN;
+        let ended = loop {
+            let write = self.guard("tailmerge-writer: write", writer.write(batch));
+            let Some(written) = self.unless_aborted(write).await else { break Some(Outcome::Aborted) };
+            let Err(failed) = written else {
+                batch.advance(batch.bytes().len());
+                self.ledger.output_works();
+                break None;
+            };
+            batch.advance(failed.written);
+            if self.stop.stage() == Stage::Aborted {
+                break Some(Outcome::Aborted);
+            }
+            match failed.fate() {
+                Fate::Again => self.ledger.output_waits(&failed.error.to_string()),
+                Fate::Closed => break Some(Outcome::OutputClosed),
+                Fate::Final => {
+                    self.account(batch);
+                    return Err(Cause::Write(Arc::new(failed.error)));
+                }
+            }
+            if self.unless_aborted((self.sleep)(pause)).await.is_none() {
+                break Some(Outcome::Aborted);
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        };
+        self.account(batch);
+        Ok(ended)
+    }
+
+    fn account(&self, batch: &Batch) {
+        let lines = batch.acknowledge();
+        self.ledger.wrote((batch.len() - batch.bytes().len()) as u64, lines);
+    }
+
+    /// Flushes, however long it takes. Returns an outcome if the merge ends.
+    async fn flush<W: Writer>(&self, writer: &mut W) -> Result<Option<Outcome>, Cause> {
+        let ended = self.unless_ended(self.guard("tailmerge-writer: flush", writer.flush())).await?;
+        if ended.is_none() {
+            self.ledger.output_works();
+        }
+        Ok(ended)
+    }
+
+    /// Waits for a call of the writer, however long it takes. Returns an outcome if the merge ends.
+    async fn unless_ended(&self, done: impl Future<Output = io::Result<()>>) -> Result<Option<Outcome>, Cause> {
+        match self.unless_aborted(done).await {
+            Some(Ok(())) => Ok(None),
+            Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(Outcome::OutputClosed)),
+            Some(Err(error)) => Err(Cause::Flush(Arc::new(error))),
+            None => Ok(Some(Outcome::Aborted)),
+        }
+    }
+
+    async fn unless_aborted<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let aborted = async {
+            self.stop.reached(Stage::Aborted).await;
+            None
+        };
+        or(async { Some(future.await) }, aborted).await
+    }
+
+    /// Measures like [`guard_with`](crate::stall::guard_with), but without an allocation for each batch.
+    async fn guard<F: Future>(&self, name: &str, future: F) -> F::Output {
+        let Some(limit) = self.stall_limit else { return future.await };
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            let (poll, took) = timed(|| future.as_mut().poll(cx));
+            if took > limit {
+                self.ledger.tell(&Event::Stalled { name, took });
+            }
+            poll
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("messages", &self.messages).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,506 @@
+//! The settings of a merge.
+
+pub(crate) mod buffers;
+pub(crate) mod output;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::Backend;
+use crate::batch::Source;
+use crate::discover::explain::{Explained, Verdict, explain};
+use crate::discover::pattern::Excludes;
+use crate::discover::spec::Spec;
+use crate::follow::context::{StartAt, TailContext};
+use crate::follow::descriptors::{Descriptors, OpenLimits};
+use crate::follow::registry::Claims;
+use crate::fs::{FileId, Fs, Kind, OsFs};
+use crate::output::open::FileOutput;
+use crate::output::thread::{Serve, serve};
+use crate::output::{Writer, WriterContext};
+use crate::pipeline::builder::buffers::Buffers;
+use crate::pipeline::error::StartError;
+use crate::pipeline::merge::Merge;
+use crate::pipeline::readers::Inputs;
+use crate::pipeline::start::{Prepared, start_on, start_on_blocking};
+use crate::pipeline::tail::Tail;
+use crate::record::format::{Format, LineFormat, Prefix};
+use crate::record::limit::{LineLimit, LongLines};
+use crate::report::event::{Event, Observer};
+use crate::report::ledger::Ledger;
+use crate::source::stream::PipeTailer;
+use crate::source::tailer::Tailer;
+use crate::stall::STALL_LIMIT;
+use crate::sync::stop::Stop;
+use crate::watch::{Notifier, WatchMode};
+
+/// The default line limit, in bytes.
+const LINE_MAX: usize = 1024 * 1024;
+
+/// The settings of a merge, or of a tail alone.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example(backend: impl tailmerge_core::Backend) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use tailmerge_core::Builder;
+///
+/// let merge = Builder::new().input("logs/*.log").output("all.log").start_on(backend).await?;
+/// // …
+/// let report = merge.stop(Duration::from_secs(10)).await?;
+/// println!("{} lines", report.lines);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until it is started"]
+pub struct Builder {
+    inputs: Vec<Wanted>,
+    stdin: bool,
+    excludes: Vec<String>,
+    never: Vec<PathBuf>,
+    tailers: Vec<(OsString, Box<dyn Tailer>)>,
+    start: StartAt,
+    once: bool,
+    poll_interval: Duration,
+    watch: WatchMode,
+    rotated_grace: Duration,
+    ignore_older: Option<Duration>,
+    deleted_max_age: Option<Duration>,
+    deleted_max_bytes: Option<u64>,
+    limit: LineLimit,
+    format: LineFormat,
+    memory: Option<usize>,
+    stall_limit: Option<Duration>,
+    observer: Box<dyn Observer>,
+    fs: Arc<dyn Fs>,
+    output: Output,
+    append: bool,
+}
+
+/// An input as the user gave it.
+enum Wanted {
+    Any(OsString),
+    Path(PathBuf),
+}
+
+enum Output {
+    Stdout,
+    File(PathBuf),
+    Own(Serve),
+}
+
+impl Builder {
+    /// The greatest line limit, 1 GiB: each buffer has room for a line.
+    pub const LINE_BYTES_MAX: usize = 1 << 30;
+
+    /// A merge of nothing into standard output, with all settings at their defaults.
+    pub fn new() -> Self {
+        Self {
+            inputs: Vec::new(),
+            stdin: false,
+            excludes: Vec::new(),
+            never: Vec::new(),
+            tailers: Vec::new(),
+            start: StartAt::Start,
+            once: false,
+            poll_interval: Duration::from_millis(100),
+            watch: WatchMode::Auto,
+            rotated_grace: Duration::from_secs(5),
+            ignore_older: None,
+            deleted_max_age: None,
+            deleted_max_bytes: None,
+            limit: LineLimit { max: LINE_MAX, policy: LongLines::Split },
+            format: LineFormat::default(),
+            memory: None,
+            stall_limit: Some(STALL_LIMIT),
+            observer: Box::new(|_: &Event<'_>| {}),
+            fs: Arc::new(OsFs),
+            output: Output::Stdout,
+            append: false,
+        }
+    }
+
+    /// Adds an input: a path, and if it has wildcards a pattern as well.
+    ///
+    /// A pattern has `*`, `?`, `[a-z]` and `{a,b}` within a name, and `**` for any number of directories; it has at
+    /// most 4096 bytes, and braces are nested at most 10 deep. Files that match later join then, and so does one that
+    /// has the wildcards in its name, as `app[1].log` has. A path need not be there yet, nor its directory.
+    pub fn input(mut self, input: impl AsRef<OsStr>) -> Self {
+        self.inputs.push(Wanted::Any(input.as_ref().to_owned()));
+        self
+    }
+
+    /// Adds an input that is a path, whatever characters it has.
+    pub fn path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.inputs.push(Wanted::Path(path.into()));
+        self
+    }
+
+    /// Leaves out files that match: their name, or their whole path if the pattern has a `/`.
+    ///
+    /// It applies to files that an input with wildcards finds; a path that is named is not left out.
+    pub fn exclude(mut self, glob: impl Into<String>) -> Self {
+        self.excludes.push(glob.into());
+        self
+    }
+
+    /// Adds standard input, until its end. It cannot be read again: after a crash, what was read of it and not
+    /// written is gone.
+    pub fn stdin(mut self) -> Self {
+        self.stdin = true;
+        self
+    }
+
+    /// Says that a file is never an input, even when a pattern matches it: one that the host itself writes.
+    ///
+    /// It goes by which file that is when the merge starts, not by its name. The output needs no mention.
+    pub fn never(mut self, path: impl Into<PathBuf>) -> Self {
+        self.never.push(path.into());
+        self
+    }
+
+    /// Adds a tailer of the host's own. All of them take turns in one job of the blocking pool.
+    pub fn tailer(mut self, name: impl Into<OsString>, tailer: impl Tailer) -> Self {
+        self.tailers.push((name.into(), Box::new(tailer)));
+        self
+    }
+
+    /// Sets where reading begins in files that are present at the start. Files that come later are read from their
+    /// first byte. Default: [`StartAt::Start`].
+    pub fn from(mut self, start: StartAt) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Ends when every input's end is reached: the size that it has when that is first looked at. A last
+    /// line without a newline gets one. Default: follow until stopped.
+    ///
+    /// If no input can be read at all, the start fails, and an output file that holds something is left as it is.
+    pub fn once(mut self, once: bool) -> Self {
+        self.once = once;
+        self
+    }
+
+    /// Sets how often files are polled where changes are not notified. Default: 100 ms.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = interval;
+        self
+    }
+
+    /// Sets how changes are noticed. Default: [`WatchMode::Auto`]. It has no effect under [`once`](Self::once).
+    ///
+    /// In every mode each file is also polled every few seconds, or more seldom where that would take more than a
+    /// thousandth of the time. This finds changes that the system does not notify: through `mmap(2)`, or below an
+    /// overlay file system.
+    pub fn watch(mut self, mode: WatchMode) -> Self {
+        self.watch = mode;
+        self
+    }
+
+    /// Sets how long a file without its name must have been quiet before it is closed. Default: 5 s.
+    pub fn rotated_grace(mut self, grace: Duration) -> Self {
+        self.rotated_grace = grace;
+        self
+    }
+
+    /// Sets files aside that have not changed for longer than this when they are found. One that changes later
+    /// gives its new lines only. Default: none are.
+    pub fn ignore_older(mut self, age: Duration) -> Self {
+        self.ignore_older = Some(age);
+        self
+    }
+
+    /// Sets how long a deleted file is kept open that cannot be read to its end because the output is behind. What is
+    /// unread then is a gap. Default: no limit.
+    pub fn deleted_max_age(mut self, age: Duration) -> Self {
+        self.deleted_max_age = Some(age);
+        self
+    }
+
+    /// Limits the bytes of deleted files that are kept on the disk because the output is behind, all together. Beyond
+    /// the limit they are closed one by one, of each input the oldest first, and what is unread of them is a gap. The
+    /// limit is checked once a poll interval. Default: no limit.
+    pub fn deleted_max_bytes(mut self, bytes: u64) -> Self {
+        self.deleted_max_bytes = Some(bytes);
+        self
+    }
+
+    /// Limits the bytes of a line, its newline not counted; at most [`LINE_BYTES_MAX`](Self::LINE_BYTES_MAX). Default:
+    /// 1 MiB.
+    pub fn max_line_bytes(mut self, bytes: usize) -> Self {
+        self.limit.max = bytes;
+        self
+    }
+
+    /// Sets what is done with longer lines. Default: [`LongLines::Split`].
+    pub fn long_lines(mut self, policy: LongLines) -> Self {
+        self.limit.policy = policy;
+        self
+    }
+
+    /// Sets the label before each line. Default: [`Prefix::None`].
+    pub fn prefix(mut self, prefix: Prefix) -> Self {
+        self.format.prefix = prefix;
+        self
+    }
+
+    /// Sets the format of lines in the output. Default: [`Format::Raw`].
+    pub fn format(mut self, format: Format) -> Self {
+        self.format.format = format;
+        self
+    }
+
+    /// Limits the buffers between inputs and output, in bytes. Default: 8 MiB, or six of the longest lines if that is
+    /// more.
+    ///
+    /// The buffers must hold at least four lines of the greatest length. A rendered line (with a label, or as JSON)
+    /// that does not fit a buffer exceeds the limit until it is written.
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    /// Sets how long one poll of a task, or one write, may take before [`Event::Stalled`] is emitted. `None` turns the
+    /// measurement off. Default: 100 ms.
+    pub fn stall_limit(mut self, limit: Option<Duration>) -> Self {
+        self.stall_limit = limit;
+        self
+    }
+
+    /// Sets the observer, which receives each event as it happens.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Box::new(observer);
+        self
+    }
+
+    /// Follows files, and writes the output file, on another file system. Default: [`OsFs`].
+    pub fn fs(mut self, fs: Arc<dyn Fs>) -> Self {
+        self.fs = fs;
+        self
+    }
+
+    /// Writes to a file, which is emptied first, or to what else there is of that name: a FIFO, a terminal.
+    ///
+    /// The file is created if need be, its directory is not. While a merge writes to it, another is refused. One that
+    /// holds something and is found by a pattern among the inputs is refused, too: leave it out by
+    /// [`exclude`](Self::exclude), or [`append`](Self::append) to it.
+    pub fn output(mut self, path: impl Into<PathBuf>) -> Self {
+        self.output = Output::File(path.into());
+        self
+    }
+
+    /// Writes to standard output. This is the default.
+    pub fn stdout(mut self) -> Self {
+        self.output = Output::Stdout;
+        self
+    }
+
+    /// Keeps what the output file holds and writes after it; several may do so at a time.
+    pub fn append(mut self, append: bool) -> Self {
+        self.append = append;
+        self
+    }
+
+    /// Writes to a writer of the host's own, made and used on the writer's thread.
+    ///
+    /// If `make` fails, the merge does not start.
+    pub fn writer<M, F, W>(mut self, make: M) -> Self
+    where
+        M: FnOnce(WriterContext) -> F + Send + 'static,
+        F: Future<Output = io::Result<W>> + 'static,
+        W: Writer,
+    {
+        self.output = Output::Own(serve(make));
+        self
+    }
+
+    /// Makes a tail alone of the inputs: a stream of lines or of batches. Settings of the output have no
+    /// effect.
+    pub fn into_tail(self) -> Tail {
+        Tail::new(self)
+    }
+
+    /// Starts the merge on an executor.
+    ///
+    /// It completes once the output is open; readers start then.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is out of range, a pattern is malformed, or the output cannot be opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, it stops what it started, as dropping a [`Merge`] does.
+    pub async fn start_on<B: Backend>(self, backend: B) -> Result<Merge, StartError> {
+        start_on(self, backend).await
+    }
+
+    /// Starts the merge on an executor.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::start_on`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread until the output is open.
+    pub fn start_on_blocking<B: Backend>(self, backend: B) -> Result<Merge, StartError> {
+        start_on_blocking(self, backend)
+    }
+
+    /// Explains the inputs as they are now: which files match, which do not and why, where each would start. It changes
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// If a pattern is malformed.
+    ///
+    /// # Blocking
+    ///
+    /// Reads the file system on this thread.
+    pub fn explain(&self) -> Result<Vec<Explained>, StartError> {
+        let mut forbidden = self.never_ids();
+        if let Output::File(path) = &self.output {
+            forbidden.extend(self.fs.stat(path).map(|stat| stat.id));
+        }
+        let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
+        let mut explained =
+            explain(&*self.fs, &specs, &excludes, self.start, self.ignore_older, &forbidden, self.watch);
+        if self.stdin {
+            explained.push(Explained { path: "-".into(), verdict: Verdict::Stream });
+        }
+        Ok(explained)
+    }
+
+    /// The files that would be followed now, each once, in the order of the inputs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::explain`].
+    ///
+    /// # Blocking
+    ///
+    /// As [`Builder::explain`].
+    pub fn inputs_now(&self) -> Result<Vec<PathBuf>, StartError> {
+        let followed = |explained: &Explained| matches!(explained.verdict, Verdict::Follow { .. });
+        Ok(self.explain()?.into_iter().filter(followed).map(|explained| explained.path).collect())
+    }
+
+    /// Returns the files that are never inputs.
+    fn never_ids(&self) -> Vec<FileId> {
+        self.never.iter().filter_map(|path| self.fs.stat(path).ok()).map(|stat| stat.id).collect()
+    }
+
+    fn specs(&self) -> Result<Vec<Spec>, StartError> {
+        let specs = self.inputs.iter().map(|wanted| match wanted {
+            Wanted::Any(input) => Spec::new(input, &*self.fs),
+            Wanted::Path(path) => Ok(Spec::Path(path.as_path().into())),
+        });
+        Ok(specs.collect::<Result<_, _>>()?)
+    }
+
+    /// Checks the settings and computes what follows from them. It blocks, since it reads the file system.
+    pub(crate) fn prepare(self) -> Result<Prepared, StartError> {
+        let Buffers { chunk, capacity, batches } = self.buffers()?;
+        let specs = self.specs()?;
+        let (specs, fifos): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| {
+            let is_fifo = |path: &Path| {
+                self.fs.remote_device(path).is_none() && self.fs.stat(path).is_ok_and(|stat| stat.kind == Kind::Fifo)
+            };
+            // Otherwise those who follow the path find it, whenever it is there.
+            !self.once || !spec.path().is_some_and(is_fifo)
+        });
+        let stop = Arc::new(Stop::new());
+        let named = specs.iter().chain(&fifos).filter_map(Spec::path).map(Path::to_owned).collect();
+        let claims = Claims::default();
+        for id in self.never_ids() {
+            claims.forbid(id);
+        }
+        let ledger = Ledger::new(self.observer);
+        let tail = TailContext {
+            fs: self.fs.clone(),
+            ledger: ledger.clone(),
+            claims: Arc::new(claims),
+            descriptors: Descriptors::new(OpenLimits::of_process()),
+            limit: self.limit,
+            format: self.format,
+            once: self.once,
+            grace: self.rotated_grace,
+            copy_grace: self.rotated_grace,
+            chunk,
+            poll_interval: self.poll_interval,
+            ignore_older: self.ignore_older,
+            deleted_max_age: self.deleted_max_age,
+            deleted_max_bytes: self.deleted_max_bytes,
+            streams: None,
+            watch: None,
+        };
+        let watch = if self.once { WatchMode::Poll } else { self.watch };
+        let notifier = Notifier::new(watch, &*self.fs, &ledger);
+        let notifier = notifier.map_err(|error| StartError::world(format!("there is no notification: {error}")))?;
+        let add = |name: &Path| {
+            let source = Source::new(name.into(), self.format.labelled(name));
+            ledger.add_source(&source);
+            source
+        };
+        let mut tailers: Vec<(Arc<Source>, Box<dyn Tailer>)> = Vec::new();
+        for (name, tailer) in self.tailers {
+            tailers.push((add(Path::new(&name)), tailer));
+        }
+        for fifo in fifos.iter().filter_map(Spec::path) {
+            let source = add(fifo);
+            let pipe = PipeTailer::fifo_once(source.clone(), self.limit, ledger.clone(), stop.clone());
+            tailers.push((source, Box::new(pipe)));
+        }
+        if self.stdin {
+            let source = add(Path::new("-"));
+            let pipe = PipeTailer::stdin(source.clone(), self.limit, ledger.clone(), stop.clone());
+            let pipe = pipe.map_err(|error| StartError::world(format!("standard input cannot be read: {error}")))?;
+            tailers.push((source, Box::new(pipe)));
+        }
+        let (fs, append) = (self.fs, self.append);
+        let file = move |path| FileOutput { fs, path, append, inputs: named };
+        let serve = match self.output {
+            Output::Own(serve) => serve,
+            Output::Stdout => {
+                let output = file(None);
+                serve(|cx| output.open(cx))
+            }
+            Output::File(path) => {
+                let output = file(Some(path));
+                serve(|cx| output.open(cx))
+            }
+        };
+        let inputs = Inputs {
+            specs,
+            excludes: Excludes::new(self.excludes)?,
+            start: self.start,
+            tailers,
+            tail,
+            poll_interval: self.poll_interval,
+            notifier,
+            stall_limit: self.stall_limit,
+            capacity,
+            stop,
+        };
+        Ok(Prepared { inputs, batches, serve })
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("inputs", &self.inputs.len()).finish_non_exhaustive()
+    }
+}

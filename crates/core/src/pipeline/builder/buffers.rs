@@ -1,0 +1,58 @@
+//! The sizes of a merge's buffers.
+
+use crate::pipeline::builder::Builder;
+use crate::pipeline::error::StartError;
+
+/// A read takes at most so many bytes; a batch holds up to twice as many.
+const CHUNK: usize = 512 * 1024;
+/// At most so many batches circulate: enough for each reader to fill one while another waits, and few enough to stay in
+/// a processor's cache.
+const BATCHES_MAX: usize = 4;
+/// At least so many batches circulate: one being read, one being written, and those of the host's lines.
+const BATCHES_MIN: usize = 2 + HOST_BATCHES;
+/// The batches of the host's lines: one being filled, and one being written.
+const HOST_BATCHES: usize = 2;
+/// The default limit of all buffers, in bytes.
+const MEMORY: usize = 8 * 1024 * 1024;
+
+/// The number of batches and their sizes in bytes.
+pub(crate) struct Buffers {
+    /// The size of a read.
+    pub(crate) chunk: usize,
+    /// The capacity of a batch.
+    pub(crate) capacity: usize,
+    pub(crate) batches: usize,
+}
+
+impl Builder {
+    /// Returns how many bytes of memory the merge will use for its buffers.
+    ///
+    /// # Errors
+    ///
+    /// If the line limit is out of range, or the buffers cannot hold lines of that length.
+    pub fn buffer_bytes(&self) -> Result<usize, StartError> {
+        self.buffers().map(|buffers| (buffers.batches + HOST_BATCHES) * buffers.capacity)
+    }
+
+    pub(crate) fn buffers(&self) -> Result<Buffers, StartError> {
+        let max = self.limit.max;
+        if max == 0 {
+            return Err(StartError::setting("the line limit must be at least 1 byte"));
+        }
+        if max > Self::LINE_BYTES_MAX {
+            return Err(StartError::setting(format!("the line limit is {max} bytes: 1 GiB is the most")));
+        }
+        let line = max.saturating_add(1);
+        let memory = self.memory.unwrap_or(MEMORY.max(line.saturating_mul(6)));
+        let chunk = CHUNK.min(memory / BATCHES_MIN / 2).max(1);
+        let capacity = line.max(2 * chunk);
+        let batches = memory / capacity;
+        if batches < BATCHES_MIN {
+            return Err(StartError::setting(format!(
+                "{memory} bytes of memory are too few for lines of up to {max} bytes: give at least {} or lower the line limit",
+                line.saturating_mul(BATCHES_MIN),
+            )));
+        }
+        Ok(Buffers { chunk, capacity, batches: (batches - HOST_BATCHES).min(BATCHES_MAX) })
+    }
+}

@@ -1,0 +1,79 @@
+//! Guards the content of an output file against mistakes: it is not truncated if the file may be meant as an input, or
+//! if no input can be read.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::discover::explain::{find_file, nothing_to_read};
+use crate::discover::pattern::Excludes;
+use crate::discover::spec::Spec;
+use crate::fs::{Kind, ReadFile};
+use crate::pipeline::builder::{Builder, Output};
+use crate::pipeline::error::StartError;
+
+/// The input that a file belongs to: see [`Builder::input_at`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FoundInput {
+    /// The input; `-` for standard input.
+    pub path: PathBuf,
+    /// The pattern that matches it; none if it is named.
+    pub pattern: Option<String>,
+}
+
+impl Builder {
+    /// Refuses to truncate an output by mistake. It blocks: it reads the state of the output, and of the inputs if the
+    /// output holds something.
+    pub(crate) fn check_output(&self) -> Result<(), StartError> {
+        let Output::File(output) = &self.output else { return Ok(()) };
+        let held = self.fs.stat(output).ok().filter(|stat| stat.kind == Kind::File && stat.size > 0);
+        let Some(held) = held.filter(|_| !self.append) else { return Ok(()) };
+        let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
+        if let Some((path, pattern)) = find_file(&*self.fs, &specs, &excludes, (output, held.id)) {
+            return Err(StartError::setting(format!(
+                "{} is the output and matches {pattern}: what it holds would be lost; exclude it, choose another \
+                 output, or append",
+                path.display()
+            )));
+        }
+        let files_only = !self.stdin && self.tailers.is_empty();
+        if self.once
+            && files_only
+            && !specs.is_empty()
+            && let Some(reasons) = nothing_to_read(&*self.fs, &specs, &excludes, &self.never_ids())
+        {
+            let (output, reasons) = (output.display(), reasons.join("; "));
+            return Err(StartError::world(format!("{output} is left as it is, nothing can be read: {reasons}")));
+        }
+        Ok(())
+    }
+
+    /// Returns which input the file at a path is now, compared by device and inode: a named one, standard input, or one
+    /// that a pattern finds. It is meant for a host that is about to overwrite that file.
+    ///
+    /// # Errors
+    ///
+    /// If a pattern is malformed.
+    ///
+    /// # Blocking
+    ///
+    /// Reads the file system on this thread.
+    pub fn input_at(&self, path: impl AsRef<Path>) -> Result<Option<FoundInput>, StartError> {
+        let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
+        let Ok(stat) = self.fs.stat(path.as_ref()) else { return Ok(None) };
+        let path = path.as_ref();
+        let device = self.fs.remote_device(path);
+        let is_it = |other: &&Path| {
+            self.fs.remote_device(other) == device && self.fs.stat(other).is_ok_and(|other| other.id == stat.id)
+        };
+        if let Some(path) = specs.iter().filter_map(Spec::path).find(is_it) {
+            return Ok(Some(FoundInput { path: path.to_owned(), pattern: None }));
+        }
+        let stdin = || File::from(rustix::io::dup(rustix::stdio::stdin()).ok()?).stat().ok();
+        if self.stdin && stdin().is_some_and(|stdin| stdin.id == stat.id) {
+            return Ok(Some(FoundInput { path: "-".into(), pattern: None }));
+        }
+        let found = find_file(&*self.fs, &specs, &excludes, (path, stat.id));
+        Ok(found.map(|(path, pattern)| FoundInput { path: path.to_path_buf(), pattern: Some(pattern.to_owned()) }))
+    }
+}

@@ -1,0 +1,188 @@
+//! The errors of a merge as a whole.
+
+use std::error::Error;
+use std::fmt::{self, Write};
+use std::io;
+use std::sync::Arc;
+
+use crate::discover::pattern::PatternError;
+use crate::output::thread::Cause;
+use crate::record::escape::Escaping;
+use crate::report::summary::Report;
+use crate::source::tailer::TailError;
+
+/// The reason why a merge did not start. Nothing was read or written.
+#[derive(Debug)]
+pub struct StartError {
+    usage: bool,
+    kind: StartErrorKind,
+}
+
+#[derive(Debug)]
+enum StartErrorKind {
+    Setting(String),
+    Pattern(PatternError),
+    World(String),
+    Output(io::Error),
+    Thread(io::Error),
+    Ended,
+}
+
+impl StartError {
+    /// Returns true if the settings or inputs are wrong, false if the system did not provide what they need.
+    pub fn is_usage(&self) -> bool {
+        self.usage
+    }
+
+    /// Returns the error of the system, if the output or the writer's thread failed. Its kind tells what is wrong:
+    /// [`NotFound`](io::ErrorKind::NotFound) if the output's directory is missing, for example.
+    pub fn io_error(&self) -> Option<&io::Error> {
+        match &self.kind {
+            StartErrorKind::Output(error) | StartErrorKind::Thread(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn setting(message: impl Into<String>) -> Self {
+        Self { usage: true, kind: StartErrorKind::Setting(message.into()) }
+    }
+
+    /// The settings are right, but the system does not provide what they need.
+    pub(crate) fn world(message: String) -> Self {
+        Self { usage: false, kind: StartErrorKind::World(message) }
+    }
+
+    pub(crate) fn output(error: io::Error) -> Self {
+        Self { usage: error.kind() == io::ErrorKind::InvalidInput, kind: StartErrorKind::Output(error) }
+    }
+
+    pub(crate) fn thread(error: io::Error) -> Self {
+        Self { usage: false, kind: StartErrorKind::Thread(error) }
+    }
+
+    pub(crate) fn ended() -> Self {
+        Self { usage: false, kind: StartErrorKind::Ended }
+    }
+}
+
+impl From<PatternError> for StartError {
+    fn from(error: PatternError) -> Self {
+        Self { usage: true, kind: StartErrorKind::Pattern(error) }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            StartErrorKind::Setting(message) | StartErrorKind::World(message) => f.write_str(message),
+            StartErrorKind::Pattern(error) => error.fmt(f),
+            StartErrorKind::Output(error) => error.fmt(f),
+            StartErrorKind::Thread(error) => write!(f, "the writer's thread cannot be started: {error}"),
+            StartErrorKind::Ended => f.write_str("the writer panicked while it was being made"),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.kind {
+            StartErrorKind::Pattern(error) => error.source(),
+            StartErrorKind::Output(error) | StartErrorKind::Thread(error) => error.source(),
+            StartErrorKind::Setting(_) | StartErrorKind::World(_) | StartErrorKind::Ended => None,
+        }
+    }
+}
+
+/// The failure of a merge that had started, with the report of what it delivered.
+///
+/// Once a merge has failed, every later call returns this error.
+#[derive(Clone, Debug)]
+pub struct MergeError {
+    pub(crate) cause: Cause,
+    pub(crate) report: Box<Report>,
+    pub(crate) tailers: Vec<(String, Arc<TailError>)>,
+}
+
+impl MergeError {
+    /// Returns the report: what was delivered, and what was not.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Returns the output's error, if the output failed.
+    pub fn output_error(&self) -> Option<&io::Error> {
+        match &self.cause {
+            Cause::Write(error) | Cause::Flush(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Returns the errors of all tailers that failed, with their names, in the order in which they failed. The error of
+    /// the output, if there is one, is [`output_error`](Self::output_error).
+    pub fn tailer_errors(&self) -> impl Iterator<Item = (&str, &TailError)> {
+        self.tailers.iter().map(|(name, error)| (&**name, &**error))
+    }
+
+    /// Returns true if the writer or a tailer panicked.
+    pub fn is_panic(&self) -> bool {
+        match &self.cause {
+            Cause::WriterPanicked(_) => true,
+            _ => self.tailer_errors().any(|(_, error)| error.is_panic()),
+        }
+    }
+}
+
+impl fmt::Display for MergeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.cause)
+    }
+}
+
+impl Error for MergeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.cause {
+            Cause::Write(error) | Cause::Flush(error) => Some(&**error),
+            Cause::Tailer(_, error) => Some(&**error),
+            Cause::WriterPanicked(_) | Cause::WriterStuck | Cause::OwnThread => None,
+        }
+    }
+}
+
+/// The merge has ended, or is about to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the merge has ended")
+    }
+}
+
+impl Error for Closed {}
+
+/// The reason why an input was not added.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FollowError {
+    /// The merge has ended, or is about to; or it does not follow files at all.
+    Closed,
+    /// The pattern is malformed.
+    Pattern(PatternError),
+}
+
+impl fmt::Display for FollowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => Closed.fmt(f),
+            Self::Pattern(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for FollowError {}
+
+impl From<PatternError> for FollowError {
+    fn from(error: PatternError) -> Self {
+        Self::Pattern(error)
+    }
+}

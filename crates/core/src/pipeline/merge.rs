@@ -1,0 +1,446 @@
+//! The handle of a running merge.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use futures_lite::future::or;
+
+use crate::batch::pool::BatchPool;
+use crate::output::Sleep;
+use crate::output::request::Flushed;
+use crate::output::thread::{Cause, Outcome, WriterThread};
+use crate::output::writer_loop::Message;
+use crate::own_thread::is_own_thread;
+use crate::pipeline::error::{Closed, FollowError, MergeError};
+use crate::pipeline::readers::Readers;
+use crate::record::format::LineFormat;
+use crate::report::ledger::Ledger;
+use crate::report::snapshot::Snapshot;
+use crate::report::summary::{InputReport, Report};
+use crate::source::host_lines::HostLines;
+use crate::source::sender::LineSender;
+use crate::sync::inbox::Inbox;
+use crate::sync::stop::Stage;
+
+/// When a merge ends at once, writing what was submitted may still take this long.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Once the writer is aborted, its current call may still take this long.
+const ABORT_WITHIN: Duration = Duration::from_secs(1);
+
+/// A running merge.
+///
+/// It runs until it is stopped, or ends by itself: under [`once`](crate::Builder::once), when the reader of the
+/// output goes away, or when the output fails.
+///
+/// Dropping the handle stops as [`Merge::stop_now`] does, and waits on this thread for as long as that takes: a
+/// moment as a rule, two seconds at most, and no second time after a stop that had to give up the writer. It needs no
+/// other thread of the host's, so it does not deadlock even on the only one.
+///
+/// Within the merge's calls of the host (an observer, a logger, a tailer, a writer), the blocking methods would wait
+/// for themselves. There they start what they are asked for without waiting, or are refused.
+#[must_use = "dropping a merge stops it"]
+pub struct Merge {
+    parts: Parts,
+    asked: Asked,
+}
+
+/// The moments when the merge was first stopped at once and first aborted. The time for each is counted from there.
+#[derive(Default)]
+struct Asked {
+    leave: OnceLock<Instant>,
+    abort: OnceLock<Instant>,
+}
+
+pub(crate) struct Parts {
+    pub(crate) backend: String,
+    pub(crate) thread: WriterThread,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) readers: Readers,
+    pub(crate) host: Arc<HostLines>,
+    pub(crate) pool: Arc<BatchPool>,
+    pub(crate) queue: Inbox<Message>,
+    pub(crate) sleep: Arc<Sleep>,
+    pub(crate) format: LineFormat,
+}
+
+impl Merge {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts, asked: Asked::default() }
+    }
+
+    /// Lets the readers go.
+    pub(crate) fn begin(&self) {
+        self.parts.readers.begin();
+    }
+
+    /// The executor that it runs on: the backend's `Debug` form.
+    pub fn backend(&self) -> &str {
+        &self.parts.backend
+    }
+
+    /// A sender of the host's own lines into the output. Those of one name are one input of the report: to ask for it
+    /// anew for each line costs little. Of more than 10,000 names, those that no sender has are forgotten.
+    pub fn sender(&self, name: impl Into<OsString>) -> LineSender {
+        let source = self.parts.host.source(&name.into(), self.parts.format);
+        LineSender::new(self.parts.host.clone(), source)
+    }
+
+    /// Follows one more input: a path or a pattern, as [`Builder::input`](crate::Builder::input) takes it.
+    ///
+    /// Files are read from their start; one that was followed before, from where that ended. When it
+    /// completes, files that are there now will be read, even if a stop is asked for at once.
+    ///
+    /// # Errors
+    ///
+    /// If the merge is ending, or the pattern is malformed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the input may or may not be followed.
+    pub async fn follow(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
+        self.parts.readers.follow(input.as_ref()).await
+    }
+
+    /// Follows one more input.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::follow`].
+    ///
+    /// # Blocking
+    ///
+    /// Reads the file system on this thread, and waits while another listing is under way. It needs no other thread of
+    /// the host's executor. Within the merge's calls of the host, it only asks for it and does not wait.
+    pub fn follow_blocking(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
+        self.parts.readers.follow_blocking(input.as_ref())
+    }
+
+    /// Stops following an input, given by the same text as when it was added.
+    ///
+    /// A file that another input finds is still followed. Lines that were read already are written.
+    ///
+    /// # Errors
+    ///
+    /// If the merge is ending or follows no files.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the input may or may not be followed.
+    pub async fn unfollow(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
+        self.parts.readers.unfollow(input.as_ref()).await
+    }
+
+    /// Stops following an input.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::unfollow`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread for a look at the file system, if one is under way; otherwise as
+    /// [`Merge::follow_blocking`].
+    pub fn unfollow_blocking(&self, input: impl AsRef<OsStr>) -> Result<(), FollowError> {
+        self.parts.readers.unfollow_blocking(input.as_ref())
+    }
+
+    /// Completes when all that was submitted before the call is written and the writer has flushed it.
+    ///
+    /// Submitted is what readers have read and what senders have sent.
+    ///
+    /// # Errors
+    ///
+    /// If the merge ends before; [`Merge::stop`] returns the reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the flush happens all the same.
+    pub async fn flush(&self) -> Result<(), Closed> {
+        match self.ask_flush()?.wait().await {
+            true => Ok(()),
+            false => Err(Closed),
+        }
+    }
+
+    /// Waits until all that was submitted before is written and flushed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::flush`], and within the merge's calls of the host.
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread for as long as the output is behind.
+    pub fn flush_blocking(&self) -> Result<(), Closed> {
+        if is_own_thread() {
+            return Err(Closed);
+        }
+        match self.ask_flush()?.wait_blocking() {
+            true => Ok(()),
+            false => Err(Closed),
+        }
+    }
+
+    fn ask_flush(&self) -> Result<Flushed, Closed> {
+        self.parts.queue.ask_flush().ok_or(Closed)
+    }
+
+    /// Makes the writer check whether the output is still at its path, and reopen it if it was moved or removed. Call
+    /// it after a rotation of the output, or on SIGHUP. Without it, that is noticed before a line is written, if the
+    /// last look is a second old, and within seconds where none is.
+    ///
+    /// Completes when that is done, and all that was submitted before the call is written and flushed. An output that
+    /// cannot be opened just now is tried again, and told as [`Event::OutputWaiting`](crate::Event::OutputWaiting).
+    ///
+    /// # Errors
+    ///
+    /// If the merge ends before; [`Merge::stop`] returns the reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the output is opened anew all the same.
+    pub async fn reopen_output(&self) -> Result<(), Closed> {
+        match self.parts.queue.ask_reopen().ok_or(Closed)?.wait().await {
+            true => Ok(()),
+            false => Err(Closed),
+        }
+    }
+
+    /// Makes the writer reopen the output if it was moved or removed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::reopen_output`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread for as long as the output is behind.
+    pub fn reopen_output_blocking(&self) -> Result<(), Closed> {
+        if is_own_thread() {
+            return Err(Closed);
+        }
+        match self.parts.queue.ask_reopen().ok_or(Closed)?.wait_blocking() {
+            true => Ok(()),
+            false => Err(Closed),
+        }
+    }
+
+    /// Hints that an input has news: readers look now rather than after the poll interval.
+    pub fn wake(&self) {
+        self.parts.readers.wake();
+    }
+
+    /// Returns the state of the merge at this moment: counts, how far the output is behind, and whether it has ended. It
+    /// does not wait, and costs a few loads and short locks.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn frame(merge: &tailmerge_core::Merge) {
+    /// // In the loop of a program that must not wait:
+    /// let now = merge.snapshot();
+    /// println!("{} lines, {} bytes behind", now.lines, now.pending_bytes);
+    /// # }
+    /// ```
+    pub fn snapshot(&self) -> Snapshot {
+        let Parts { thread, ledger, pool, .. } = &self.parts;
+        let is_finished = thread.ended.get().is_some();
+        Snapshot { batches_in_use: pool.in_use(), batches: pool.count(), is_finished, ..ledger.snapshot() }
+    }
+
+    /// Returns the account of each input so far, as [`Report::inputs`] has it at the end. It does not wait, and takes time
+    /// and memory for each input.
+    pub fn inputs(&self) -> Vec<InputReport> {
+        self.parts.ledger.inputs()
+    }
+
+    /// Returns true if the merge has ended. It does not wait.
+    pub fn is_finished(&self) -> bool {
+        self.parts.thread.ended.get().is_some()
+    }
+
+    /// Completes when the merge has ended by itself; [`Merge::stop`] tells how.
+    ///
+    /// # Cancel safety
+    ///
+    /// It holds nothing.
+    pub async fn finished(&self) {
+        self.parts.thread.ended.wait().await.ok(); // `stop` returns it.
+    }
+
+    /// Waits until the merge has ended by itself.
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread, for ever if the merge is never stopped.
+    pub fn finished_blocking(&self) {
+        if !is_own_thread() {
+            self.parts.thread.ended.wait_blocking(None);
+        }
+    }
+
+    /// Reads what is in the inputs now, writes it, flushes, and ends the writer's thread.
+    ///
+    /// If that takes longer than `within` it ends all the same, whatever the output does, and the report says what
+    /// was not written. May be called again, for the same answer.
+    ///
+    /// # Errors
+    ///
+    /// If something failed; the report is in the error. The failure of one tailer does not stop the others from being
+    /// drained.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, the merge goes on draining, without a deadline, until it is stopped again
+    /// or the handle is dropped.
+    pub async fn stop(&self, within: Duration) -> Result<Report, MergeError> {
+        self.begin_stop();
+        if !self.ended_within(self.patience(within)).await {
+            self.abort().await;
+        }
+        self.result()
+    }
+
+    /// Reads what is there now, writes it, flushes, and ends the writer's thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::stop`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread for `within` and a moment at most. Not for a task on the host's only thread: the readers
+    /// could not run, and it would wait for nothing. Where the merge itself calls the host, it asks for the stop, does
+    /// not wait, and says so by an error.
+    pub fn stop_blocking(&self, within: Duration) -> Result<Report, MergeError> {
+        self.begin_stop();
+        self.end_blocking(self.patience(within))
+    }
+
+    /// Ends without reading any more. What was submitted is written, if the output takes it within a second.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::stop`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Merge::stop`].
+    pub async fn stop_now(&self) -> Result<Report, MergeError> {
+        if !self.ended_within(self.leave()).await {
+            self.abort().await;
+        }
+        self.result()
+    }
+
+    /// Ends without reading any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Merge::stop`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread, two seconds at most.
+    pub fn stop_now_blocking(&self) -> Result<Report, MergeError> {
+        self.end_blocking(self.leave())
+    }
+
+    /// Asks the merge to read what is in the inputs now, write it, flush, and end. It does not wait: ask
+    /// [`is_finished`](Self::is_finished), and then [`stop_blocking`](Self::stop_blocking) for the report.
+    pub fn begin_stop(&self) {
+        self.parts.host.close();
+        self.parts.readers.stop();
+    }
+
+    /// Asks everybody to end at once; says how long they still have for that.
+    fn leave(&self) -> Duration {
+        self.parts.readers.leave(Stage::Leaving);
+        self.patience(left(&self.asked.leave, LEAVE_WITHIN))
+    }
+
+    /// Aborts readers and writer; returns how long they still have to return.
+    fn begin_abort(&self) -> Duration {
+        self.parts.readers.leave(Stage::Aborted);
+        left(&self.asked.abort, ABORT_WITHIN)
+    }
+
+    /// Returns `within`, or nothing once the merge was aborted.
+    fn patience(&self, within: Duration) -> Duration {
+        if self.asked.abort.get().is_some() { Duration::ZERO } else { within }
+    }
+
+    /// Waits on this thread for the end that was asked for. One of the merge's own threads is part of what must end.
+    fn end_blocking(&self, within: Duration) -> Result<Report, MergeError> {
+        let ended = &self.parts.thread.ended;
+        if !is_own_thread() && ended.wait_blocking(Instant::now().checked_add(within)).is_none() {
+            ended.wait_blocking(Instant::now().checked_add(self.begin_abort()));
+        }
+        self.result()
+    }
+
+    async fn ended_within(&self, within: Duration) -> bool {
+        let ended = async {
+            self.parts.thread.ended.wait().await.ok(); // `result` returns it.
+            true
+        };
+        let late = async {
+            (self.parts.sleep)(within).await;
+            false
+        };
+        or(ended, late).await
+    }
+
+    async fn abort(&self) {
+        self.ended_within(self.begin_abort()).await;
+    }
+
+    /// Returns the report, or the failure, of a merge that has ended.
+    fn result(&self) -> Result<Report, MergeError> {
+        let Parts { thread, ledger, readers, .. } = &self.parts;
+        let ended = thread.ended.get();
+        if ended.is_some() && !is_own_thread() {
+            thread.join();
+        }
+        if !is_own_thread() {
+            // If nobody has done it: the host's executor may be lost.
+            ledger.log_rest();
+        }
+        let mut report = ledger.report();
+        report.readers_lost = readers.were_lost();
+        let waits = if is_own_thread() { Cause::OwnThread } else { Cause::WriterStuck };
+        let tailers = readers.failures();
+        let outcome = ended.unwrap_or(Err(waits)).and_then(|outcome| match tailers.first().cloned() {
+            Some((name, error)) => Err(Cause::Tailer(name, error)),
+            None => Ok(outcome),
+        });
+        match outcome {
+            Ok(outcome) => {
+                report.output_closed = outcome == Outcome::OutputClosed;
+                report.drained = outcome == Outcome::Drained && !report.readers_lost && !readers.had_to_leave();
+                Ok(report)
+            }
+            Err(cause) => Err(MergeError { cause, report: Box::new(report), tailers }),
+        }
+    }
+}
+
+impl Drop for Merge {
+    fn drop(&mut self) {
+        self.stop_now_blocking().ok(); // A host that wants the outcome calls `stop` before.
+    }
+}
+
+impl fmt::Debug for Merge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Merge").field("backend", &self.parts.backend).finish_non_exhaustive()
+    }
+}
+
+/// Returns how much is left of a time that begins with the first call.
+fn left(since: &OnceLock<Instant>, within: Duration) -> Duration {
+    within.saturating_sub(since.get_or_init(Instant::now).elapsed())
+}

@@ -1,0 +1,151 @@
+//! Starting: the writer's thread first, then, once the output is open, the readers.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_channel::Receiver;
+use futures_lite::FutureExt;
+
+use crate::backend::Backend;
+use crate::batch::Batch;
+use crate::batch::pool::BatchPool;
+use crate::output::Sleep;
+use crate::output::thread::{Serve, Session, WriterThread};
+use crate::output::writer_loop::{Message, Queue};
+use crate::own_thread::Marked;
+use crate::pipeline::builder::Builder;
+use crate::pipeline::error::StartError;
+use crate::pipeline::merge::{Merge, Parts};
+use crate::pipeline::readers::{Inputs, Readers, Sink};
+use crate::source::host_lines::HostLines;
+use crate::source::host_tailers::Failures;
+use crate::source::tailer::TailError;
+use crate::sync::inbox::Inbox;
+use crate::sync::lock::lock;
+use crate::watch::WatchSlot;
+
+/// A builder whose settings are checked.
+pub(crate) struct Prepared {
+    pub(crate) inputs: Inputs,
+    /// The number of batches.
+    pub(crate) batches: usize,
+    pub(crate) serve: Serve,
+}
+
+pub(crate) async fn start_on<B: Backend>(builder: Builder, backend: B) -> Result<Merge, StartError> {
+    let prepared = backend.unblock(move || prepare(builder)).await?;
+    let (merge, ready) = launch(prepared, backend)?;
+    begin(merge, ready.recv().await)
+}
+
+pub(crate) fn start_on_blocking<B: Backend>(builder: Builder, backend: B) -> Result<Merge, StartError> {
+    let (merge, ready) = launch(prepare(builder)?, backend)?;
+    begin(merge, ready.recv_blocking())
+}
+
+fn prepare(builder: Builder) -> Result<Prepared, StartError> {
+    builder.check_output()?;
+    builder.prepare()
+}
+
+/// The writer is ready, or never will be.
+fn begin(merge: Merge, ready: Result<io::Result<()>, async_channel::RecvError>) -> Result<Merge, StartError> {
+    match ready {
+        Ok(Ok(())) => {
+            merge.begin();
+            Ok(merge)
+        }
+        Ok(Err(error)) => Err(StartError::output(error)),
+        Err(_) => Err(StartError::ended()),
+    }
+}
+
+/// Starts the writer's thread. The receiver hears when the writer is ready for the readers to begin.
+fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver<io::Result<()>>), StartError> {
+    let Prepared { inputs, batches, serve } = prepared;
+    let (capacity, ledger, format) = (inputs.capacity, inputs.tail.ledger.clone(), inputs.tail.format);
+    let stop = inputs.stop.clone();
+    let queue = Inbox::new();
+    let pool = BatchPool::new(batches, capacity);
+    let host = HostLines::new(capacity, inputs.tail.limit.max, queue.clone(), ledger.clone());
+    let sleep: Arc<Sleep> = {
+        let backend = backend.clone();
+        Arc::new(move |duration| backend.sleep(duration).boxed())
+    };
+    let (ready_to, ready) = async_channel::bounded(1);
+    let (claims, watch) = (inputs.tail.claims.clone(), WatchSlot::default());
+    let session = Session {
+        queue: Queue {
+            messages: queue.clone(),
+            pool: pool.clone(),
+            host: host.clone(),
+            ledger: ledger.clone(),
+            stop: stop.clone(),
+            sleep: sleep.clone(),
+            stall_limit: inputs.stall_limit,
+            capacity,
+        },
+        ready: ready_to,
+        watch: watch.clone(),
+        claims,
+    };
+    let submit = {
+        let (queue, ledger) = (queue.clone(), ledger.clone());
+        Arc::new(move |batch: Batch| {
+            ledger.submitted.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            // Closed only when the merge ends at once: then these lines are reported as not written.
+            drop(queue.put(Message::Batch(batch)));
+        })
+    };
+    let end = {
+        let (queue, host) = (queue.clone(), host.clone());
+        Box::new(move |_: &_, _| {
+            host.close();
+            queue.close();
+        })
+    };
+    let (executor, logging) = (Marked(backend.clone()), Arc::downgrade(&ledger));
+    ledger.on_unlogged(move || {
+        let ledger = logging.clone();
+        executor.spawn(executor.unblock(move || ledger.upgrade().iter().for_each(|ledger| ledger.log_rest())));
+    });
+    let name = format!("{backend:?}");
+    let thread = WriterThread::start(backend.clone(), serve, session).map_err(StartError::thread)?;
+    let readers = Readers::new(backend, inputs, Sink { pool: pool.clone(), submit, watch, end });
+    let merge = Merge::new(Parts { backend: name, thread, ledger, readers, host, pool, queue, sleep, format });
+    Ok((merge, ready))
+}
+
+/// A tail alone: what its readers read, and what ends them.
+pub(crate) struct TailParts {
+    pub(crate) full: Receiver<Result<Batch, Arc<TailError>>>,
+    pub(crate) pool: Arc<BatchPool>,
+    pub(crate) readers: Readers,
+}
+
+/// Starts readers without a writer.
+pub(crate) fn tail_on<B: Backend>(builder: Builder, backend: B) -> Result<TailParts, StartError> {
+    let Prepared { inputs, batches, .. } = builder.prepare()?;
+    let pool = BatchPool::new(batches, inputs.capacity);
+    let (full, taken) = async_channel::unbounded();
+    let submit = {
+        let full = full.clone();
+        // Closed only when whoever took the lines is gone.
+        Arc::new(move |batch| drop(full.try_send(Ok(batch))))
+    };
+    let end = Box::new(move |failures: &Failures, lost: bool| {
+        if lost {
+            drop(full.try_send(Err(Arc::new(TailError::new("the executor dropped the readers")))));
+        }
+        for (_, error) in lock(failures).drain(..) {
+            drop(full.try_send(Err(error)));
+        }
+        full.close();
+    });
+    let watch = WatchSlot::default();
+    let readers = Readers::new(backend, inputs, Sink { pool: pool.clone(), submit, watch, end });
+    readers.begin();
+    readers.end_if_none();
+    Ok(TailParts { full: taken, pool, readers })
+}

@@ -1,0 +1,220 @@
+//! The host's own tailers, all in one job.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::batch::{Batch, Source};
+use crate::follow::shard::after;
+use crate::panic::caught;
+use crate::record::escape::Name;
+use crate::record::framer::{Framer, LineState};
+use crate::record::limit::LineLimit;
+use crate::record::to_batch::ToBatch;
+use crate::report::event::Event;
+use crate::report::ledger::Ledger;
+use crate::source::tailer::{Progress, TailError, Tailer};
+use crate::sync::lock::lock;
+use crate::sync::stop::{Stage, Stop};
+use crate::watch::Mailbox;
+
+/// How often in a row a tailer may say that there is more, and give nothing, before it is made to pause.
+const FRUITLESS_MAX: u32 = 1000;
+
+/// Its first pause; each is twice as long as the one before, up to a poll interval.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+
+/// How long nobody is asked when there is nobody, unless somebody joins.
+const ALONE: Duration = Duration::from_secs(3600);
+
+/// What failed, first cause first.
+pub(crate) type Failures = Mutex<Vec<(String, Arc<TailError>)>>;
+
+/// Records what failed, then tells of it.
+pub(crate) fn record_failure(failures: &Failures, name: &str, error: TailError, ledger: &Ledger) {
+    let reason = error.to_string();
+    lock(failures).push((name.to_owned(), Arc::new(error)));
+    ledger.tell(&Event::Failed { name, reason: &reason });
+}
+
+/// A tailer, and whose lines it gives.
+type Named = (Arc<Source>, Box<dyn Tailer>);
+
+/// Tailers that are to take turns with the others.
+#[derive(Default)]
+pub(crate) struct Joining {
+    tailers: Mutex<Vec<Named>>,
+    pub(crate) mailbox: Arc<Mailbox>,
+}
+
+impl Joining {
+    pub(crate) fn add(&self, source: Arc<Source>, tailer: impl Tailer) {
+        lock(&self.tailers).push((source, Box::new(tailer)));
+        self.mailbox.hint_all();
+    }
+}
+
+/// What tailers that take turns need besides themselves.
+pub(crate) struct ManyContext {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) failures: Arc<Failures>,
+    pub(crate) joining: Arc<Joining>,
+    /// Whether it may go on without any tailer: others may join.
+    pub(crate) waits: bool,
+    pub(crate) stop: Arc<Stop>,
+    pub(crate) limit: LineLimit,
+    pub(crate) poll_interval: Duration,
+    /// Bytes in a batch.
+    pub(crate) capacity: usize,
+}
+
+/// Tailers that take turns. One that fails, panics or ends leaves; the others stay.
+pub(crate) struct Many {
+    tailers: Vec<Member>,
+    /// Whose turn it is.
+    next: usize,
+    /// Where lines go first that get a label, another format, or a cut. Made when it is needed.
+    raw: Option<Batch>,
+    cx: ManyContext,
+}
+
+struct Member {
+    source: Arc<Source>,
+    tailer: Box<dyn Tailer>,
+    /// When it is to be asked again, unless something hints at new lines; none: now.
+    due: Option<Instant>,
+    /// How often in a row it said that there was more and gave nothing.
+    fruitless: u32,
+}
+
+impl Many {
+    pub(crate) fn new(tailers: Vec<Named>, cx: ManyContext) -> Self {
+        let mut many = Self { tailers: Vec::new(), next: 0, raw: None, cx };
+        many.join(tailers);
+        many
+    }
+
+    fn join(&mut self, tailers: Vec<Named>) {
+        let member = |(source, tailer)| Member { source, tailer, due: None, fruitless: 0 };
+        self.tailers.extend(tailers.into_iter().map(member));
+    }
+
+    /// Lets one tailer fill the batch, which is empty, and notes when it is to be asked again.
+    fn fill_one(&mut self, at: usize, batch: &mut Batch) -> Result<Progress, TailError> {
+        let Self { tailers, raw, cx, .. } = self;
+        let Member { source, tailer, due, fruitless } = &mut tailers[at];
+        let verbatim = source.renderer().is_verbatim();
+        let unrendered = || Batch::with_capacity(cx.capacity);
+        let target = if verbatim { &mut *batch } else { raw.get_or_insert_with(unrendered) };
+        target.set_source(source, 0);
+        let filled = caught(|| tailer.fill(target));
+        let gave = !target.is_empty();
+        if verbatim && cx.limit.is_exceeded(batch.bytes()) {
+            std::mem::swap(batch, raw.get_or_insert_with(unrendered));
+        }
+        if let Some(raw) = raw.as_mut().filter(|raw| !raw.is_empty()) {
+            render(raw, batch, cx);
+            raw.clear(cx.capacity);
+        }
+        let mut progress = filled.unwrap_or_else(|panic| Err(TailError::panicked(&panic)))?;
+        *fruitless = if progress == Progress::More && !gave { *fruitless + 1 } else { 0 };
+        let mut rest = None;
+        if let Some(pauses) = fruitless.checked_sub(FRUITLESS_MAX) {
+            progress = Progress::Idle;
+            rest = Some((PAUSE_MIN * 2_u32.pow(pauses.min(20))).min(cx.poll_interval));
+        } else if progress == Progress::Idle {
+            rest = caught(|| tailer.rest()).map_err(|panic| TailError::panicked(&panic))?;
+            rest = rest.or(Some(cx.poll_interval));
+        }
+        *due = rest.map(|rest| after(Instant::now(), rest));
+        Ok(progress)
+    }
+
+    /// Lets go of one that has ended, or failed.
+    fn remove(&mut self, at: usize, error: Option<TailError>) {
+        let Member { source, tailer, .. } = self.tailers.remove(at);
+        let dropped = caught(|| drop(tailer)).map_err(|panic| TailError::panicked(&panic));
+        for error in error.into_iter().chain(dropped.err()) {
+            record_failure(&self.cx.failures, &Name::from(source.path()).to_string(), error, &self.cx.ledger);
+        }
+    }
+}
+
+/// Renders all lines of a batch into another one, which grows as need be, and applies the line limit.
+fn render(from: &Batch, into: &mut Batch, cx: &ManyContext) {
+    let (mut bytes, mut rendered) = (from.bytes(), Vec::new());
+    for extent in from.extents() {
+        let (lines, rest) = bytes.split_at(extent.len_out as usize);
+        bytes = rest;
+        let source = &extent.source;
+        into.set_source(source, extent.generation);
+        let mut sink = ToBatch::new(source, source.renderer(), cx.limit, &cx.ledger, into, &mut rendered).growing();
+        if extent.len_in != extent.len_out {
+            // The tailer has changed them.
+            sink = sink.made_from(extent.start..extent.start + extent.len_in);
+        }
+        Framer::new(cx.limit, LineState::Start).frame(lines, extent.start, &mut sink);
+        sink.flush();
+    }
+}
+
+impl Tailer for Many {
+    fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError> {
+        let hinted = self.cx.joining.mailbox.take(&mut Vec::new());
+        if hinted {
+            let joining = std::mem::take(&mut *lock(&self.cx.joining.tailers));
+            self.join(joining);
+        }
+        // At the stop each is asked for what it has by then.
+        let all = hinted || self.cx.stop.stage() >= Stage::Draining;
+        let now = Instant::now();
+        let mut progress = Progress::Idle;
+        for _ in 0..self.tailers.len() {
+            let at = self.next % self.tailers.len();
+            if !all && self.tailers[at].due > Some(now) {
+                self.next = at + 1;
+                continue;
+            }
+            match self.fill_one(at, batch) {
+                Ok(Progress::Idle) => self.next = at + 1,
+                Ok(Progress::More) => (self.next, progress) = (at + 1, Progress::More),
+                Ok(Progress::Ended) => self.remove(at, None),
+                Err(error) => self.remove(at, Some(error)),
+            }
+            if !batch.is_empty() {
+                // The next one gets a batch with all its room.
+                progress = Progress::More;
+                break;
+            }
+        }
+        Ok(if self.tailers.is_empty() && !self.cx.waits { Progress::Ended } else { progress })
+    }
+
+    fn look(&mut self) {
+        for at in (0..self.tailers.len()).rev() {
+            if let Err(panic) = caught(|| self.tailers[at].tailer.look()) {
+                self.remove(at, Some(TailError::panicked(&panic)));
+            }
+        }
+    }
+
+    fn rest(&self) -> Option<Duration> {
+        let Some(due) = self.tailers.iter().map(|tailer| tailer.due).min() else { return Some(ALONE) };
+        Some(due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now())))
+    }
+}
+
+impl fmt::Debug for Many {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Many").field("tailers", &self.tailers.len()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Many {
+    fn drop(&mut self) {
+        // One by one: two that panic at once would end the process.
+        while let Some(last) = self.tailers.len().checked_sub(1) {
+            self.remove(last, None);
+        }
+    }
+}

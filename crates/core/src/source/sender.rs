@@ -1,0 +1,248 @@
+//! The sender of the host's own lines.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use event_listener::{Listener, listener};
+use memchr::memchr;
+
+use crate::output::request::Flushed;
+use crate::own_thread::is_own_thread;
+use crate::source::host_lines::{Fragment, HostLines, HostSource};
+use crate::sync::lock::lock;
+
+/// Writes whole lines of the host's own into the output of a merge.
+///
+/// Lines of one sender keep their order; all senders of a merge share one small buffer, and sending waits
+/// while that is full. Lines sent cannot be read again: if the process dies, those not yet written are
+/// gone. A clone, and another sender of the same name, is the same source, with a fragment of its own.
+///
+/// As an [`io::Write`] it takes bytes, and keeps an unfinished line back until its newline comes. A line that is
+/// unfinished when the sender is dropped, or when the merge stops, gets a newline and is submitted; when dropped while
+/// the output is so far behind that twice the buffer is full, it is a gap instead, since a drop cannot wait.
+/// [`flush`](io::Write::flush) waits until what was submitted is in the output.
+///
+/// # In a logger, an observer, a tailer or a writer
+///
+/// When the merge calls the host (a logger, an observer, a tailer, a writer), a sender that waited for room would wait
+/// for itself. So it never waits there: a line without room is refused as [`SendError::Full`], the whole line in the
+/// case of an [`io::Write`], whose `flush` is refused likewise. A logger may thus write to a sender. The writer's
+/// thread hands its own log messages to another thread, since the logger may hold a lock while it waits for room. If
+/// something else logs on the writer's thread (a writer of the host's, or an executor that traces), such a logger must
+/// not wait with its lock held, but use [`try_send`](Self::try_send).
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example(merge: tailmerge_core::Merge) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::io::Write;
+///
+/// let mut sender = merge.sender("app");
+/// sender.send("one line").await?;
+/// writeln!(sender, "and another, on a thread that may block")?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a sender does nothing until it is given lines"]
+pub struct LineSender {
+    host: Arc<HostLines>,
+    source: Arc<HostSource>,
+    /// The unfinished line; none before the first write of one.
+    fragment: Option<Arc<Fragment>>,
+    /// True while the rest of a refused line is dropped.
+    refusing: bool,
+}
+
+/// The reason why a line was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The merge is stopping or has ended.
+    Closed,
+    /// The text is longer than the line limit, all its lines together.
+    TooLong,
+    /// The buffer is full. Only [`LineSender::try_send`] returns this, and any call within the merge's calls of the
+    /// host: see [`LineSender`].
+    Full,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the merge has ended",
+            Self::TooLong => "the line is longer than the limit",
+            Self::Full => "no room for the line just now",
+        })
+    }
+}
+
+impl Error for SendError {}
+
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> Self {
+        let kind = match error {
+            SendError::Closed => io::ErrorKind::BrokenPipe,
+            SendError::TooLong => io::ErrorKind::InvalidInput,
+            SendError::Full => io::ErrorKind::WouldBlock,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl LineSender {
+    pub(crate) fn new(host: Arc<HostLines>, source: Arc<HostSource>) -> Self {
+        Self { host, source, fragment: None, refusing: false }
+    }
+
+    /// Submits a line, waiting for room. A newline is added if there is none; with newlines in it, it is
+    /// several lines, which stay together and may not be longer, all in all, than the line limit.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`], [`SendError::TooLong`]; [`SendError::Full`] within the merge's calls of the host.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, it has submitted nothing.
+    pub async fn send(&self, line: impl AsRef<[u8]>) -> Result<(), SendError> {
+        loop {
+            listener!(self.host.room => room);
+            match self.try_send(line.as_ref()) {
+                Err(SendError::Full) if !is_own_thread() => room.await,
+                sent => return sent,
+            }
+        }
+    }
+
+    /// Submits a line, waiting for room.
+    ///
+    /// # Errors
+    ///
+    /// As [`LineSender::send`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread for as long as the output is behind.
+    pub fn send_blocking(&self, line: impl AsRef<[u8]>) -> Result<(), SendError> {
+        self.wait_for_room(|| self.try_send(line.as_ref()))
+    }
+
+    /// Tries until there is room.
+    fn wait_for_room(&self, submit: impl Fn() -> Result<(), SendError>) -> Result<(), SendError> {
+        loop {
+            listener!(self.host.room => room);
+            match submit() {
+                Err(SendError::Full) if !is_own_thread() => room.wait(),
+                sent => return sent,
+            }
+        }
+    }
+
+    /// Submits a line if there is room right now.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`], and those of [`LineSender::send`].
+    pub fn try_send(&self, line: impl AsRef<[u8]>) -> Result<(), SendError> {
+        self.host.submit(&self.source, line.as_ref())
+    }
+
+    /// Submits the unfinished line together with its end, waiting for room.
+    fn end_line(&self, end: &[u8]) -> Result<(), SendError> {
+        let Some(fragment) = &self.fragment else { return self.send_blocking(end) };
+        let sent = self.wait_for_room(|| {
+            // Not locked while it waits: a stop may end the line meanwhile.
+            let mut bytes = lock(&fragment.bytes);
+            let begun = bytes.len();
+            bytes.extend_from_slice(end);
+            let sent = self.host.submit(&self.source, &bytes);
+            bytes.truncate(if sent.is_ok() { 0 } else { begun });
+            sent
+        });
+        if let Err(SendError::TooLong | SendError::Full) = sent {
+            // The whole line is refused: what was begun of it must not get into the next one.
+            lock(&fragment.bytes).clear();
+        }
+        sent
+    }
+
+    /// Keeps the beginning of a line.
+    fn begin_line(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        let fragment = match &mut self.fragment {
+            Some(fragment) => fragment,
+            fragment => fragment.insert(self.host.fragment(&self.source)?),
+        };
+        let mut begun = lock(&fragment.bytes);
+        if self.host.is_closed() {
+            return Err(SendError::Closed);
+        }
+        if begun.len() + bytes.len() > self.host.line_max {
+            begun.clear();
+            self.refusing = true;
+            return Err(SendError::TooLong);
+        }
+        begun.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl io::Write for LineSender {
+    fn write(&mut self, mut buf: &[u8]) -> io::Result<usize> {
+        let len = buf.len();
+        if self.host.is_closed() {
+            return Err(SendError::Closed.into());
+        }
+        if self.refusing {
+            // The line's beginning was refused with an error; its rest goes the same way.
+            let Some(at) = memchr(b'\n', buf) else { return Ok(len) };
+            self.refusing = false;
+            return Ok(at + 1);
+        }
+        while !buf.is_empty() {
+            let newline = memchr(b'\n', buf);
+            let (part, rest) = buf.split_at(newline.map_or(buf.len(), |at| at + 1));
+            match if newline.is_some() { self.end_line(part) } else { self.begin_line(part) } {
+                Ok(()) => buf = rest,
+                Err(error) if buf.len() == len => return Err(error.into()),
+                // An error says that nothing was taken; the next call tells it.
+                Err(_) => {
+                    self.refusing = false;
+                    break;
+                }
+            }
+        }
+        Ok(len - buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if is_own_thread() {
+            return Err(SendError::Full.into());
+        }
+        match self.host.queue.ask_flush().is_some_and(Flushed::wait_blocking) {
+            true => Ok(()),
+            false => Err(SendError::Closed.into()),
+        }
+    }
+}
+
+impl Clone for LineSender {
+    fn clone(&self) -> Self {
+        Self::new(self.host.clone(), self.source.clone())
+    }
+}
+
+impl fmt::Debug for LineSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LineSender").field("name", &self.source.source.name()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for LineSender {
+    fn drop(&mut self) {
+        if let Some(fragment) = &self.fragment {
+            self.host.leave(fragment);
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Inputs that cannot be read again: standard input, and FIFOs.
+//!
+//! They are read as a stream, once. What has no newline yet is kept here, no more than a line, and gets one when the
+//! stream is over or the merge stops; after a crash what was read and not written is gone.
+//!
+//! A named path is followed by a shard, which has the FIFO read here that it finds there, and another one as another
+//! stream. Under `once` a FIFO is read until its last writer closes it.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+
+use crate::batch::{Batch, Source};
+use crate::follow::context::TailContext;
+use crate::follow::registry::Claims;
+use crate::fs::{FileId, ReadFile, is_missing};
+use crate::record::format::Renderer;
+use crate::record::framer::{Framer, LineState};
+use crate::record::limit::LineLimit;
+use crate::record::to_batch::ToBatch;
+use crate::report::event::Event;
+use crate::report::ledger::Ledger;
+use crate::source::tailer::{Progress, TailError, Tailer};
+use crate::sync::stop::{Stage, Stop};
+
+/// Bytes read at a time: what a pipe holds.
+const READ: usize = 64 * 1024;
+
+/// A stream of lines.
+#[derive(Debug)]
+pub(crate) struct PipeTailer {
+    file: Option<File>,
+    source: Arc<Source>,
+    limit: LineLimit,
+    ledger: Arc<Ledger>,
+    stop: Arc<Stop>,
+    /// Which FIFO it is. None: standard input, or any that is there under `once`, which ends with its writers.
+    fifo: Option<Arc<Fifo>>,
+    /// Once it is to end: how many bytes of what was there then are still to be read.
+    left: Option<u64>,
+    /// Whether it was told that it cannot be opened.
+    refused: bool,
+    /// When it was last heard of.
+    heard: Instant,
+    /// What was read and is not yet submitted; begins with a line, or within one that is too long.
+    held: Vec<u8>,
+    /// Offset in the stream of what is held.
+    offset: u64,
+    framer: Framer,
+    /// Whether the last writer has gone.
+    ended: bool,
+}
+
+impl PipeTailer {
+    /// Standard input, which ends when its writers close it.
+    pub(crate) fn stdin(
+        source: Arc<Source>,
+        limit: LineLimit,
+        ledger: Arc<Ledger>,
+        stop: Arc<Stop>,
+    ) -> io::Result<Self> {
+        let file = File::from(rustix::io::dup(rustix::stdio::stdin())?);
+        Ok(Self::new(Some(file), None, source, limit, ledger, stop))
+    }
+
+    /// A FIFO, which ends when the last of its writers closes it.
+    pub(crate) fn fifo_once(source: Arc<Source>, limit: LineLimit, ledger: Arc<Ledger>, stop: Arc<Stop>) -> Self {
+        Self::new(None, None, source, limit, ledger, stop)
+    }
+
+    /// A FIFO that lasts until it loses its name, and nothing comes for the grace time.
+    pub(crate) fn fifo(fifo: Arc<Fifo>, source: Arc<Source>, cx: &TailContext, stop: Arc<Stop>) -> Self {
+        Self::new(None, Some(fifo), source, cx.limit, cx.ledger.clone(), stop)
+    }
+
+    fn new(
+        file: Option<File>,
+        fifo: Option<Arc<Fifo>>,
+        source: Arc<Source>,
+        limit: LineLimit,
+        ledger: Arc<Ledger>,
+        stop: Arc<Stop>,
+    ) -> Self {
+        Self {
+            file,
+            source,
+            limit,
+            ledger,
+            stop,
+            fifo,
+            left: None,
+            refused: false,
+            heard: Instant::now(),
+            held: Vec::new(),
+            offset: 0,
+            framer: Framer::new(limit, LineState::Start),
+            ended: false,
+        }
+    }
+
+    /// Opens the FIFO. False: it is another one by now, or cannot be opened just now.
+    fn open(&mut self) -> io::Result<bool> {
+        // With a writer of our own the FIFO does not end between two others.
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(flags as i32);
+        let path = self.source.path();
+        let both = self.fifo.as_ref().and_then(|_| options.clone().write(true).open(path).ok());
+        let file = match both.map_or_else(|| options.open(path), Ok) {
+            Err(error) if self.fifo.is_some() => {
+                if !is_missing(&error) && !std::mem::replace(&mut self.refused, true) {
+                    let reason = format!("cannot be opened: {}; trying again", error.kind());
+                    self.ledger.tell(&Event::Refused { input: self.source.path(), reason: &reason });
+                }
+                return Ok(false);
+            }
+            file => file?,
+        };
+        let is_other = |fifo: &Arc<Fifo>| ReadFile::stat(&file).map(|stat| stat.id != fifo.id);
+        if self.fifo.as_ref().map_or(Ok(false), is_other)? {
+            return Ok(false);
+        }
+        (self.file, self.refused) = (Some(file), false);
+        Ok(true)
+    }
+
+    /// How much may be read at a time. Of what comes once it is to end, as much as ends a line that was begun.
+    fn most(&self) -> usize {
+        match self.left {
+            None => READ,
+            Some(0) => usize::from(self.held.last().is_some_and(|&last| last != b'\n')),
+            Some(left) => usize::try_from(left).unwrap_or(READ).min(READ),
+        }
+    }
+
+    /// Reads what is there, without waiting. False if there is nothing.
+    fn read(&mut self) -> io::Result<bool> {
+        if self.file.is_none() && !self.open()? {
+            return Ok(false);
+        }
+        let Some(file) = &self.file else { return Ok(false) };
+        let mut fds = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if poll(&mut fds, Some(&now))? == 0 {
+            return Ok(false);
+        }
+        let (len, most) = (self.held.len(), self.most());
+        if most == 0 {
+            return Ok(false);
+        }
+        let Some(file) = &mut self.file else { return Ok(false) };
+        self.held.resize(len + most, 0);
+        let got = file.read(&mut self.held[len..]);
+        self.held.truncate(len + got.as_ref().copied().unwrap_or(0));
+        match got {
+            Ok(0) if self.fifo.is_some() => {
+                // Only a FIFO that may not be written to ends here: another writer may come.
+                self.file = None;
+                Ok(false)
+            }
+            Ok(0) => {
+                self.ended = true;
+                Ok(true)
+            }
+            Ok(got) => {
+                self.heard = Instant::now();
+                self.left = self.left.map(|left| left.saturating_sub(got as u64));
+                Ok(true)
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether nothing more is to be waited for, now that there is nothing to read.
+    fn is_over(&self) -> bool {
+        let is_lost = |fifo: &Arc<Fifo>| fifo.lost.load(Ordering::Relaxed) && self.heard.elapsed() >= fifo.grace;
+        self.fifo.as_ref().is_some_and(is_lost) || self.stop.stage() >= Stage::Draining
+    }
+
+    /// Moves whole lines, or pieces of lines that are too long, to the batch. False if it has no room.
+    fn submit(&mut self, batch: &mut Batch) -> bool {
+        let (renderer, mut rendered) = (Renderer::default(), Vec::new());
+        if let Some(len) = self.framer.whole_lines(&self.held) {
+            if !batch.push(self.offset, len as u64, &self.held[..len]) {
+                return false;
+            }
+            self.taken(len);
+        }
+        let mut sink = ToBatch::new(&self.source, &renderer, self.limit, &self.ledger, batch, &mut rendered);
+        let framed = self.framer.frame(&self.held, self.offset, &mut sink);
+        let (rest, end) = (&self.held[framed.taken..], self.offset + framed.taken as u64);
+        let mut room = framed.room;
+        let mut taken = framed.taken;
+        if room && self.ended {
+            room = self.framer.finish(rest, end, &mut sink);
+            if room && !rest.is_empty() {
+                self.ledger.unterminated_line();
+                taken = self.held.len();
+            }
+        }
+        sink.flush();
+        self.taken(taken);
+        room
+    }
+
+    fn taken(&mut self, len: usize) {
+        self.held.drain(..len);
+        self.offset += len as u64;
+    }
+}
+
+impl Tailer for PipeTailer {
+    fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError> {
+        if !self.submit(batch) {
+            return Ok(Progress::More);
+        }
+        if self.ended {
+            return Ok(Progress::Ended);
+        }
+        if self.fifo.as_ref().is_some_and(|fifo| fifo.left.load(Ordering::Relaxed)) {
+            self.ended = true;
+            self.submit(batch);
+            return Ok(Progress::More);
+        }
+        // Asked before reading: what is there when the stop comes is read, and no more, however fast others write.
+        let over = self.is_over();
+        if over && self.left.is_none() {
+            let there = self.file.as_ref().map_or(Ok(u64::MAX), rustix::io::ioctl_fionread);
+            self.left = Some(there.unwrap_or(u64::MAX));
+        }
+        let failed = |error| TailError::new(format!("cannot be read: {error}"));
+        let mut read = self.read().map_err(failed)?;
+        for _ in 0..READ {
+            // The end of a line that was begun comes byte by byte, to take nothing of the next one.
+            if !read || self.left != Some(0) {
+                break;
+            }
+            read = self.read().map_err(failed)?;
+        }
+        // What it has begun cannot be read again.
+        self.ended |= over && (!read || self.left == Some(0));
+        if self.ended && self.refused {
+            self.ledger.input_failed(self.source.path(), &"cannot be opened");
+        }
+        if read || self.ended {
+            self.submit(batch);
+        }
+        Ok(if read || self.ended { Progress::More } else { Progress::Idle })
+    }
+}
+
+impl Drop for PipeTailer {
+    fn drop(&mut self) {
+        // Read, and not written: the merge ended at once.
+        self.ledger.submitted.fetch_add(self.held.len() as u64, Ordering::Relaxed);
+    }
+}
+
+/// A FIFO that is found under a named path: claimed as long as somebody has this.
+#[derive(Debug)]
+pub(crate) struct Fifo {
+    id: FileId,
+    claims: Arc<Claims>,
+    grace: Duration,
+    /// Whether it has lost its name: it is read until nothing comes for the grace time.
+    lost: AtomicBool,
+    /// Whether it is followed no more.
+    left: AtomicBool,
+}
+
+impl Drop for Fifo {
+    fn drop(&mut self) {
+        self.claims.forget(self.id);
+    }
+}
+
+/// The FIFO that an input has read as a stream; dropped, it says that the FIFO has lost its name.
+#[derive(Debug)]
+pub(crate) struct FifoInput(Arc<Fifo>);
+
+impl FifoInput {
+    /// Has it read. It is claimed already.
+    pub(crate) fn new(path: &Arc<Path>, id: FileId, cx: &TailContext, streams: &Streams) -> Self {
+        let (lost, left) = (AtomicBool::new(false), AtomicBool::new(false));
+        let fifo = Arc::new(Fifo { id, claims: cx.claims.clone(), grace: cx.grace, lost, left });
+        (streams.0)(path, fifo.clone());
+        Self(fifo)
+    }
+
+    pub(crate) fn id(&self) -> FileId {
+        self.0.id
+    }
+
+    /// It is followed no more.
+    pub(crate) fn leave(self) {
+        self.0.left.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for FifoInput {
+    fn drop(&mut self) {
+        self.0.lost.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Who reads the FIFOs that are found.
+#[derive(Clone)]
+pub(crate) struct Streams(pub(crate) Arc<Take>);
+
+/// Has a FIFO read that was found under a path.
+type Take = dyn Fn(&Arc<Path>, Arc<Fifo>) + Send + Sync;
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,333 @@
+//! Hints from inotify.
+
+use std::ffi::OsStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+
+use crate::sync::lock::lock;
+use crate::sync::wake;
+use crate::watch::pace::Rounds;
+use crate::watch::{Change, Tell};
+
+/// A watch descriptor. The system gives none out twice.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key(i32);
+
+/// Bytes for events that are read at once: about a thousand.
+const BUFFER: usize = 32 * 1024;
+
+/// For how long a job may do something else before the thread hears in its place.
+const AWAY_MAX: Duration = Duration::from_millis(250);
+
+/// How often events are looked for where the system does not say that there are some.
+const UNPOLLED: Duration = Duration::from_millis(20);
+
+/// What matters of a directory's files, and of the directory.
+const WATCHED: WatchFlags = WatchFlags::MODIFY
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF);
+
+/// What says that a name came.
+const CAME: ReadFlags = ReadFlags::CREATE.union(ReadFlags::MOVED_TO);
+
+/// What says that one went.
+const WENT: ReadFlags = ReadFlags::DELETE.union(ReadFlags::MOVED_FROM);
+
+/// An inotify instance, and who hears from it.
+///
+/// That is a thread, which puts hints into mailboxes; but while a reader's job waits for its next hint, it is that job
+/// itself: it is woken by the system then, and not by a thread that was woken before. Where something else holds the
+/// job up for long, the thread hears again.
+#[derive(Debug)]
+pub(crate) struct System {
+    inotify: OwnedFd,
+    /// Ends the thread's wait.
+    stop: OwnedFd,
+    turns: Mutex<Turns>,
+    /// The job's turn is over, or all are.
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Turns {
+    /// What a job needs to hear, unless one does.
+    ear: Option<Ear>,
+    /// Since when the job that has the turn does something else.
+    away: Option<Instant>,
+    /// Of events, whoever heard of them.
+    rounds: Rounds,
+    /// Whether the thread is to end.
+    over: bool,
+}
+
+impl Turns {
+    /// Whether a job hears. It may be held up by a disk; others are still to hear.
+    fn is_taken(&self) -> bool {
+        self.ear.is_none() && !self.over && self.away.is_none_or(|since| since.elapsed() < AWAY_MAX)
+    }
+}
+
+/// What it takes to hear beside the thread.
+#[derive(Debug)]
+struct Ear {
+    buffer: Buffer,
+    interrupt: Arc<Interrupt>,
+}
+
+impl Ear {
+    /// Waits on this thread to be woken, and tells meanwhile what happens.
+    fn hear(&mut self, system: &System, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
+        let waker = Waker::from(self.interrupt.clone());
+        while !wake.is_woken_or(&waker) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (news, interrupted) = system.wait(&self.interrupt.0, Some(left));
+            // Nobody is to be woken by what is told from here on.
+            let woken = wake.is_woken();
+            if interrupted {
+                rustix::io::read(&self.interrupt.0, &mut [0; 8]).ok();
+            }
+            if news {
+                system.read(&mut self.buffer, tell);
+            }
+            if woken || wake.is_woken() {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Ends a job's wait for the system.
+#[derive(Debug)]
+struct Interrupt(OwnedFd);
+
+impl Wake for Interrupt {
+    fn wake(self: Arc<Self>) {
+        // Full, it wakes as well.
+        rustix::io::write(&self.0, &1u64.to_ne_bytes()).ok();
+    }
+}
+
+/// Where events are put that are read.
+type Buffer = Vec<MaybeUninit<u8>>;
+
+fn buffer() -> Buffer {
+    vec![MaybeUninit::uninit(); BUFFER]
+}
+
+/// A job's turn at hearing from the system.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    system: &'a System,
+    /// Until it is given back.
+    ear: Option<Ear>,
+}
+
+impl System {
+    pub(crate) fn new() -> io::Result<Self> {
+        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let interrupt = Arc::new(Interrupt(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?));
+        let ear = Some(Ear { buffer: buffer(), interrupt });
+        let turns = Mutex::new(Turns { ear, away: None, rounds: Rounds::new(), over: false });
+        Ok(Self { inotify, stop: eventfd(0, EventfdFlags::CLOEXEC)?, turns, changed: Condvar::new() })
+    }
+
+    pub(crate) fn add(&self, path: &Path) -> io::Result<Key> {
+        Ok(Key(inotify::add_watch(&self.inotify, path, WATCHED)?))
+    }
+
+    pub(crate) fn remove(&self, key: &Key) {
+        // It may be over already.
+        inotify::remove_watch(&self.inotify, key.0).ok();
+    }
+
+    /// Ends [`System::run`].
+    pub(crate) fn stop(&self) {
+        lock(&self.turns).over = true;
+        self.changed.notify_all();
+        rustix::io::write(&self.stop, &1u64.to_ne_bytes()).ok();
+    }
+
+    /// Tells what happens, until it is to stop. Without a watch: events were lost, or no more will come.
+    pub(crate) fn run(&self, tell: Tell<'_>) {
+        let mut buffer = buffer();
+        loop {
+            let turns = self.changed.wait_timeout_while(lock(&self.turns), AWAY_MAX, |turns| turns.is_taken());
+            let (turns, _) = turns.unwrap_or_else(PoisonError::into_inner);
+            if turns.is_taken() {
+                continue;
+            }
+            drop(turns);
+            match self.wait(&self.stop, None) {
+                (_, true) => return,
+                (false, _) => {}
+                (true, _) => self.read(&mut buffer, tell),
+            }
+        }
+    }
+
+    /// A turn at hearing from the system. None: another job has it.
+    pub(crate) fn turn(&self) -> Option<Turn<'_>> {
+        let ear = lock(&self.turns).ear.take()?;
+        Some(Turn { system: self, ear: Some(ear) })
+    }
+
+    /// Waits for events, or for what ends the wait, at most so long. Tells which of them may have come.
+    fn wait(&self, end: &OwnedFd, within: Option<Duration>) -> (bool, bool) {
+        let mut fds = [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
+        let timeout = within.map(|within| Timespec::try_from(within).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 }));
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) => (!fds[0].revents().is_empty(), !fds[1].revents().is_empty()),
+            Err(Errno::INTR) => (false, false),
+            Err(_) => {
+                // There is no memory for it, say: what has come is looked for instead.
+                thread::sleep(within.map_or(UNPOLLED, |within| within.min(UNPOLLED)));
+                (true, lock(&self.turns).over)
+            }
+        }
+    }
+
+    /// Tells what has happened. Blocks for a moment if that is much.
+    fn read(&self, buffer: &mut Buffer, tell: Tell<'_>) {
+        let mut events = inotify::Reader::new(&self.inotify, buffer);
+        let mut count = 0;
+        loop {
+            count += 1;
+            let event = match events.next() {
+                Ok(event) => event,
+                Err(Errno::AGAIN | Errno::INTR) => break,
+                // Whatever it is, events may be lost.
+                Err(_) => return tell(None, None, Change::File),
+            };
+            let flags = event.events();
+            if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
+                tell(None, None, Change::File);
+                continue;
+            }
+            let is_dir = flags.contains(ReadFlags::ISDIR);
+            let change = if flags.intersects(ReadFlags::IGNORED | ReadFlags::UNMOUNT) {
+                Change::Gone
+            } else if flags.intersects(CAME) || is_dir && flags.contains(ReadFlags::ATTRIB) {
+                Change::Came { is_dir }
+            } else if flags.intersects(WENT) {
+                Change::Went
+            } else if flags == ReadFlags::MODIFY {
+                Change::Content
+            } else {
+                Change::File
+            };
+            let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
+            tell(Some(&Key(event.wd())), name, change);
+            if events.is_buffer_empty() {
+                break;
+            }
+        }
+        // Events of one file that wait together become one.
+        let pause = lock(&self.turns).rounds.pause(count);
+        pause.into_iter().for_each(thread::sleep);
+    }
+}
+
+impl Turn<'_> {
+    /// Waits on this thread to be woken, and tells meanwhile what happens.
+    pub(crate) fn woken_by(&mut self, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
+        let Some(ear) = &mut self.ear else { return false };
+        lock(&self.system.turns).away = None;
+        let woken = ear.hear(self.system, wake, deadline, tell);
+        lock(&self.system.turns).away = Some(Instant::now());
+        woken
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut turns = lock(&self.system.turns);
+        (turns.ear, turns.away) = (self.ear.take(), None);
+        drop(turns);
+        self.system.changed.notify_all();
+    }
+}
+
+/// What the user can do about a watch that could not be made.
+pub(crate) fn reason(error: &io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOSPC) => "the limit fs.inotify.max_user_watches is reached".to_owned(),
+        Some(Errno::MFILE) => "the limit fs.inotify.max_user_instances, or that of open files, is reached".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The kind of file system, if others may change its files without this machine hearing of it, or if it is known not
+/// to tell. Numbers from `statfs(2)` and the kernel's `magic.h`.
+pub(crate) fn is_remote(path: &Path) -> Option<&'static str> {
+    let kind = rustix::fs::statfs(path).ok()?.f_type as u64 & 0xffff_ffff;
+    Some(match kind {
+        0x6969 => "NFS",
+        0x517b | 0xff53_4d42 | 0xfe53_4d42 => "SMB",
+        0x6573_5546 => "FUSE",
+        0x0102_1997 => "9P",
+        0x00c3_6400 => "Ceph",
+        0x5346_414f | 0x6b41_4653 => "AFS",
+        0x7375_7245 => "Coda",
+        0x0bd0_0bd0 => "Lustre",
+        0x0116_1970 | 0x0116_1971 => "GFS2",
+        0x7461_636f => "OCFS2",
+        0x4750_4653 => "GPFS",
+        0x786f_4256 => "a shared folder",
+        0x9fa0 => "/proc",
+        0x6265_6572 => "/sys",
+        _ => return None,
+    })
+}
+
+/// Whether a single file is mounted over a name: it changes elsewhere, and may be another one without a word.
+pub(crate) fn is_mounted(path: &Path) -> bool {
+    let statx = rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::TYPE);
+    statx.is_ok_and(|statx| statx.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn the_thread_hears_in_place_of_a_job_that_is_held_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let system = System::new().unwrap();
+        system.add(dir.path()).unwrap();
+        let (heard, told) = channel();
+        let told = thread::scope(|scope| {
+            let mut turn = system.turn().unwrap();
+            scope.spawn(|| system.run(&mut |_, name, _| heard.send(name.map(OsStr::to_owned)).unwrap()));
+            // Its time is over at once; from then on the job does something else, for ever.
+            let woken = turn.woken_by(&wake::Wake::default(), Instant::now(), &mut |_, _, _| ());
+            fs::write(dir.path().join("a"), "a").unwrap();
+            let told = told.recv_timeout(Duration::from_secs(30));
+            system.stop();
+            (woken, told)
+        });
+        assert_eq!(told, (false, Ok(Some("a".into()))));
+    }
+}

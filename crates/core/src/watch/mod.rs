@@ -1,0 +1,517 @@
+//! Noticing changes: hints from the system, which shorten the wait for the next look.
+//!
+//! A hint may come late, twice, for nothing or not at all: it only says where to look first. One watch for each
+//! directory is enough; a file that is a symbolic link needs one of its own, since it changes elsewhere. Where the
+//! system cannot watch, files are polled.
+//!
+//! The thread `tailmerge-watch` waits for the system, tells discovery of new names, and puts hints into the mailboxes of
+//! the shards.
+//! While a reader's job waits for hints, the job does that itself, unless something holds it up for long. The thread
+//! ends with the writer's thread, or with whoever reads a tail alone.
+
+pub(crate) mod names;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) mod pace;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "inotify.rs"]
+pub(crate) mod system;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[path = "other.rs"]
+pub(crate) mod system;
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fmt::Debug;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crate::follow::context::TailContext;
+use crate::fs::{FileId, Fs, here, is_missing};
+use crate::own_thread;
+use crate::report::event::Event;
+use crate::report::ledger::Ledger;
+use crate::sync::lock::lock;
+use crate::sync::wake::Wake;
+use crate::watch::names::{NameNow, Names};
+
+/// Beyond so many inputs with news it is as well to look at all of them.
+const HINTS_MAX: usize = 4096;
+
+/// How changes are noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WatchMode {
+    /// By notification where the system can, else by polling, which is told once.
+    #[default]
+    Auto,
+    /// The same, but not to have notification at all is an error.
+    Notify,
+    /// By polling only: each file is looked at once every poll interval.
+    Poll,
+}
+
+/// Who can say that changes will be hinted at.
+pub(crate) trait Vouch: Debug + Send + Sync + 'static {
+    /// Watches what happens in a directory. False: it has to be polled.
+    fn watch_dir(&self, path: &Path, id: FileId) -> bool;
+
+    /// Whether changes of the file at a path will be hinted at.
+    fn vouches(&self, path: &Path) -> bool;
+
+    /// Stops watching what is at these paths no longer.
+    fn retain(&self, keep: &dyn Fn(&Path) -> bool);
+}
+
+/// Where hints for one reader are put, by the paths that it follows.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    hints: Mutex<Hints>,
+    /// Whether there ever was a hint at a path, so that waiting for the next one makes sense.
+    hinted: AtomicBool,
+    /// Whether everything is to be looked at in its turn.
+    all_in_turn: AtomicBool,
+    pub(crate) wake: Wake,
+}
+
+/// What there may be news of.
+#[derive(Debug, Default)]
+struct Hints {
+    /// Of anything.
+    all: bool,
+    /// At which place the reader has each path.
+    places: HashMap<Arc<Path>, Place>,
+    /// What kind of news there may be of each place.
+    news: Vec<Option<Change>>,
+    /// The places of which there may be some.
+    with_news: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: u32,
+    /// Whether nobody asks for the path any more.
+    gone: bool,
+}
+
+impl Mailbox {
+    /// Hints at one path. True: it is followed here.
+    pub(crate) fn hint(&self, path: &Path, change: Change) -> bool {
+        let mut hints = lock(&self.hints);
+        let Some(&Place { at, gone }) = hints.places.get(path) else { return false };
+        if !hints.all && hints.news[at as usize] < Some(change) {
+            if hints.news[at as usize].replace(change).is_none() {
+                hints.with_news.push(at);
+                hints.all = hints.with_news.len() > HINTS_MAX;
+            }
+            drop(hints);
+            self.hinted.store(true, Ordering::Relaxed);
+            self.wake.wake();
+        }
+        !gone
+    }
+
+    /// Hints at everything.
+    pub(crate) fn hint_all(&self) {
+        lock(&self.hints).all = true;
+        self.wake.wake();
+    }
+
+    /// Hints at everything, which is looked at when it is time for that.
+    fn hint_all_in_turn(&self) {
+        self.all_in_turn.store(true, Ordering::Relaxed);
+        self.wake.wake();
+    }
+
+    /// Takes that hint.
+    pub(crate) fn take_all_in_turn(&self) -> bool {
+        self.all_in_turn.load(Ordering::Relaxed) && self.all_in_turn.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether somebody hints at paths here.
+    pub(crate) fn is_hinted_at(&self) -> bool {
+        self.hinted.load(Ordering::Relaxed)
+    }
+
+    /// Takes the hints at places. True: there may be news of anything.
+    pub(crate) fn take(&self, into: &mut Vec<(usize, Change)>) -> bool {
+        let Hints { all, news, with_news, .. } = &mut *lock(&self.hints);
+        into.clear();
+        into.extend(with_news.drain(..).filter_map(|at| Some((at as usize, news[at as usize].take()?))));
+        if *all {
+            into.clear();
+        }
+        std::mem::take(all)
+    }
+
+    /// At which place a path is followed.
+    pub(crate) fn place(&self, path: &Path) -> Option<usize> {
+        lock(&self.hints).places.get(path).map(|place| place.at as usize)
+    }
+
+    /// Returns the paths that are followed, in order.
+    pub(crate) fn paths(&self) -> Vec<Arc<Path>> {
+        let mut paths: Vec<_> = lock(&self.hints).places.keys().cloned().collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    /// A path is followed at a place from now on.
+    pub(crate) fn follow(&self, path: Arc<Path>, at: usize) {
+        let mut hints = lock(&self.hints);
+        if hints.news.len() <= at {
+            hints.news.resize(at + 1, None);
+        }
+        hints.places.insert(path, Place { at: u32::try_from(at).expect("fewer inputs than that"), gone: false });
+    }
+
+    /// Notes whether nobody asks any more for a path that is followed.
+    pub(crate) fn set_gone(&self, path: &Path, gone: bool) {
+        if let Some(place) = lock(&self.hints).places.get_mut(path) {
+            place.gone = gone;
+        }
+    }
+
+    /// A path is followed no more.
+    pub(crate) fn leave(&self, path: &Path) {
+        lock(&self.hints).places.remove(path);
+    }
+}
+
+/// What happened, as the system tells it; the more matters, the later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Change {
+    /// The content of a file, and nothing else of it.
+    Content,
+    /// Something of a file.
+    File,
+    /// A name went.
+    Went,
+    /// A name came, or it is a directory that may be allowed to be read now.
+    Came { is_dir: bool },
+    /// The watch is over.
+    Gone,
+}
+
+/// Is told what happened, to what is called so in what is watched, or to that itself.
+type Tell<'a> = &'a mut dyn FnMut(Option<&system::Key>, Option<&OsStr>, Change);
+
+/// The means by which the system hints at changes.
+#[derive(Debug)]
+pub(crate) struct Notifier(system::System);
+
+impl Notifier {
+    /// What the mode asks for; none: everything is to be polled.
+    ///
+    /// # Errors
+    ///
+    /// Under [`WatchMode::Notify`], if the system has no notification, or no more of it.
+    pub(crate) fn new(mode: WatchMode, fs: &dyn Fs, ledger: &Ledger) -> io::Result<Option<Self>> {
+        if mode == WatchMode::Poll || mode == WatchMode::Auto && !fs.notifies() {
+            return Ok(None);
+        }
+        match system::System::new() {
+            Ok(system) if fs.notifies() => Ok(Some(Self(system))),
+            Ok(_) => Err(io::ErrorKind::Unsupported.into()),
+            Err(error) if mode == WatchMode::Notify => Err(io::Error::other(system::reason(&error))),
+            Err(error) => {
+                ledger.tell(&Event::Polled { path: None, reason: &system::reason(&error) });
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Whether there is notification to be had now, and it is wanted.
+pub(crate) fn can_notify(mode: WatchMode, fs: &dyn Fs) -> bool {
+    mode != WatchMode::Poll && fs.notifies() && system::System::new().is_ok()
+}
+
+/// Whether a path is where the system does not tell of all changes.
+pub(crate) fn is_remote(path: &Path) -> bool {
+    system::is_remote(path).is_some() || system::is_mounted(path)
+}
+
+/// Puts hints from the system into mailboxes.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    system: system::System,
+    table: Mutex<Table>,
+    fs: Arc<dyn Fs>,
+    ledger: Arc<Ledger>,
+    shards: Vec<Arc<Mailbox>>,
+    /// What discovery is told.
+    names: Arc<Names>,
+    /// Whether it was told that something has to be polled.
+    told: AtomicBool,
+    /// Whether it was told that a file is mounted over its name.
+    told_mounted: AtomicBool,
+}
+
+/// What is watched.
+#[derive(Debug, Default)]
+struct Table {
+    /// Under each watch the paths that lead to what it watches, as they are spelled: `a.log` is in the empty path, and
+    /// `./a.log` in the same directory under another one.
+    watches: HashMap<system::Key, Vec<Arc<Path>>>,
+    /// Where each of these paths leads.
+    paths: HashMap<Arc<Path>, Watched>,
+    /// A path that something happened to. Kept, to allocate nothing for each event.
+    changed: PathBuf,
+}
+
+#[derive(Debug)]
+struct Watched {
+    key: system::Key,
+    /// Which directory it is; none for a file.
+    id: Option<FileId>,
+}
+
+/// Where a merge has its watching, once it has one, until somebody ends it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WatchSlot(Arc<Mutex<Slot>>);
+
+#[derive(Debug, Default)]
+struct Slot {
+    watching: Option<Watching>,
+    closed: bool,
+}
+
+impl WatchSlot {
+    /// Keeps it until the slot is closed, which may be the case already.
+    pub(crate) fn put(&self, watching: Watching) {
+        let mut slot = lock(&self.0);
+        if !slot.closed {
+            slot.watching = Some(watching);
+        }
+    }
+
+    /// Ends the thread, if there is one, and waits for it. That takes a moment: it never blocks on anything else.
+    pub(crate) fn close(&self) {
+        let mut slot = lock(&self.0);
+        slot.closed = true;
+        slot.watching = None;
+    }
+}
+
+/// Keeps the thread `tailmerge-watch` running until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Watching {
+    watcher: Arc<Watcher>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Waits for hints on behalf of a job, which hears from the system itself once it waits, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a> {
+    watcher: &'a Watcher,
+    turn: Option<system::Turn<'a>>,
+}
+
+impl<'a> Waiting<'a> {
+    pub(crate) fn new(watcher: &'a Watcher) -> Self {
+        Self { watcher, turn: None }
+    }
+
+    /// Waits on this thread for a hint. True: there is one.
+    pub(crate) fn hint_by(&mut self, mailbox: &Mailbox, deadline: Instant) -> bool {
+        if self.turn.is_none() {
+            self.turn = self.watcher.system.turn();
+        }
+        match &mut self.turn {
+            Some(turn) => turn.woken_by(&mailbox.wake, deadline, &mut |key, name, change| {
+                self.watcher.changed(key, name, change);
+            }),
+            None => mailbox.wake.woken_by(deadline),
+        }
+    }
+}
+
+impl Watcher {
+    /// Something happened; without a watch, anything may have.
+    fn changed(&self, key: Option<&system::Key>, name: Option<&OsStr>, change: Change) {
+        let Some(key) = key else { return self.all_changed() };
+        let mut table = lock(&self.table);
+        let Table { watches, paths, changed } = &mut *table;
+        for path in watches.get(key).into_iter().flatten() {
+            match name {
+                // The path may lead to another directory by now.
+                None if paths.get(path).is_some_and(|watched| watched.id.is_some()) => self.names.all_changed(),
+                None => drop(self.hint(path, change)),
+                Some(name) => {
+                    changed.clear();
+                    changed.push(path);
+                    changed.push(name);
+                    let known = self.hint(changed, change);
+                    let what = match change {
+                        Change::Came { is_dir: true } => NameNow::Dir,
+                        Change::Came { is_dir: false } if !known => NameNow::File,
+                        Change::Went => NameNow::Nothing,
+                        _ => continue,
+                    };
+                    self.names.changed(path, name, what);
+                }
+            }
+        }
+        if change == Change::Gone && watches.contains_key(key) {
+            table.remove(key);
+            drop(table);
+            self.all_changed();
+        }
+    }
+
+    /// Hints at one path. True: it is followed.
+    fn hint(&self, path: &Path, change: Change) -> bool {
+        self.shards.iter().any(|shard| shard.hint(path, change))
+    }
+
+    fn all_changed(&self) {
+        self.names.all_changed();
+        // Anybody who can write somewhere can have this told again and again.
+        self.shards.iter().for_each(|shard| shard.hint_all_in_turn());
+    }
+
+    /// Watches what a path leads to, also if that is another one by now.
+    fn watch(&self, path: &Path, id: Option<FileId>) -> bool {
+        // Held while the watch is made, so that its first events are understood.
+        let mut table = lock(&self.table);
+        let key = match self.system.add(here(path)) {
+            Ok(key) => key,
+            // Gone by now, or not to be read, which is noticed elsewhere.
+            Err(error) if is_missing(&error) || error.kind() == io::ErrorKind::PermissionDenied => return false,
+            Err(error) => {
+                drop(table);
+                self.tell(path, &system::reason(&error));
+                return false;
+            }
+        };
+        let (unused, is_other) = table.enter(path, Watched { key, id });
+        unused.inspect(|key| self.system.remove(key));
+        drop(table);
+        if is_other {
+            // The files in it are others, which nobody hinted at.
+            self.shards.iter().for_each(|shard| shard.hint_all());
+        }
+        true
+    }
+
+    fn tell(&self, path: &Path, reason: &str) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            self.ledger.tell(&Event::Polled { path: Some(here(path)), reason });
+        }
+    }
+}
+
+impl Vouch for Watcher {
+    fn watch_dir(&self, path: &Path, id: FileId) -> bool {
+        if lock(&self.table).paths.get(path).is_some_and(|watched| watched.id == Some(id)) {
+            return true;
+        }
+        match system::is_remote(here(path)) {
+            Some(kind) => {
+                self.tell(path, &format!("{kind} does not tell of changes made elsewhere"));
+                false
+            }
+            None => self.watch(path, Some(id)),
+        }
+    }
+
+    fn vouches(&self, path: &Path) -> bool {
+        let dir = path.parent().unwrap_or(path);
+        if !lock(&self.table).paths.contains_key(dir) {
+            return false;
+        }
+        if system::is_mounted(path) {
+            if !self.told_mounted.swap(true, Ordering::Relaxed) {
+                self.ledger.tell(&Event::Polled { path: Some(path), reason: "it is mounted over the name" });
+            }
+            return false;
+        }
+        !self.fs.is_link(path) || system::is_remote(path).is_none() && self.watch(path, None)
+    }
+
+    fn retain(&self, keep: &dyn Fn(&Path) -> bool) {
+        let mut table = lock(&self.table);
+        let unused: Vec<_> = table.paths.keys().filter(|path| !keep(path)).cloned().collect();
+        for path in unused {
+            table.leave(&path).inspect(|key| self.system.remove(key));
+        }
+    }
+}
+
+impl Table {
+    /// A path leads to what is watched so. Gives the watch that no path leads to any more, and whether the path led to
+    /// another directory.
+    fn enter(&mut self, path: &Path, watched: Watched) -> (Option<system::Key>, bool) {
+        let old = self.paths.get_mut(path);
+        let is_other = watched.id.is_some() && old.as_ref().is_some_and(|old| old.id != watched.id);
+        if let Some(old) = old.filter(|old| old.key == watched.key) {
+            old.id = watched.id;
+            return (None, is_other);
+        }
+        let unused = self.leave(path);
+        let path: Arc<Path> = path.into();
+        self.watches.entry(watched.key.clone()).or_default().push(path.clone());
+        self.paths.insert(path, watched);
+        (unused, is_other)
+    }
+
+    /// A path does not lead to what it was watched for. Gives the watch if that was the last one.
+    fn leave(&mut self, path: &Path) -> Option<system::Key> {
+        let key = self.paths.remove(path)?.key;
+        let paths = self.watches.get_mut(&key)?;
+        paths.retain(|other| **other != *path);
+        if !paths.is_empty() {
+            return None;
+        }
+        self.watches.remove(&key);
+        Some(key)
+    }
+
+    /// A watch is over.
+    fn remove(&mut self, key: &system::Key) {
+        for path in self.watches.remove(key).unwrap_or_default() {
+            self.paths.remove(&path);
+        }
+    }
+}
+
+impl Watching {
+    /// Starts the thread. None if there is none to be had: everything is to be polled.
+    pub(crate) fn start(
+        notifier: Notifier,
+        cx: &TailContext,
+        shards: Vec<Arc<Mailbox>>,
+        names: Arc<Names>,
+    ) -> Option<Self> {
+        let (fs, ledger) = (cx.fs.clone(), cx.ledger.clone());
+        let (table, told, told_mounted) = (Mutex::default(), AtomicBool::new(false), AtomicBool::new(false));
+        let watcher = Arc::new(Watcher { system: notifier.0, table, fs, ledger, shards, names, told, told_mounted });
+        let its = watcher.clone();
+        let run = move || its.system.run(&mut |key, name, change| its.changed(key, name, change));
+        match thread::Builder::new().name("tailmerge-watch".into()).spawn(|| own_thread::mark(run)) {
+            Ok(thread) => Some(Self { watcher, thread: Some(thread) }),
+            Err(error) => {
+                cx.ledger.tell(&Event::Polled { path: None, reason: &error.to_string() });
+                None
+            }
+        }
+    }
+
+    pub(crate) fn watcher(&self) -> Arc<Watcher> {
+        self.watcher.clone()
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.watcher.system.stop();
+        if let Some(thread) = self.thread.take() {
+            // It has nothing that could panic; a panic was printed already.
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Hints from the system by way of the crate `notify`, which has a thread of its own.
+
+use std::convert::Infallible;
+use std::ffi::OsStr;
+use std::io;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use notify::event::{EventKind, ModifyKind};
+use notify::{Error, ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
+
+use crate::sync::lock::lock;
+use crate::sync::wake::Wake;
+use crate::watch::{Change, Tell};
+
+/// A watch goes by its path.
+pub(crate) type Key = Arc<Path>;
+
+/// What the thread that waits is told.
+enum News {
+    Event(notify::Result<Event>),
+    Stop,
+}
+
+/// Nobody else than the thread hears from it.
+#[derive(Debug)]
+pub(crate) struct Turn<'a>(Infallible, PhantomData<&'a System>);
+
+impl Turn<'_> {
+    pub(crate) fn woken_by(&mut self, _: &Wake, _: Instant, _: Tell<'_>) -> bool {
+        match self.0 {}
+    }
+}
+
+/// A watcher, and what it says.
+#[derive(Debug)]
+pub(crate) struct System {
+    watcher: Mutex<RecommendedWatcher>,
+    news: Sender<News>,
+    told: Mutex<Receiver<News>>,
+}
+
+impl System {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (news, told) = channel();
+        let events = news.clone();
+        // Nobody listens any more: it is about to be dropped.
+        let tell = move |event| drop(events.send(News::Event(event)));
+        let watcher = notify::recommended_watcher(tell).map_err(io_error)?;
+        Ok(Self { watcher: Mutex::new(watcher), news, told: Mutex::new(told) })
+    }
+
+    pub(crate) fn add(&self, path: &Path) -> io::Result<Key> {
+        // As the system names it in what it tells.
+        let path = path.canonicalize()?;
+        lock(&self.watcher).watch(&path, RecursiveMode::NonRecursive).map_err(io_error)?;
+        Ok(path.into())
+    }
+
+    pub(crate) fn remove(&self, key: &Key) {
+        // It may be over already.
+        lock(&self.watcher).unwatch(key).ok();
+    }
+
+    /// Ends [`System::run`].
+    pub(crate) fn stop(&self) {
+        drop(self.news.send(News::Stop));
+    }
+
+    pub(crate) fn turn(&self) -> Option<Turn<'_>> {
+        None
+    }
+
+    /// Tells what happens, until it is to stop. Without a watch: events were lost.
+    pub(crate) fn run(&self, tell: Tell<'_>) {
+        while let Ok(News::Event(event)) = lock(&self.told).recv() {
+            match event {
+                Ok(event) if !event.need_rescan() => {
+                    let change = match event.kind {
+                        EventKind::Modify(ModifyKind::Name(_)) | EventKind::Create(_) => Change::Came { is_dir: false },
+                        EventKind::Remove(_) => Change::Went,
+                        EventKind::Access(_) => continue,
+                        EventKind::Modify(ModifyKind::Data(_)) => Change::Content,
+                        _ => Change::File,
+                    };
+                    for path in &event.paths {
+                        tell_of(path, change, tell);
+                    }
+                }
+                _ => tell(None, None, Change::File),
+            }
+        }
+    }
+}
+
+/// The path itself may be watched, or the directory that it is in.
+fn tell_of(path: &Path, mut change: Change, tell: Tell<'_>) {
+    if let Change::Came { is_dir } = &mut change {
+        // It may also have gone, by another name.
+        match path.symlink_metadata() {
+            Ok(metadata) => *is_dir = metadata.is_dir(),
+            Err(_) => change = Change::Went,
+        }
+    }
+    tell(Some(&path.into()), None, change);
+    if let (Some(dir), Some(name)) = (path.parent(), path.file_name()) {
+        tell(Some(&dir.into()), Some::<&OsStr>(name), change);
+    }
+}
+
+fn io_error(error: Error) -> io::Error {
+    match error.kind {
+        ErrorKind::Io(error) => error,
+        ErrorKind::PathNotFound => io::ErrorKind::NotFound.into(),
+        _ => io::Error::other(error),
+    }
+}
+
+/// What the user can do about a watch that could not be made.
+pub(crate) fn reason(error: &io::Error) -> String {
+    error.to_string()
+}
+
+/// Not known here.
+pub(crate) fn is_remote(_: &Path) -> Option<&'static str> {
+    None
+}
+
+/// Not known here.
+pub(crate) fn is_mounted(_: &Path) -> bool {
+    false
+}
