@@ -64,6 +64,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
     pub(crate) ignore_older: Option<Duration>,
 
+    /// Which symbolic links to follow: owned are those of root, of your own user, and of whom the target belongs to; skip
+    /// follows only those that are named [default: owned if run as root, else follow]
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "follow|owned|skip")]
+    pub(crate) links: Option<Links>,
+
     /// How to notice new lines: auto is by notification where the system can, else by polling
     #[arg(long, value_enum, default_value_t = Watch::Auto, hide_possible_values = true, value_name = "auto|notify|poll")]
     pub(crate) watch: Watch,
@@ -138,6 +143,14 @@ pub(crate) struct Args {
 pub(crate) enum StartAt {
     Start,
     End,
+}
+
+/// Which symbolic links are followed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Links {
+    Follow,
+    Owned,
+    Skip,
 }
 
 /// How new lines are noticed.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tailmerge::{Builder, Event, WatchMode};
 
-use crate::args::{Args, Format, LongLines, Prefix, StartAt, Watch};
+use crate::args::{Args, Format, Links, LongLines, Prefix, StartAt, Watch};
 use crate::voice::Voice;
 
 /// Returns the builder that the arguments describe.
@@ -19,6 +19,7 @@ pub(crate) fn builder(args: &Args, voice: &Voice) -> Builder {
             Watch::Notify => WatchMode::Notify,
             Watch::Poll => WatchMode::Poll,
         })
+        .links(args.links.map_or_else(default_links, Into::into))
         .rotated_grace(args.rotated_grace)
         .max_line_bytes(args.max_line_bytes)
         .long_lines(args.long_lines.into())
@@ -56,6 +57,21 @@ pub(crate) fn builder(args: &Args, voice: &Voice) -> Builder {
     match args.output_file() {
         Some(path) => builder.output(path),
         None => builder.stdout(),
+    }
+}
+
+/// Root does not follow whatever link anybody makes.
+fn default_links() -> tailmerge::Links {
+    if rustix::process::geteuid().is_root() { tailmerge::Links::Owned } else { tailmerge::Links::Follow }
+}
+
+impl From<Links> for tailmerge::Links {
+    fn from(links: Links) -> Self {
+        match links {
+            Links::Follow => Self::Follow,
+            Links::Owned => Self::Owned,
+            Links::Skip => Self::Skip,
+        }
     }
 }
 

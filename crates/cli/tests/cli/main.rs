@@ -5,6 +5,7 @@ mod descriptors;
 mod follow;
 mod limits;
 mod lines;
+mod links;
 mod names;
 mod once;
 mod output;

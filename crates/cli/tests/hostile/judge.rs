@@ -45,7 +45,7 @@ impl Looks {
             "json" => (b"{\"file\":\"victim.log\",\"line\":\"", b"\"}"),
             _ => (b"", b""),
         };
-        Self { head, tail, key, secret: is_root() && setup.links.as_deref() == Some("owned") }
+        Self { head, tail, key, secret: is_root() && setup.links.as_deref() != Some("follow") }
     }
 
     /// Whether a line says that it is the victim's.

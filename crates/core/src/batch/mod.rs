@@ -5,7 +5,6 @@
 //! keeps positions.
 
 pub(crate) mod pool;
-pub(crate) mod queue;
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::discover::pattern::Excludes;
-use crate::discover::remote::Reach;
 use crate::discover::scan::find;
 use crate::discover::spec::Spec;
 use crate::follow::context::StartAt;
+use crate::follow::remote::Reach;
 use crate::follow::trouble::Trouble;
-use crate::fs::{Entry, FileId, Fs, Kind, here, is_missing};
+use crate::fs::{Entry, FileId, Fs, Kind, RefusedLink, here, is_missing};
 use crate::record::escape::{Escaping, Name};
 use crate::watch::{WatchMode, can_notify, is_remote};
 
@@ -22,6 +22,8 @@ use crate::watch::{WatchMode, can_notify, is_remote};
 pub struct Explained {
     /// The path.
     pub path: PathBuf,
+    /// Where it leads, if it is a symbolic link or leads through one.
+    pub leads_to: Option<PathBuf>,
     /// What would become of it.
     pub verdict: Verdict,
 }
@@ -69,7 +71,11 @@ impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Reasons may hold names.
         let f = &mut Escaping(f);
-        write!(f, "{}: ", Name::from(&*self.path))?;
+        write!(f, "{}", Name::from(&*self.path))?;
+        if let Some(target) = &self.leads_to {
+            write!(f, " -> {}", Name::from(&**target))?;
+        }
+        f.write_str(": ")?;
         match &self.verdict {
             Verdict::Follow { offset, size, id, notified } => {
                 let how = if *notified { "notification" } else { "polling" };
@@ -103,7 +109,9 @@ pub(crate) fn explain(
     let notifies = can_notify(mode, fs);
     let mut judge = Judge { fs, start, ignore_older, forbidden, seen: HashMap::new() };
     let mut explained = Vec::new();
-    let mut add = |path: &Path, verdict| explained.push(Explained { path: path.to_owned(), verdict });
+    let mut add = |path: &Path, verdict| {
+        explained.push(Explained { path: path.to_owned(), leads_to: fs.leads_to(path), verdict });
+    };
     for spec in specs {
         let pattern = match spec {
             Spec::Path(path) => {
@@ -124,7 +132,13 @@ pub(crate) fn explain(
         }
         for (dir, error) in dirs {
             if let Some(error) = error {
-                add(here(&dir), Verdict::Unreadable { reason: format!("the directory cannot be listed: {error}") });
+                add(
+                    here(&dir),
+                    match RefusedLink::of(&error) {
+                        Some(link) => Verdict::Not { reason: link.to_string() },
+                        None => Verdict::Unreadable { reason: format!("the directory cannot be listed: {error}") },
+                    },
+                );
                 continue;
             }
             let mut misses = Vec::new();
@@ -141,7 +155,7 @@ pub(crate) fn explain(
             }
         }
     }
-    for Explained { path, verdict } in &mut explained {
+    for Explained { path, verdict, .. } in &mut explained {
         if let Verdict::Follow { notified, .. } = verdict {
             // Under a second name it may change without a word.
             *notified = notifies && !is_remote(path) && fs.stat(path).is_ok_and(|stat| stat.links == 1);
@@ -233,6 +247,7 @@ impl Judge<'_> {
         let stat = match self.fs.stat(path) {
             Ok(stat) => stat,
             Err(error) if is_missing(&error) => return Verdict::Missing,
+            Err(error) if RefusedLink::of(&error).is_some() => return not(error.to_string()),
             Err(error) => return Verdict::Unreadable { reason: format!("cannot be looked at: {error}") },
         };
         if self.forbidden.contains(&stat.id) {

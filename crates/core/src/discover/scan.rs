@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::discover::cost::share;
 use crate::discover::pattern::{Pattern, State};
-use crate::discover::remote::Reach;
+use crate::discover::share;
 use crate::follow::context::TailContext;
 use crate::follow::descriptors::is_shortage;
-use crate::fs::{Entry, FileId, Fs, Kind, MODIFIED_GRAIN, PATH_BYTES_MAX, Stat, here, is_missing};
+use crate::follow::remote::Reach;
+use crate::fs::{Entry, FileId, Fs, Kind, MODIFIED_GRAIN, PATH_BYTES_MAX, RefusedLink, Stat, here, is_missing};
 use crate::report::event::Event;
 use crate::watch::Vouch;
 use crate::watch::names::{NameChange, NameNow};
@@ -414,7 +414,11 @@ impl<'a> Scan<'a> {
                 if !self.reach.allows(device) {
                     return None;
                 }
-                is_dir = self.fs.stat(&path).is_ok_and(|stat| stat.kind == Kind::Dir);
+                is_dir = match self.fs.stat(&path) {
+                    Ok(stat) => stat.kind == Kind::Dir,
+                    // That is told when it is looked at.
+                    Err(error) => RefusedLink::of(&error).is_some_and(|link| link.is_dir),
+                };
                 if kind == Kind::Link || self.fs.is_link(&path) {
                     below = linked;
                 }
@@ -451,8 +455,9 @@ impl<'a> Scan<'a> {
         };
         self.restless |= wait < SOON;
         let is_ours = self.is_ours(path);
-        // What comes and goes in it meanwhile is not seen.
-        self.unseen += u32::from(dir.failing.is_none() && !self.last && is_ours);
+        // What comes and goes in it meanwhile is not seen, unless it is not to be.
+        let is_wanted = is_ours && RefusedLink::of(&error).is_none();
+        self.unseen += u32::from(dir.failing.is_none() && !self.last && is_wanted);
         dir.failing = Some(Failing { again: Instant::now() + wait, wait });
         dir.unsure = true;
         if (!std::mem::replace(&mut dir.told, true) || self.last) && is_ours {
@@ -478,6 +483,10 @@ impl Scan<'_> {
             false => cx.ledger.tell(&Event::Refused { input, reason: &format!("{reason}; {done}") }),
         };
         for (dir, error) in &self.failed {
+            if let Some(link) = RefusedLink::of(error) {
+                cx.ledger.tell(&Event::Refused { input: here(dir), reason: &link.to_string() });
+                continue;
+            }
             let last = cx.once || self.last;
             refuse(here(dir), &format!("the directory cannot be listed: {error}"), "trying again", last);
         }

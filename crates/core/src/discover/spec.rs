@@ -19,12 +19,22 @@ impl Spec {
     /// A path, or with wildcards a pattern. One that can be no pattern is a path if there is something of that name.
     pub(crate) fn new(input: &OsStr, fs: &dyn Fs) -> Result<Self, PatternError> {
         if !is_pattern(input) {
-            return Ok(Self::Path(Path::new(input).into()));
+            return Ok(Self::named(Path::new(input), fs));
         }
         match Pattern::new(input) {
-            Err(_) if fs.stat(Path::new(input)).is_ok() => Ok(Self::Path(Path::new(input).into())),
-            pattern => pattern.map(Self::Pattern),
+            Err(_) if fs.stat(Path::new(input)).is_ok() => Ok(Self::named(Path::new(input), fs)),
+            pattern => {
+                let pattern = pattern?;
+                fs.named(pattern.base());
+                Ok(Self::Pattern(pattern))
+            }
         }
+    }
+
+    /// A path, whatever characters it has.
+    pub(crate) fn named(path: &Path, fs: &dyn Fs) -> Self {
+        fs.named(path);
+        Self::Path(path.into())
     }
 
     /// The path, if it is one.

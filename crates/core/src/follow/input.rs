@@ -17,14 +17,14 @@ use crate::discover::pattern::is_pattern;
 use crate::follow::context::{StartAt, TailContext};
 use crate::follow::copies::Copies;
 use crate::follow::descriptors::is_shortage;
-use crate::follow::fifo::{FifoInput, Streams};
 use crate::follow::file::{Generation, Scratch, Turn, Visit};
 use crate::follow::pause::Pause;
 use crate::follow::registry::{Claimed, Resume};
 use crate::follow::trouble::Trouble;
-use crate::fs::{FileId, Kind, Stat, here, is_missing};
+use crate::fs::{FileId, Kind, RefusedLink, Stat, here, is_missing};
 use crate::report::event::Event;
 use crate::report::gap::GapReason;
+use crate::source::stream::{FifoInput, Streams};
 
 /// How often reading is tried again at the end, when there is no next look to try it at.
 const LAST_TRIES: u8 = 3;
@@ -226,9 +226,13 @@ impl Input {
                 self.vouched = cx.vouches(&self.path);
             }
             Err(error) => {
-                // Whatever it is, it was there by now.
-                self.start = start;
-                self.trouble(Trouble::unreadable(&error), cx);
+                let trouble = Trouble::unreadable(&error);
+                match trouble {
+                    Trouble::Link(_) => self.retire_current(cx),
+                    // Whatever it is, it was there by now.
+                    _ => self.start = start,
+                }
+                self.trouble(trouble, cx);
             }
         }
         self.present = false;
@@ -281,7 +285,7 @@ impl Input {
         }
         match cx.claims.claim(id, Some(&*cx.fs)) {
             Claimed::Taken { .. } => {
-                self.fifo = Some(FifoInput::new(&self.path, id, &cx.claims, cx.grace, streams));
+                self.fifo = Some(FifoInput::new(&self.path, id, cx, streams));
                 self.trouble = None;
             }
             Claimed::Held => self.trouble(Trouble::SameFile, cx),
@@ -505,7 +509,7 @@ impl Input {
             Trouble::SameFile => cx.ledger.tell(&Event::SameFile { input: &self.path }),
             Trouble::Missing if !self.named => {}
             Trouble::Output if !self.named => {}
-            Trouble::NotAFile(Kind::Dir) if !self.named => {}
+            Trouble::NotAFile(Kind::Dir) | Trouble::Link(RefusedLink { owner: None, .. }) if !self.named => {}
             _ if cx.once && (self.named || matches!(trouble, Trouble::Unreadable(_))) && self.source.is_none() => {
                 cx.ledger.input_failed(&self.path, &trouble);
             }

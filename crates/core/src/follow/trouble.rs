@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::fs::Kind;
+use crate::fs::{Kind, RefusedLink};
 
 /// Why there is nothing to read under a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,7 @@ pub(crate) enum Trouble {
     Output,
     SameFile,
     Old,
+    Link(RefusedLink),
     Unreadable(Said),
 }
 
@@ -44,9 +45,9 @@ impl Trouble {
         (kind != Kind::File).then_some(Self::NotAFile(kind))
     }
 
-    /// It cannot be looked at, or opened.
+    /// It cannot be looked at, or opened; or it may not be, for it is behind a link.
     pub(crate) fn unreadable(error: &io::Error) -> Self {
-        Self::Unreadable(error.into())
+        RefusedLink::of(error).map_or_else(|| Self::Unreadable(error.into()), Self::Link)
     }
 }
 
@@ -61,6 +62,7 @@ impl fmt::Display for Trouble {
             Self::Output => f.write_str("written by this program itself, not an input"),
             Self::Old => f.write_str("not changed for long, set aside until it grows"),
             Self::SameFile => f.write_str("another name of a file that is followed"),
+            Self::Link(link) => link.fmt(f),
             Self::Unreadable(said) => write!(f, "cannot be opened: {said}"),
         }
     }

@@ -4,6 +4,7 @@
 //! a file system of their own behind it: one in memory, or one whose n-th call fails. All of it blocks;
 //! it is called on the blocking pool and on the writer's thread only.
 
+mod links;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod mounts;
 
@@ -12,11 +13,16 @@ use std::fmt::Debug;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, IoSliceMut, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirEntryExt, FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{DirEntryExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
+
+use self::links::LinkedFs;
+pub use self::links::Links;
+pub(crate) use self::links::RefusedLink;
 
 /// What changed less than this before it was looked at may change again without showing a later [`Stat::modified`].
 pub(crate) const MODIFIED_GRAIN: Duration = Duration::from_millis(50);
@@ -46,7 +52,7 @@ pub enum Kind {
     File,
     /// A directory.
     Dir,
-    /// A symbolic link; only [`Fs::list`] says so, everything else follows links.
+    /// A symbolic link; only [`Fs::list`] says so, everything else follows links, or refuses to.
     Link,
     /// A named pipe.
     Fifo,
@@ -128,6 +134,29 @@ pub trait Fs: Debug + Send + Sync + 'static {
         None
     }
 
+    /// Tells where a path leads that is a symbolic link, or leads through one. Only asked to explain what is followed.
+    fn leads_to(&self, path: &Path) -> Option<PathBuf> {
+        let _ = path;
+        None
+    }
+
+    /// The same file system with symbolic links followed as a policy says, for all calls but [`Fs::output`]. Not asked
+    /// for [`Links::Follow`].
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported`, as by default, if it has no other policy than its own.
+    fn with_links(&self, links: Links) -> io::Result<Arc<dyn Fs>> {
+        let _ = links;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Is told of each path that the user named, and of the directory that a pattern begins with, for
+    /// [`Links::Skip`].
+    fn named(&self, path: &Path) {
+        let _ = path;
+    }
+
     /// Whether what happens here is what the system notifies of, at the same paths.
     fn notifies(&self) -> bool {
         false
@@ -139,6 +168,15 @@ pub trait Fs: Debug + Send + Sync + 'static {
     ///
     /// As the system reports them.
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>>;
+
+    /// Opens a FIFO for reading, or as its writer as well. Never waits for the other end.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn open_stream(&self, path: &Path, write: bool) -> io::Result<File> {
+        OsFs::open_as(path, write)
+    }
 
     /// Tells each entry of a directory, `.` and `..` left out.
     ///
@@ -226,6 +264,13 @@ pub trait WriteFile: ReadFile {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsFs;
 
+impl OsFs {
+    fn open_as(path: &Path, write: bool) -> io::Result<File> {
+        let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
+        links::open_as(path, access, OFlags::NONBLOCK | OFlags::NOCTTY)
+    }
+}
+
 impl Fs for OsFs {
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         fs::metadata(path).map(|metadata| Stat::from(&metadata))
@@ -240,14 +285,21 @@ impl Fs for OsFs {
         mounts::remote_device(path)
     }
 
+    fn leads_to(&self, path: &Path) -> Option<PathBuf> {
+        let through_link = path.ancestors().any(|path| self.is_link(path));
+        through_link.then(|| fs::canonicalize(path).or_else(|_| fs::read_link(path)).ok())?
+    }
+
+    fn with_links(&self, links: Links) -> io::Result<Arc<dyn Fs>> {
+        Ok(Arc::new(LinkedFs::new(links)))
+    }
+
     fn notifies(&self) -> bool {
         true
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
-        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-        let file = OpenOptions::new().read(true).custom_flags(flags as i32).open(path)?;
-        Ok(Box::new(file))
+        Ok(Box::new(Self::open_as(path, false)?))
     }
 
     fn list(&self, dir: &Path, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {

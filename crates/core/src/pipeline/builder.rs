@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backend::Backend;
 use crate::batch::Source;
 use crate::discover::explain::{Explained, Verdict, explain};
 use crate::discover::pattern::Excludes;
@@ -18,13 +19,16 @@ use crate::discover::spec::Spec;
 use crate::follow::context::{StartAt, TailContext};
 use crate::follow::descriptors::{Descriptors, OpenLimits};
 use crate::follow::registry::Claims;
-use crate::fs::{FileId, Fs, Kind, OsFs};
+use crate::fs::{FileId, Fs, Kind, Links, OsFs};
 use crate::output::open::FileOutput;
 use crate::output::thread::{Serve, serve};
 use crate::output::{Writer, WriterContext};
-use crate::pipeline::builder::buffers::{Buffers, HOST_BATCHES, LINE_BYTES_MAX};
+use crate::pipeline::builder::buffers::Buffers;
 use crate::pipeline::error::StartError;
+use crate::pipeline::merge::Merge;
 use crate::pipeline::readers::Inputs;
+use crate::pipeline::start::{Prepared, start_on, start_on_blocking};
+use crate::pipeline::tail::Tail;
 use crate::record::format::{Format, LineFormat, Prefix};
 use crate::record::limit::{LineLimit, LongLines};
 use crate::report::event::{Event, Observer};
@@ -75,6 +79,7 @@ pub struct Builder {
     stall_limit: Option<Duration>,
     observer: Box<dyn Observer>,
     fs: Arc<dyn Fs>,
+    links: Links,
     output: Output,
     append: bool,
 }
@@ -93,7 +98,7 @@ enum Output {
 
 impl Builder {
     /// The greatest line limit, 1 GiB: each buffer has room for a line.
-    pub const LINE_BYTES_MAX: usize = LINE_BYTES_MAX;
+    pub const LINE_BYTES_MAX: usize = 1 << 30;
 
     /// A merge of nothing into standard output, with all settings at their defaults.
     pub fn new() -> Self {
@@ -117,6 +122,7 @@ impl Builder {
             stall_limit: Some(STALL_LIMIT),
             observer: Box::new(|_: &Event<'_>| {}),
             fs: Arc::new(OsFs),
+            links: Links::Follow,
             output: Output::Stdout,
             append: false,
         }
@@ -281,6 +287,17 @@ impl Builder {
         self
     }
 
+    /// Which symbolic links on the way to an input are followed. Default: [`Links::Follow`], which a program that runs
+    /// as root should not leave so.
+    ///
+    /// A link that is not followed is told once, as [`Event::Refused`], and counts as a failure only where it is named
+    /// and the merge is to end by itself. The output's own path is followed whatever links it has. A file system of the
+    /// host's own that has no such policy ([`Fs::with_links`]) keeps the merge from starting.
+    pub fn links(mut self, links: Links) -> Self {
+        self.links = links;
+        self
+    }
+
     /// Writes to a file, which is emptied first, or to what else there is of that name: a FIFO, a terminal.
     ///
     /// The file is created if need be, its directory is not. While a merge writes to it, another is refused. One that
@@ -316,14 +333,38 @@ impl Builder {
         self
     }
 
-    /// Returns how many bytes of memory the merge will use for its buffers.
+    /// Makes a tail alone of the inputs: a stream of lines or of batches. Settings of the output have no
+    /// effect.
+    pub fn into_tail(self) -> Tail {
+        Tail::new(self)
+    }
+
+    /// Starts the merge on an executor.
+    ///
+    /// It completes once the output is open; readers start then.
     ///
     /// # Errors
     ///
-    /// If the line limit is out of range, or the buffers cannot hold lines of that length.
-    pub fn buffer_bytes(&self) -> Result<usize, StartError> {
-        let buffers = Buffers::new(self.limit.max, self.memory)?;
-        Ok((buffers.batches + HOST_BATCHES) * buffers.capacity)
+    /// If a setting is out of range, a pattern is malformed, or the output cannot be opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, it stops what it started, as dropping a [`Merge`] does.
+    pub async fn start_on<B: Backend>(self, backend: B) -> Result<Merge, StartError> {
+        start_on(self, backend).await
+    }
+
+    /// Starts the merge on an executor.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::start_on`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread until the output is open.
+    pub fn start_on_blocking<B: Backend>(self, backend: B) -> Result<Merge, StartError> {
+        start_on_blocking(self, backend)
     }
 
     /// Explains the inputs as they are now: which files match, which do not and why, where each would start. It changes
@@ -341,11 +382,11 @@ impl Builder {
         if let Output::File(path) = &self.output {
             forbidden.extend(self.fs.stat(path).map(|stat| stat.id));
         }
-        let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
-        let mut explained =
-            explain(&*self.fs, &specs, &excludes, self.start, self.ignore_older, &forbidden, self.watch);
+        let fs = self.inputs_fs()?;
+        let (specs, excludes) = (self.specs(&*fs)?, Excludes::new(self.excludes.clone())?);
+        let mut explained = explain(&*fs, &specs, &excludes, self.start, self.ignore_older, &forbidden, self.watch);
         if self.stdin {
-            explained.push(Explained { path: "-".into(), verdict: Verdict::Stream });
+            explained.push(Explained { path: "-".into(), leads_to: None, verdict: Verdict::Stream });
         }
         Ok(explained)
     }
@@ -369,21 +410,33 @@ impl Builder {
         self.never.iter().filter_map(|path| self.fs.stat(path).ok()).map(|stat| stat.id).collect()
     }
 
-    fn specs(&self) -> Result<Vec<Spec>, StartError> {
+    /// The file system as the inputs are to see it.
+    fn inputs_fs(&self) -> Result<Arc<dyn Fs>, StartError> {
+        match self.links {
+            Links::Follow => Ok(self.fs.clone()),
+            links => self.fs.with_links(links).map_err(|error| {
+                StartError::setting(format!("links cannot be followed as asked on this file system: {error}"))
+            }),
+        }
+    }
+
+    fn specs(&self, fs: &dyn Fs) -> Result<Vec<Spec>, StartError> {
         let specs = self.inputs.iter().map(|wanted| match wanted {
-            Wanted::Any(input) => Spec::new(input, &*self.fs),
-            Wanted::Path(path) => Ok(Spec::Path(path.as_path().into())),
+            Wanted::Any(input) => Spec::new(input, fs),
+            Wanted::Path(path) => Ok(Spec::named(path, fs)),
         });
         Ok(specs.collect::<Result<_, _>>()?)
     }
 
     /// Checks the settings and computes what follows from them. It blocks, since it reads the file system.
     pub(crate) fn prepare(self) -> Result<Prepared, StartError> {
-        let Buffers { chunk, capacity, batches } = Buffers::new(self.limit.max, self.memory)?;
-        let specs = self.specs()?;
+        let Buffers { chunk, capacity, batches } = self.buffers()?;
+        let inputs_fs = self.inputs_fs()?;
+        let specs = self.specs(&*inputs_fs)?;
         let (specs, fifos): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| {
             let is_fifo = |path: &Path| {
-                self.fs.remote_device(path).is_none() && self.fs.stat(path).is_ok_and(|stat| stat.kind == Kind::Fifo)
+                inputs_fs.remote_device(path).is_none()
+                    && inputs_fs.stat(path).is_ok_and(|stat| stat.kind == Kind::Fifo)
             };
             // Otherwise those who follow the path find it, whenever it is there.
             !self.once || !spec.path().is_some_and(is_fifo)
@@ -396,7 +449,7 @@ impl Builder {
         }
         let ledger = Ledger::new(self.observer);
         let tail = TailContext {
-            fs: self.fs.clone(),
+            fs: inputs_fs,
             ledger: ledger.clone(),
             claims: Arc::new(claims),
             descriptors: Descriptors::new(OpenLimits::of_process()),
@@ -427,7 +480,7 @@ impl Builder {
         }
         for fifo in fifos.iter().filter_map(Spec::path) {
             let source = add(fifo);
-            let pipe = PipeTailer::fifo_once(source.clone(), self.limit, ledger.clone(), stop.clone());
+            let pipe = PipeTailer::fifo_once(source.clone(), &tail, stop.clone());
             tailers.push((source, Box::new(pipe)));
         }
         if self.stdin {
@@ -463,14 +516,6 @@ impl Builder {
         };
         Ok(Prepared { inputs, batches, serve })
     }
-}
-
-/// A builder whose settings are checked.
-pub(crate) struct Prepared {
-    pub(crate) inputs: Inputs,
-    /// The number of batches.
-    pub(crate) batches: usize,
-    pub(crate) serve: Serve,
 }
 
 impl Default for Builder {

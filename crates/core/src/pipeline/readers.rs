@@ -14,14 +14,11 @@ use crate::backend::Backend;
 use crate::batch::pool::BatchPool;
 use crate::batch::{Batch, Source};
 use crate::discover::Discovery;
-use crate::discover::command::Request;
 use crate::discover::pattern::Excludes;
-use crate::discover::remote::{REMOTE_READERS_MAX, RemoteReaders, RemoteStatus, Remotes};
-use crate::discover::run::{Requests, SharedDiscovery, discover, requests};
+use crate::discover::run::{Request, Requests, SharedDiscovery, discover, requests};
 use crate::discover::spec::Spec;
 use crate::follow::context::{StartAt, TailContext};
-use crate::follow::fifo::Streams;
-use crate::follow::remote::RemoteReader;
+use crate::follow::remote::{REMOTE_READERS_MAX, RemoteReader, RemoteReaders, RemoteStatus, Remotes};
 use crate::follow::shard::{FileShard, Pace};
 use crate::own_thread::{Marked, is_own_thread};
 use crate::pipeline::error::FollowError;
@@ -30,7 +27,7 @@ use crate::report::event::Event;
 use crate::report::ledger::Ledger;
 use crate::source::host_tailers::{Failures, Joining, Many, ManyContext, record_failure};
 use crate::source::reader::{Feed, read};
-use crate::source::stream::PipeTailer;
+use crate::source::stream::{PipeTailer, Streams};
 use crate::source::tailer::{TailError, Tailer};
 use crate::stall::guard_with;
 use crate::sync::lock::lock;
@@ -341,7 +338,7 @@ impl<B: Backend> Hub<B> {
         Streams(Arc::new(move |path, fifo| {
             let source = Source::new(path.clone(), cx.format.labelled(path));
             cx.ledger.add_source(&source);
-            let pipe = PipeTailer::fifo(fifo, source.clone(), cx.limit, cx.ledger.clone(), hub.state.stop.clone());
+            let pipe = PipeTailer::fifo(fifo, source.clone(), &cx, hub.state.stop.clone());
             hub.joining.add(source, pipe);
             hub.start_tailers(Vec::new());
         }))
@@ -397,10 +394,7 @@ impl<B: Backend> Hub<B> {
         let (requests, asked) = requests();
         let names = Arc::<Names>::default();
         let mailboxes: Vec<Arc<Mailbox>> = (0..file_readers()).map(|_| Arc::default()).collect();
-        let watching = notifier.and_then(|notifier| {
-            let (fs, ledger) = (tail.fs.clone(), tail.ledger.clone());
-            Watching::start(notifier, fs, ledger, mailboxes.clone(), names.clone())
-        });
+        let watching = notifier.and_then(|notifier| Watching::start(notifier, &tail, mailboxes.clone(), names.clone()));
         let watcher = watching.as_ref().map(Watching::watcher);
         if !tail.once {
             tail.streams = Some(self.streams(&tail));

@@ -6,20 +6,21 @@
 //! A named path is followed by a shard, which has the FIFO read here that it finds there, and another one as another
 //! stream. Under `once` a FIFO is read until its last writer closes it.
 
-use std::fs::{File, OpenOptions};
+use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
 
 use crate::batch::{Batch, Source};
-use crate::follow::fifo::Fifo;
-use crate::fs::{ReadFile, is_missing};
+use crate::follow::context::TailContext;
+use crate::follow::registry::Claims;
+use crate::fs::{FileId, Fs, OsFs, ReadFile, is_missing};
 use crate::record::format::Renderer;
 use crate::record::framer::{Framer, LineState};
 use crate::record::limit::LineLimit;
@@ -36,6 +37,8 @@ const READ: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct PipeTailer {
     file: Option<File>,
+    /// Opens it, unless it is standard input.
+    fs: Arc<dyn Fs>,
     source: Arc<Source>,
     limit: LineLimit,
     ledger: Arc<Ledger>,
@@ -66,27 +69,23 @@ impl PipeTailer {
         stop: Arc<Stop>,
     ) -> io::Result<Self> {
         let file = File::from(rustix::io::dup(rustix::stdio::stdin())?);
-        Ok(Self::new(Some(file), None, source, limit, ledger, stop))
+        let mut stdin = Self::new(Arc::new(OsFs), None, source, limit, ledger, stop);
+        stdin.file = Some(file);
+        Ok(stdin)
     }
 
     /// A FIFO, which ends when the last of its writers closes it.
-    pub(crate) fn fifo_once(source: Arc<Source>, limit: LineLimit, ledger: Arc<Ledger>, stop: Arc<Stop>) -> Self {
-        Self::new(None, None, source, limit, ledger, stop)
+    pub(crate) fn fifo_once(source: Arc<Source>, cx: &TailContext, stop: Arc<Stop>) -> Self {
+        Self::new(cx.fs.clone(), None, source, cx.limit, cx.ledger.clone(), stop)
     }
 
     /// A FIFO that lasts until it loses its name, and nothing comes for the grace time.
-    pub(crate) fn fifo(
-        fifo: Arc<Fifo>,
-        source: Arc<Source>,
-        limit: LineLimit,
-        ledger: Arc<Ledger>,
-        stop: Arc<Stop>,
-    ) -> Self {
-        Self::new(None, Some(fifo), source, limit, ledger, stop)
+    pub(crate) fn fifo(fifo: Arc<Fifo>, source: Arc<Source>, cx: &TailContext, stop: Arc<Stop>) -> Self {
+        Self::new(cx.fs.clone(), Some(fifo), source, cx.limit, cx.ledger.clone(), stop)
     }
 
     fn new(
-        file: Option<File>,
+        fs: Arc<dyn Fs>,
         fifo: Option<Arc<Fifo>>,
         source: Arc<Source>,
         limit: LineLimit,
@@ -94,7 +93,8 @@ impl PipeTailer {
         stop: Arc<Stop>,
     ) -> Self {
         Self {
-            file,
+            file: None,
+            fs,
             source,
             limit,
             ledger,
@@ -113,12 +113,9 @@ impl PipeTailer {
     /// Opens the FIFO. False: it is another one by now, or cannot be opened just now.
     fn open(&mut self) -> io::Result<bool> {
         // With a writer of our own the FIFO does not end between two others.
-        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(flags as i32);
         let path = self.source.path();
-        let both = self.fifo.as_ref().and_then(|_| options.clone().write(true).open(path).ok());
-        let file = match both.map_or_else(|| options.open(path), Ok) {
+        let both = self.fifo.as_ref().and_then(|_| self.fs.open_stream(path, true).ok());
+        let file = match both.map_or_else(|| self.fs.open_stream(path, false), Ok) {
             Err(error) if self.fifo.is_some() => {
                 if !is_missing(&error) && !std::mem::replace(&mut self.refused, true) {
                     let reason = format!("cannot be opened: {}; trying again", error.kind());
@@ -266,5 +263,65 @@ impl Drop for PipeTailer {
     fn drop(&mut self) {
         // Read, and not written: the merge ended at once.
         self.ledger.submitted.fetch_add(self.held.len() as u64, Ordering::Relaxed);
+    }
+}
+
+/// A FIFO that is found under a named path: claimed as long as somebody has this.
+#[derive(Debug)]
+pub(crate) struct Fifo {
+    id: FileId,
+    claims: Arc<Claims>,
+    grace: Duration,
+    /// Whether it has lost its name: it is read until nothing comes for the grace time.
+    lost: AtomicBool,
+    /// Whether it is followed no more.
+    left: AtomicBool,
+}
+
+impl Drop for Fifo {
+    fn drop(&mut self) {
+        self.claims.forget(self.id);
+    }
+}
+
+/// The FIFO that an input has read as a stream; dropped, it says that the FIFO has lost its name.
+#[derive(Debug)]
+pub(crate) struct FifoInput(Arc<Fifo>);
+
+impl FifoInput {
+    /// Has it read. It is claimed already.
+    pub(crate) fn new(path: &Arc<Path>, id: FileId, cx: &TailContext, streams: &Streams) -> Self {
+        let (lost, left) = (AtomicBool::new(false), AtomicBool::new(false));
+        let fifo = Arc::new(Fifo { id, claims: cx.claims.clone(), grace: cx.grace, lost, left });
+        (streams.0)(path, fifo.clone());
+        Self(fifo)
+    }
+
+    pub(crate) fn id(&self) -> FileId {
+        self.0.id
+    }
+
+    /// It is followed no more.
+    pub(crate) fn leave(self) {
+        self.0.left.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for FifoInput {
+    fn drop(&mut self) {
+        self.0.lost.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Who reads the FIFOs that are found.
+#[derive(Clone)]
+pub(crate) struct Streams(pub(crate) Arc<Take>);
+
+/// Has a FIFO read that was found under a path.
+type Take = dyn Fn(&Arc<Path>, Arc<Fifo>) + Send + Sync;
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams").finish_non_exhaustive()
     }
 }

@@ -63,9 +63,8 @@ pub(crate) const ATTACKS: [(&str, Attack); 25] = [
 ];
 
 /// What the program does not withstand yet, so that it is played only where it is asked for: a hole behind a first line
-/// is read, and written, as the NULs that it reads as; and whose link a file is found by first gives its lines their
-/// label.
-const NOT_YET: [&str; 2] = ["holes", "links"];
+/// is read, and written, as the NULs that it reads as.
+const NOT_YET: [&str; 1] = ["holes"];
 
 /// What the attacker knows of the world, and what he must leave to others.
 #[derive(Clone, Debug)]

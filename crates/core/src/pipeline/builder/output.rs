@@ -28,8 +28,9 @@ impl Builder {
         let Output::File(output) = &self.output else { return Ok(()) };
         let held = self.fs.stat(output).ok().filter(|stat| stat.kind == Kind::File && stat.size > 0);
         let Some(held) = held.filter(|_| !self.append) else { return Ok(()) };
-        let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
-        if let Some((path, pattern)) = find_file(&*self.fs, &specs, &excludes, (output, held.id)) {
+        let fs = self.inputs_fs()?;
+        let (specs, excludes) = (self.specs(&*fs)?, Excludes::new(self.excludes.clone())?);
+        if let Some((path, pattern)) = find_file(&*fs, &specs, &excludes, (output, held.id)) {
             return Err(StartError::setting(format!(
                 "{} is the output and matches {pattern}: what it holds would be lost; exclude it, choose another \
                  output, or append",
@@ -40,7 +41,7 @@ impl Builder {
         if self.once
             && files_only
             && !specs.is_empty()
-            && let Some(reasons) = nothing_to_read(&*self.fs, &specs, &excludes, &self.never_ids())
+            && let Some(reasons) = nothing_to_read(&*fs, &specs, &excludes, &self.never_ids())
         {
             let (output, reasons) = (output.display(), reasons.join("; "));
             return Err(StartError::world(format!("{output} is left as it is, nothing can be read: {reasons}")));
@@ -59,13 +60,13 @@ impl Builder {
     ///
     /// Reads the file system on this thread.
     pub fn input_at(&self, path: impl AsRef<Path>) -> Result<Option<FoundInput>, StartError> {
-        let (specs, excludes) = (self.specs()?, Excludes::new(self.excludes.clone())?);
+        let fs = self.inputs_fs()?;
+        let (specs, excludes) = (self.specs(&*fs)?, Excludes::new(self.excludes.clone())?);
         let Ok(stat) = self.fs.stat(path.as_ref()) else { return Ok(None) };
         let path = path.as_ref();
         let device = self.fs.remote_device(path);
-        let is_it = |other: &&Path| {
-            self.fs.remote_device(other) == device && self.fs.stat(other).is_ok_and(|other| other.id == stat.id)
-        };
+        let is_it =
+            |other: &&Path| fs.remote_device(other) == device && fs.stat(other).is_ok_and(|other| other.id == stat.id);
         if let Some(path) = specs.iter().filter_map(Spec::path).find(is_it) {
             return Ok(Some(FoundInput { path: path.to_owned(), pattern: None }));
         }
@@ -73,7 +74,7 @@ impl Builder {
         if self.stdin && stdin().is_some_and(|stdin| stdin.id == stat.id) {
             return Ok(Some(FoundInput { path: "-".into(), pattern: None }));
         }
-        let found = find_file(&*self.fs, &specs, &excludes, (path, stat.id));
+        let found = find_file(&*fs, &specs, &excludes, (path, stat.id));
         Ok(found.map(|(path, pattern)| FoundInput { path: path.to_path_buf(), pattern: Some(pattern.to_owned()) }))
     }
 }

@@ -1,0 +1,463 @@
+//! Which symbolic links are followed: a file system that asks of each link on the way to a followed path.
+//!
+//! A path is opened, looked at and listed without a link on its way wherever the kernel can do that in one call: where
+//! nobody else can put a link among the directories above the name, the call only has to refuse the name itself as a
+//! link. Elsewhere it is `openat2(2)`, which refuses any. Where that meets a link, the path is walked name by name, each
+//! directory held open, each link read from its own descriptor: whoever swaps names meanwhile changes where the walk
+//! leads, never which rule it met.
+
+use std::collections::{HashMap, HashSet};
+use std::error::Error;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+
+use super::{Entry, Fs, Kind, OsFs, PATH_BYTES_MAX, ReadFile, Stat, WriteFile, here};
+use crate::sync::lock::lock;
+
+/// Which symbolic links to followed files are followed.
+///
+/// A program that runs as root, or for others, should choose [`Owned`](Self::Owned): otherwise anybody who can write
+/// into a followed directory can have any file merged that the program may read, by a link to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Links {
+    /// All are, whoever made them.
+    #[default]
+    Follow,
+    /// Only those that belong to root, to this process's user, or to the owner of the file or directory that the path
+    /// leads to in the end. That goes for each link on the way, the directories of a named path included.
+    Owned,
+    /// Only those that the user named: a path that is an input, and the directories that it or a pattern begins with,
+    /// up to the first wildcard.
+    Skip,
+}
+
+/// Why a path is not followed that leads through a symbolic link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RefusedLink {
+    /// Whose link it is; none: no link is followed.
+    pub(crate) owner: Option<u32>,
+    /// Whether it is known to lead to a directory.
+    pub(crate) is_dir: bool,
+}
+
+impl RefusedLink {
+    /// What an error says of a link that is not followed, if it does.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+impl fmt::Display for RefusedLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.owner {
+            Some(owner) => write!(
+                f,
+                "a symbolic link of user {owner} leads there, to what belongs to another: not followed, except by \
+                 --links follow"
+            ),
+            None => {
+                f.write_str("a symbolic link leads there: not followed, except by --links follow, or if it is named")
+            }
+        }
+    }
+}
+
+impl Error for RefusedLink {}
+
+impl From<RefusedLink> for io::Error {
+    fn from(refused: RefusedLink) -> Self {
+        Self::new(io::ErrorKind::PermissionDenied, refused)
+    }
+}
+
+/// Most links on the way to a file, as the kernel has it.
+const LINKS_MAX: usize = 40;
+
+/// How often a path is walked anew that changes under the walk.
+const TRIES: usize = 16;
+
+/// For how long it is known what may happen among the directories of a path. Only root, or who runs the program, can
+/// change that.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
+
+/// How many directories are remembered.
+const DIRS_MAX: usize = 16 * 1024;
+
+/// Opens what only is to be looked at, or walked through. Other systems can only open what may be read.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+const LOOK: OFlags = OFlags::PATH;
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+const LOOK: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
+
+const DIR: OFlags = LOOK.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Never waits, not even for the other end of a FIFO.
+const READ: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
+
+/// The machine's own file system, where not every link is followed.
+#[derive(Debug)]
+pub(super) struct LinkedFs {
+    links: Links,
+    user: u32,
+    /// Paths that the user named. Links on the way there are his.
+    named: Mutex<HashSet<PathBuf>>,
+    /// Directories that were asked about lately.
+    dirs: Mutex<HashMap<OsString, Place>>,
+}
+
+/// What can happen at the path of a directory.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    asked: Instant,
+    /// It is one, without a link on the way, and nobody but root and our user can change that.
+    is_settled: bool,
+    names: Names,
+}
+
+/// Who can rename, remove and make names in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    /// Root and our user.
+    Ours,
+    /// Everybody his own.
+    Sticky,
+    Anybodys,
+}
+
+/// What the walk came to.
+enum Step {
+    Done(File),
+    /// Somebody changed a name meanwhile.
+    Changed,
+}
+
+impl LinkedFs {
+    pub(super) fn new(links: Links) -> Self {
+        Self { links, user: geteuid().as_raw(), named: Mutex::default(), dirs: Mutex::default() }
+    }
+
+    /// Whether no link is met above the name of a path that would have to be asked about.
+    fn is_settled(&self, path: &Path) -> bool {
+        let Some(dir) = path.parent().filter(|_| ends_in_name(path)) else { return false };
+        match self.links {
+            Links::Follow => true,
+            Links::Skip => lock(&self.named).contains(dir),
+            Links::Owned => self.place(dir).is_settled,
+        }
+    }
+
+    /// Whether a path needs no look at links at all.
+    fn is_free(&self, path: &Path) -> bool {
+        is_base(path) || self.links == Links::Skip && lock(&self.named).contains(path)
+    }
+
+    /// What can happen at the path of a directory. Not by recursion: it may be deep.
+    fn place(&self, dir: &Path) -> Place {
+        let known = |path: &Path| {
+            let known = lock(&self.dirs).get(path.as_os_str()).copied();
+            known.filter(|place| place.asked.elapsed() < KNOWN_FOR)
+        };
+        if let Some(place) = known(dir) {
+            return place;
+        }
+        let mut ways: Vec<_> = dir.ancestors().collect();
+        let mut place = Place { asked: Instant::now(), is_settled: true, names: Names::Ours };
+        while let Some(way) = ways.pop().filter(|_| place.is_settled) {
+            place = known(way).unwrap_or_else(|| self.ask(way, place));
+            self.remember(way, place);
+        }
+        self.remember(dir, place);
+        place
+    }
+
+    fn remember(&self, dir: &Path, place: Place) {
+        let mut dirs = lock(&self.dirs);
+        if dirs.len() >= DIRS_MAX {
+            dirs.clear();
+        }
+        dirs.insert(dir.as_os_str().to_owned(), place);
+    }
+
+    /// Asks about a directory in one that is settled. One that a path begins with is what it is.
+    fn ask(&self, path: &Path, above: Place) -> Place {
+        let is_base = is_base(path);
+        let stat = if is_base { fs::metadata(here(path)) } else { fs::symlink_metadata(path) };
+        let is_ours = |stat: &Metadata| stat.uid() == 0 || stat.uid() == self.user;
+        let stays = |stat: &Metadata| match above.names {
+            Names::Ours => true,
+            Names::Sticky => is_ours(stat),
+            Names::Anybodys => false,
+        };
+        let dir = stat.ok().filter(|stat| stat.is_dir() && (is_base || ends_in_name(path) && stays(stat)));
+        let names = match &dir {
+            Some(dir) if !is_ours(dir) => Names::Anybodys,
+            Some(dir) if dir.mode() & 0o022 == 0 => Names::Ours,
+            Some(dir) if dir.mode() & 0o1000 != 0 => Names::Sticky,
+            _ => Names::Anybodys,
+        };
+        Place { asked: Instant::now(), is_settled: dir.is_some(), names }
+    }
+
+    /// Opens what a path leads to, if the links on the way allow it.
+    fn reach(&self, path: &Path, flags: OFlags) -> io::Result<File> {
+        let flags = flags | OFlags::CLOEXEC;
+        for _ in 0..TRIES {
+            let (start, rest) = self.start(path)?;
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            match rustix::fs::openat2(&start, rest, flags, Mode::empty(), rustix::fs::ResolveFlags::NO_SYMLINKS) {
+                // There is a link; or the system does not know the call, or does not allow it.
+                Err(Errno::LOOP | Errno::NOSYS | Errno::PERM) => {}
+                opened => return Ok(opened?.into()),
+            }
+            if let Step::Done(file) = self.walk(start, rest, flags)? {
+                return Ok(file);
+            }
+        }
+        Err(Errno::LOOP.into())
+    }
+
+    /// From where a path is walked, and the rest of it.
+    fn start<'a>(&self, path: &'a Path) -> io::Result<(OwnedFd, &'a Path)> {
+        let named = path.ancestors().find(|path| self.links == Links::Skip && lock(&self.named).contains(*path));
+        let base = named.unwrap_or(Path::new(if path.is_absolute() { "/" } else { "" }));
+        let start = openat(CWD, here(base), DIR.difference(OFlags::NOFOLLOW), Mode::empty())?;
+        Ok((start, here(path.strip_prefix(base).unwrap_or(path))))
+    }
+
+    /// Goes by each name of a path.
+    fn walk(&self, mut at: OwnedFd, path: &Path, flags: OFlags) -> io::Result<Step> {
+        let (mut rest, mut owners, mut bytes) = (names(path), Vec::new(), 0);
+        while let Some(name) = rest.pop() {
+            let stat = statat(&at, &*name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+                if rest.is_empty() {
+                    return self.last(&at, &name, flags | OFlags::NOFOLLOW, &owners);
+                }
+                match openat(&at, &*name, DIR, Mode::empty()) {
+                    // Or it is no directory, as the next try finds.
+                    Err(Errno::LOOP | Errno::MLINK) => return Ok(Step::Changed),
+                    opened => at = opened?,
+                }
+                continue;
+            }
+            if self.links == Links::Skip {
+                return Err(RefusedLink { owner: None, is_dir: false }.into());
+            }
+            let Some(Link { owner, target }) = read_link(&at, &name)? else { return Ok(Step::Changed) };
+            owners.push(owner);
+            match target {
+                Some(target) => {
+                    bytes += target.len();
+                    let target = Path::new(&target);
+                    if owners.len() > LINKS_MAX || bytes > PATH_BYTES_MAX {
+                        return Err(Errno::LOOP.into());
+                    }
+                    if target.is_absolute() {
+                        at = openat(CWD, "/", DIR, Mode::empty())?;
+                    }
+                    rest.extend(names(target));
+                }
+                None if rest.is_empty() => return self.last(&at, &name, flags, &owners),
+                None => at = openat(&at, &*name, DIR.difference(OFlags::NOFOLLOW), Mode::empty())?,
+            }
+        }
+        // The root.
+        self.last(&at, OsStr::new("."), flags, &owners)
+    }
+
+    /// Opens the last name of a path. Asks whose it is before, since to open a device does something, and after.
+    fn last(&self, at: &OwnedFd, name: &OsStr, flags: OFlags, owners: &[u32]) -> io::Result<Step> {
+        let nofollow = flags.contains(OFlags::NOFOLLOW);
+        let before = statat(at, name, if nofollow { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() })?;
+        self.check(owners, &before)?;
+        let file = match openat(at, name, flags, Mode::empty()) {
+            Err(Errno::LOOP | Errno::MLINK) => return Ok(Step::Changed),
+            opened => opened?,
+        };
+        let after = fstat(&file)?;
+        if nofollow && FileType::from_raw_mode(after.st_mode) == FileType::Symlink {
+            return Ok(Step::Changed);
+        }
+        self.check(owners, &after)?;
+        Ok(Step::Done(file.into()))
+    }
+
+    /// Whether all links on the way may lead to what they led to.
+    fn check(&self, owners: &[u32], stat: &rustix::fs::Stat) -> io::Result<()> {
+        let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let may = |owner: u32| owner == 0 || owner == self.user || owner == stat.st_uid;
+        match owners.iter().find(|owner| !may(**owner)) {
+            Some(&owner) => Err(RefusedLink { owner: Some(owner), is_dir }.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn open_as(&self, path: &Path, access: OFlags) -> io::Result<File> {
+        let is_free = self.is_free(path);
+        if is_free || self.is_settled(path) {
+            let nofollow = if is_free { OFlags::empty() } else { OFlags::NOFOLLOW };
+            match open_as(path, access, READ | nofollow) {
+                Err(error) if !is_free && is_link_there(&error) => {}
+                opened => return opened,
+            }
+        }
+        self.reach(path, access | READ)
+    }
+}
+
+impl Fs for LinkedFs {
+    fn named(&self, path: &Path) {
+        // Files beside a named one are looked at as well.
+        let dir = path.parent().map(Path::to_owned);
+        lock(&self.named).extend([path.to_owned()].into_iter().chain(dir));
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        if self.is_free(path) {
+            return OsFs.stat(path);
+        }
+        if self.is_settled(path) {
+            let metadata = fs::symlink_metadata(path)?;
+            if !metadata.is_symlink() {
+                return Ok(Stat::from(&metadata));
+            }
+        }
+        self.reach(path, LOOK)?.metadata().map(|metadata| Stat::from(&metadata))
+    }
+
+    fn is_link(&self, path: &Path) -> bool {
+        OsFs.is_link(path)
+    }
+
+    fn remote_device(&self, path: &Path) -> Option<u64> {
+        OsFs.remote_device(path)
+    }
+
+    fn leads_to(&self, path: &Path) -> Option<PathBuf> {
+        OsFs.leads_to(path)
+    }
+
+    fn notifies(&self) -> bool {
+        OsFs.notifies()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        Ok(Box::new(self.open_as(path, OFlags::RDONLY)?))
+    }
+
+    fn open_stream(&self, path: &Path, write: bool) -> io::Result<File> {
+        self.open_as(path, if write { OFlags::RDWR } else { OFlags::RDONLY })
+    }
+
+    fn list(&self, dir: &Path, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
+        if self.is_free(dir) || self.links == Links::Owned && self.place(dir).is_settled {
+            return OsFs.list(dir, tell);
+        }
+        for item in Dir::new(self.reach(dir, OFlags::DIRECTORY)?)? {
+            let item = item?;
+            let name = OsStr::from_bytes(item.file_name().to_bytes());
+            if name != "." && name != ".." {
+                tell(Entry { name, kind: kind_of(item.file_type()), ino: item.ino() });
+            }
+        }
+        Ok(())
+    }
+
+    fn output(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        OsFs.output(path)
+    }
+}
+
+/// Opens a file for reading, or for writing as well.
+pub(super) fn open_as(path: &Path, access: OFlags, flags: OFlags) -> io::Result<File> {
+    let write = access == OFlags::RDWR;
+    OpenOptions::new().read(true).write(write).custom_flags(flags.bits() as i32).open(path)
+}
+
+/// Whether a path has no names of its own that could be links: `/`, `.`, `../..`.
+fn is_base(path: &Path) -> bool {
+    !path.components().any(|component| matches!(component, Component::Normal(_)))
+}
+
+/// Whether a path ends in a name, which the system can be told not to follow: `a/b`, unlike `a/b/` and `a/..`.
+fn ends_in_name(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| path.as_os_str().as_bytes().ends_with(name.as_bytes()))
+}
+
+/// Whether a name that is not to be a link was one.
+fn is_link_there(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::MLINK))
+}
+
+/// The names of a path, the first one last.
+fn names(path: &Path) -> Vec<OsString> {
+    let components = path.components().filter(|it| matches!(it, Component::Normal(_) | Component::ParentDir));
+    let mut names: Vec<_> = components.map(|component| component.as_os_str().to_owned()).collect();
+    names.reverse();
+    names
+}
+
+/// A symbolic link as it was at one moment.
+struct Link {
+    owner: u32,
+    /// What it says; none for the kernel's own in `/proc`, which lead where no path does.
+    target: Option<OsString>,
+}
+
+/// Reads a link; none if it is none any more.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn read_link(at: &OwnedFd, name: &OsStr) -> io::Result<Option<Link>> {
+    const PROC: u64 = 0x9fa0;
+    let link = openat(at, name, LOOK | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let stat = fstat(&link)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+        return Ok(None);
+    }
+    let is_kernels = rustix::fs::fstatfs(&link)?.f_type as u64 & 0xffff_ffff == PROC;
+    let target = if is_kernels { None } else { Some(OsString::from_vec(readlinkat(&link, "", [])?.into_bytes())) };
+    Ok(Some(Link { owner: stat.st_uid, target }))
+}
+
+/// Reads a link; none if it changed meanwhile.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn read_link(at: &OwnedFd, name: &OsStr) -> io::Result<Option<Link>> {
+    let look = || statat(at, name, AtFlags::SYMLINK_NOFOLLOW);
+    let before = look()?;
+    let target = match readlinkat(at, name, []) {
+        Err(Errno::INVAL) => return Ok(None),
+        target => target?,
+    };
+    let after = look()?;
+    // A name that is moved away and back has another time of change.
+    let of = |stat: &rustix::fs::Stat| (stat.st_dev, stat.st_ino, stat.st_ctime, stat.st_ctime_nsec);
+    let stayed = of(&before) == of(&after);
+    Ok(stayed.then(|| Link { owner: after.st_uid, target: Some(OsString::from_vec(target.into_bytes())) }))
+}
+
+fn kind_of(file_type: FileType) -> Kind {
+    match file_type {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Dir,
+        FileType::Symlink => Kind::Link,
+        FileType::Fifo => Kind::Fifo,
+        FileType::Socket => Kind::Socket,
+        FileType::CharacterDevice | FileType::BlockDevice => Kind::Device,
+        FileType::Unknown => Kind::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests;
