@@ -61,5 +61,24 @@ fn a_tree_deeper_than_a_path_can_be_long_costs_nothing_once_it_is_known() {
     let finished = running.stop().expect(0);
     assert_eq!(finished.stderr.matches("more than 4095 bytes").count(), 1, "{}", finished.stderr);
     // A merge that is to be complete is not.
-    dir.run(["--once", "logs/**/*.log"]).expect(1).says("more than 4095 bytes, which the system does not take");
+    dir.run(["--once", "logs/**/*.log"]).expect(1).says("more than 4095 bytes or 128 nested directories");
+}
+
+#[test]
+fn what_is_nested_deeper_than_so_many_directories_is_told_and_left_alone() {
+    let dir = Dir::new();
+    let nested = |levels: usize| format!("logs/{}", "d/".repeat(levels));
+    dir.write(nested(128) + "a.log", "1\n");
+    dir.write(nested(129) + "b.log", "too deep\n");
+    let mut running = dir.tailmerge(["-o", "all", "logs/**/*.log"]).start();
+    running.until_said(
+        "logs: there are paths in it of more than 4095 bytes or 128 nested directories; they are left alone",
+    );
+    wait_until("the first line is merged", || dir.text("all") == "1\n");
+    // Names that are told of are not taken on either.
+    dir.write(nested(128) + "d/c.log", "too deep\n");
+    dir.append(nested(128) + "a.log", "2\n");
+    wait_until("the next line is merged", || dir.text("all") == "1\n2\n");
+    running.stop().expect(0);
+    assert_eq!(dir.text("all"), "1\n2\n");
 }

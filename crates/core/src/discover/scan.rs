@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::hash::{Hash, Hasher};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -39,6 +40,10 @@ const SHORT_AFTER: Duration = Duration::from_millis(100);
 /// How long to wait before a directory is tried again at the end for which there was no descriptor; doubles each time.
 const LAST_PAUSE_MIN: Duration = Duration::from_millis(10);
 const LAST_PAUSE_MAX: Duration = Duration::from_millis(640);
+
+/// How deep directories may be nested below where a pattern's wildcards begin. The system goes through all of a path each
+/// time it is used, and each path is kept: the cost of nested directories grows with the square of their number.
+const DEPTH_MAX: usize = 128;
 
 /// The directories of a pattern, by their paths.
 pub(crate) type Dirs = HashMap<PathBuf, Dir>;
@@ -160,7 +165,7 @@ pub(crate) struct Scan<'a> {
     pub(crate) failed: Vec<(PathBuf, io::Error)>,
     /// How often something may have come and gone unseen.
     pub(crate) unseen: u32,
-    /// Whether there are paths that are longer than the system takes.
+    /// Whether there are paths that are longer than the system takes, or lead too deep.
     too_long: bool,
     /// Which devices it looks at.
     pub(crate) reach: Reach,
@@ -428,7 +433,8 @@ impl<'a> Scan<'a> {
             true => self.pattern.goes_on(below).then_some(Found::Dir(below)),
             false => self.pattern.is_match(direct).then_some(Found::File),
         }?;
-        if dir.as_os_str().len() + name.len() >= PATH_BYTES_MAX {
+        let too_deep = is_dir && depth(dir) >= depth(self.pattern.base()) + DEPTH_MAX;
+        if too_deep || dir.as_os_str().len() + name.len() >= PATH_BYTES_MAX {
             self.too_long |= self.is_ours(dir);
             return None;
         }
@@ -493,7 +499,7 @@ impl Scan<'_> {
         (0..self.unseen).for_each(|_| cx.ledger.possible_loss_unseen());
         if self.too_long && !std::mem::replace(told_too_long, true) {
             let reason =
-                format!("there are paths in it of more than {PATH_BYTES_MAX} bytes, which the system does not take");
+                format!("there are paths in it of more than {PATH_BYTES_MAX} bytes or {DEPTH_MAX} nested directories");
             refuse(here(self.pattern.base()), &reason, "they are left alone", cx.once);
         }
     }
@@ -509,6 +515,11 @@ impl Scan<'_> {
             }
         }
     }
+}
+
+/// Counts the directories that a path leads through.
+fn depth(path: &Path) -> usize {
+    path.as_os_str().as_bytes().iter().filter(|byte| **byte == b'/').count()
 }
 
 /// Lists a directory. If there is no descriptor for that, and no later look, it is tried again for a while.
