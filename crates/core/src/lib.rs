@@ -56,6 +56,7 @@ pub use report::event::{Event, Observer};
 pub use report::gap::{Gap, GapReason};
 pub use report::snapshot::Snapshot;
 pub use report::summary::{InputReport, Report};
-pub use source::sender::{LineSender, SendError};
+pub use source::host_lines::SendError;
+pub use source::sender::LineSender;
 pub use source::tailer::{Progress, TailError, Tailer};
 pub use watch::WatchMode;

@@ -5,6 +5,7 @@
 //! keeps positions.
 
 pub(crate) mod pool;
+pub(crate) mod queue;
 
 use std::ffi::OsStr;
 use std::path::Path;

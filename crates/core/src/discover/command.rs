@@ -1,8 +1,12 @@
-//! What discovery tells the shards.
+//! Messages of discovery: what is asked of it, and what it tells the shards.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
+use async_channel::Sender;
+
+use crate::discover::pattern::PatternError;
 use crate::follow::context::StartAt;
 use crate::fs::FileId;
 
@@ -35,4 +39,11 @@ pub(crate) enum Command {
     Gone(Arc<Path>),
     /// Stop following it, where it stands.
     Remove(Arc<Path>),
+}
+
+/// Asked of discovery while it runs. It answers when the shards know.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Follow { input: OsString, reply: Sender<Result<(), PatternError>> },
+    Unfollow { input: OsString, reply: Sender<Result<(), PatternError>> },
 }

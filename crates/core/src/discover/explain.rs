@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::discover::pattern::Excludes;
+use crate::discover::remote::Reach;
 use crate::discover::scan::find;
 use crate::discover::spec::Spec;
 use crate::follow::context::StartAt;
-use crate::follow::remote::Reach;
 use crate::follow::trouble::Trouble;
 use crate::fs::{Entry, FileId, Fs, Kind, RefusedLink, here, is_missing};
 use crate::record::escape::{Escaping, Name};

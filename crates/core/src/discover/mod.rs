@@ -5,8 +5,10 @@
 
 pub(crate) mod aliases;
 pub(crate) mod command;
+pub(crate) mod cost;
 pub(crate) mod explain;
 pub(crate) mod pattern;
+pub(crate) mod remote;
 pub(crate) mod run;
 pub(crate) mod scan;
 pub(crate) mod spec;
@@ -22,42 +24,17 @@ use std::time::{Duration, Instant};
 use async_channel::Sender;
 
 use crate::discover::aliases::Twins;
-use crate::discover::command::{Command, Kin};
+use crate::discover::command::{Command, Kin, Request};
+use crate::discover::cost::{Cost, share};
 use crate::discover::pattern::{Excludes, PatternError};
-use crate::discover::run::Request;
+use crate::discover::remote::{Order, Reach, Remotes};
 use crate::discover::scan::{ByName, Dirs, Large, Scan, watch_above};
 use crate::discover::spec::Spec;
 use crate::follow::context::{StartAt, TailContext};
-use crate::follow::remote::{Order, Reach, Remotes};
 use crate::fs::{here, is_missing};
 use crate::report::event::Event;
 use crate::source::tailer::TailError;
 use crate::watch::names::{NameChange, Names};
-
-/// Looking at directories takes at most one part in this many of the time, and so does listing large ones: where the
-/// system tells of the names that come, and where it does not.
-const SHARES: [u32; 2] = [200, 20];
-
-fn share(watched: bool) -> u32 {
-    SHARES[usize::from(!watched)]
-}
-
-/// How long something took the last few times.
-#[derive(Debug, Default)]
-struct Cost([Duration; 4]);
-
-impl Cost {
-    fn note(&mut self, took: Duration) {
-        self.0.rotate_right(1);
-        self.0[0] = took;
-    }
-
-    /// The shortest of these, and nothing before there are so many: what takes longer was held up by something else,
-    /// such as a busy processor.
-    fn least(&self) -> Duration {
-        self.0.into_iter().min().unwrap_or_default()
-    }
-}
 
 /// Taking on names that the system tells of takes at most one part in this many of the time.
 const NAMES_SHARE: u32 = 10;

@@ -1,6 +1,6 @@
 //! Discovery as a task: scans on the blocking pool, again and again, and does what the host asks.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,19 +12,13 @@ use futures_lite::future::or;
 
 use crate::backend::Backend;
 use crate::discover::Discovery;
+use crate::discover::command::Request;
 use crate::discover::pattern::PatternError;
 use crate::own_thread::mark;
 use crate::source::tailer::TailError;
 use crate::sync::lock::lock;
 use crate::sync::stop::{Stage, Stop};
 use crate::watch::names::Names;
-
-/// Asked of discovery while it runs. It answers when the shards know.
-#[derive(Debug)]
-pub(crate) enum Request {
-    Follow { input: OsString, reply: Sender<Result<(), PatternError>> },
-    Unfollow { input: OsString, reply: Sender<Result<(), PatternError>> },
-}
 
 /// Most requests on their way whose answers are waited for.
 const REQUESTS_MAX: usize = 64;

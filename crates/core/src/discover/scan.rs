@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::discover::cost::share;
 use crate::discover::pattern::{Pattern, State};
-use crate::discover::share;
+use crate::discover::remote::Reach;
 use crate::follow::context::TailContext;
 use crate::follow::descriptors::is_shortage;
-use crate::follow::remote::Reach;
 use crate::fs::{Entry, FileId, Fs, Kind, MODIFIED_GRAIN, PATH_BYTES_MAX, RefusedLink, Stat, here, is_missing};
 use crate::report::event::Event;
 use crate::watch::Vouch;

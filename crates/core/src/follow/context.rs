@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::follow::descriptors::Descriptors;
+use crate::follow::fifo::Streams;
 use crate::follow::registry::Claims;
 use crate::fs::Fs;
 use crate::record::format::LineFormat;
 use crate::record::limit::LineLimit;
 use crate::report::ledger::Ledger;
-use crate::source::stream::Streams;
 use crate::watch::Vouch;
 
 /// Where to begin in a file that is present at the start.

@@ -17,6 +17,7 @@ use crate::discover::pattern::is_pattern;
 use crate::follow::context::{StartAt, TailContext};
 use crate::follow::copies::Copies;
 use crate::follow::descriptors::is_shortage;
+use crate::follow::fifo::{FifoInput, Streams};
 use crate::follow::file::{Generation, Scratch, Turn, Visit};
 use crate::follow::pause::Pause;
 use crate::follow::registry::{Claimed, Resume};
@@ -24,7 +25,6 @@ use crate::follow::trouble::Trouble;
 use crate::fs::{FileId, Kind, RefusedLink, Stat, here, is_missing};
 use crate::report::event::Event;
 use crate::report::gap::GapReason;
-use crate::source::stream::{FifoInput, Streams};
 
 /// How often reading is tried again at the end, when there is no next look to try it at.
 const LAST_TRIES: u8 = 3;
@@ -285,7 +285,7 @@ impl Input {
         }
         match cx.claims.claim(id, Some(&*cx.fs)) {
             Claimed::Taken { .. } => {
-                self.fifo = Some(FifoInput::new(&self.path, id, cx, streams));
+                self.fifo = Some(FifoInput::new(&self.path, id, &cx.claims, cx.grace, streams));
                 self.trouble = None;
             }
             Claimed::Held => self.trouble(Trouble::SameFile, cx),

@@ -3,6 +3,7 @@
 pub(crate) mod context;
 pub(crate) mod copies;
 pub(crate) mod descriptors;
+pub(crate) mod fifo;
 pub(crate) mod file;
 pub(crate) mod fingerprint;
 pub(crate) mod input;

@@ -4,13 +4,13 @@ pub(crate) mod file;
 pub(crate) mod open;
 pub(crate) mod partial;
 pub(crate) mod pipe;
-pub(crate) mod request;
 pub(crate) mod thread;
 pub(crate) mod writer_loop;
 
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,7 +21,6 @@ use async_executor::LocalExecutor;
 use crate::output::partial::PartialWrite;
 
 use crate::batch::Batch;
-use crate::follow::registry::Claims;
 use crate::fs::FileId;
 use crate::report::ledger::Ledger;
 use crate::sync::stop::{Stage, Stop};
@@ -101,14 +100,26 @@ pub trait Writer: 'static {
 
 pub(crate) type Sleep = dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
 
+/// The files that the merge writes itself, which must never be inputs.
+pub(crate) trait OwnFiles: Send + Sync {
+    /// Adds a file. Returns false if it is an input.
+    fn add(&self, id: FileId) -> bool;
+
+    /// Removes a file that is written no more.
+    fn remove(&self, id: FileId);
+
+    /// Adds a path: whatever file is there at any time is no input.
+    fn add_path(&self, path: &Path);
+}
+
 /// Services for a writer. They never leave the writer's thread.
 pub struct WriterContext {
     pub(crate) executor: Rc<LocalExecutor<'static>>,
     pub(crate) sleep: Arc<Sleep>,
     pub(crate) stop: Arc<Stop>,
     pub(crate) ledger: Arc<Ledger>,
-    /// Knows which files are inputs, and which never are.
-    pub(crate) claims: Arc<Claims>,
+    /// Receives the files that the output is in.
+    pub(crate) own_files: Arc<dyn OwnFiles>,
 }
 
 impl WriterContext {

@@ -71,7 +71,7 @@ impl FileOutput {
         let cx = Rc::new(cx);
         let target = match &self.path {
             Some(path) => {
-                cx.claims.forbid_path(path);
+                cx.own_files.add_path(path);
                 self.open_path(path, true, &cx).await?
             }
             None => self.open_stdout(&cx)?,
@@ -123,7 +123,7 @@ impl FileOutput {
         let file = self.fs.output(path).map_err(failed)?;
         let id = file.stat().map_err(failed)?.id;
         self.refuse_input(path, id)?;
-        if !cx.claims.forbid(id) {
+        if !cx.own_files.add(id) {
             return Err(refused(path, io::ErrorKind::InvalidInput, "it is followed as an input; move it away"));
         }
         let alone = match self.lock(&*file, cx).await {
@@ -270,7 +270,7 @@ impl OutputWriter {
             let (start, end) = file.unseen();
             ledger.gap(output, start, end, GapReason::OutputRemoved);
             // The next input may get its inode number.
-            self.cx.claims.allow(id);
+            self.cx.own_files.remove(id);
         }
         false
     }

@@ -14,47 +14,20 @@ use async_executor::LocalExecutor;
 use futures_lite::future::or;
 
 use crate::backend::Backend;
-use crate::follow::registry::Claims;
-use crate::output::writer_loop::Queue;
-use crate::output::{Writer, WriterContext};
+use crate::output::writer_loop::{Outcome, WriterError, WriterLoop};
+use crate::output::{OwnFiles, Writer, WriterContext};
 use crate::own_thread;
 use crate::panic::panic_message;
 use crate::report::event::Event as Told;
-use crate::source::tailer::TailError;
 use crate::sync::lock::lock;
 use crate::sync::set_once::SetOnce;
 use crate::sync::stop::Stage;
-use crate::watch::WatchSlot;
 
 /// The name of the writer's thread.
 const NAME: &str = "tailmerge-writer";
 
-/// The outcome of a writer's loop that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// All that was submitted is written and flushed.
-    Drained,
-    /// The reader of the output went away.
-    OutputClosed,
-    /// It was aborted.
-    Aborted,
-}
-
-/// The failure that ended a merge.
-#[derive(Clone, Debug)]
-pub(crate) enum Cause {
-    Write(Arc<io::Error>),
-    Flush(Arc<io::Error>),
-    WriterPanicked(String),
-    Tailer(String, Arc<TailError>),
-    /// The thread does not return from a call.
-    WriterStuck,
-    /// The question came from a thread of the merge, which cannot wait for the end.
-    OwnThread,
-}
-
 /// The outcome of the writer, set when its thread is about to end.
-pub(crate) type Ended = SetOnce<Result<Outcome, Cause>>;
+pub(crate) type Ended = SetOnce<Result<Outcome, WriterError>>;
 
 /// The running thread.
 #[derive(Debug)]
@@ -64,26 +37,31 @@ pub(crate) struct WriterThread {
 }
 
 impl WriterThread {
-    /// Starts the thread.
-    pub(crate) fn start<B: Backend>(backend: B, serve: Serve, session: Session) -> io::Result<Self> {
+    /// Starts the thread. It calls `at_end` when it takes no more lines.
+    pub(crate) fn start<B: Backend>(
+        backend: B,
+        serve: Serve,
+        session: Session,
+        at_end: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
         let ended = Arc::new(Ended::default());
-        let at_end = ended.clone();
+        let set_ended = ended.clone();
         let run = move || {
-            let (stop, host) = (session.queue.stop.clone(), session.queue.host.clone());
-            let (messages, watch) = (session.queue.messages.clone(), session.watch.clone());
-            let ledger = session.queue.ledger.clone();
+            let (stop, lines) = (session.writer_loop.stop.clone(), session.writer_loop.lines.clone());
+            let messages = session.writer_loop.messages.clone();
+            let ledger = session.writer_loop.ledger.clone();
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 let executor = Rc::new(LocalExecutor::new());
                 let context = WriterContext {
                     executor: executor.clone(),
-                    sleep: session.queue.sleep.clone(),
-                    stop: session.queue.stop.clone(),
-                    ledger: session.queue.ledger.clone(),
-                    claims: session.claims.clone(),
+                    sleep: session.writer_loop.sleep.clone(),
+                    stop: session.writer_loop.stop.clone(),
+                    ledger: session.writer_loop.ledger.clone(),
+                    own_files: session.own_files.clone(),
                 };
                 backend.block_on(executor.run(serve(context, session)))
             }));
-            let outcome = outcome.unwrap_or_else(|panic| Err(Cause::WriterPanicked(panic_message(&*panic).to_owned())));
+            let outcome = outcome.unwrap_or_else(|panic| Err(WriterError::Panicked(panic_message(&*panic).to_owned())));
             match &outcome {
                 Ok(Outcome::OutputClosed) => ledger.tell(&Told::OutputClosed),
                 Ok(Outcome::Drained | Outcome::Aborted) => {}
@@ -91,11 +69,11 @@ impl WriterThread {
             }
             // Nobody takes lines any more: readers leave, senders hear of it, and so does who waits for a flush.
             stop.advance(Stage::Leaving);
-            host.close();
-            watch.close();
+            lines.close();
+            at_end();
             messages.close();
             while messages.next().is_ok() {}
-            at_end.set(outcome);
+            set_ended.set(outcome);
         };
         let handle = thread::Builder::new().name(NAME.into()).spawn(|| own_thread::mark_writer(run))?;
         Ok(Self { handle: Mutex::new(Some(handle)), ended })
@@ -113,18 +91,16 @@ impl WriterThread {
 
 /// The parts that the writer's thread works with.
 pub(crate) struct Session {
-    pub(crate) queue: Queue,
+    pub(crate) writer_loop: WriterLoop,
     /// Receives one message: whether the writer could be made.
     pub(crate) ready: Sender<io::Result<()>>,
-    /// The thread that watches for changes; it is joined when this one ends.
-    pub(crate) watch: WatchSlot,
     /// Receives the files that the writer writes, before it is reported to be ready.
-    pub(crate) claims: Arc<Claims>,
+    pub(crate) own_files: Arc<dyn OwnFiles>,
 }
 
 /// Makes a writer and runs its loop. It is boxed so that a builder does not depend on the writer's type.
 pub(crate) type Serve =
-    Box<dyn FnOnce(WriterContext, Session) -> Pin<Box<dyn Future<Output = Result<Outcome, Cause>>>> + Send>;
+    Box<dyn FnOnce(WriterContext, Session) -> Pin<Box<dyn Future<Output = Result<Outcome, WriterError>>>> + Send>;
 
 /// Runs the writer that `make` makes to its end.
 pub(crate) fn serve<M, F, W>(make: M) -> Serve
@@ -136,7 +112,7 @@ where
     Box::new(|context, session| {
         Box::pin(async move {
             let aborted = async {
-                session.queue.stop.reached(Stage::Aborted).await;
+                session.writer_loop.stop.reached(Stage::Aborted).await;
                 Err(io::Error::new(io::ErrorKind::Interrupted, "stopped before it started"))
             };
             // If nobody listens any more, the start was given up, and the stop has been asked for.
@@ -148,10 +124,10 @@ where
                 }
             };
             for id in writer.files() {
-                session.claims.forbid(id);
+                session.own_files.add(id);
             }
             drop(session.ready.try_send(Ok(())));
-            session.queue.run(&mut writer).await
+            session.writer_loop.run(&mut writer).await
         })
     })
 }
@@ -159,20 +135,5 @@ where
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Write(error) => write!(f, "the output cannot be written: {error}"),
-            Self::Flush(error) => write!(f, "the output cannot be flushed: {error}"),
-            Self::WriterPanicked(message) => write!(f, "the writer panicked: {message}"),
-            Self::Tailer(name, error) => write!(f, "the tailer {name} failed: {error}"),
-            Self::OwnThread => {
-                f.write_str("not over yet: this is one of the merge's own threads, which cannot wait for its end")
-            }
-            Self::WriterStuck => f.write_str("the writer does not return from a call; its thread is left behind"),
-        }
     }
 }

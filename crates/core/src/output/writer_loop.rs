@@ -11,15 +11,13 @@ use futures_lite::future::or;
 
 use crate::batch::Batch;
 use crate::batch::pool::BatchPool;
+use crate::batch::queue::{LineBuffer, Message, WriterQueue};
 use crate::output::partial::Fate;
-use crate::output::request::FlushRequest;
-use crate::output::thread::{Cause, Outcome};
 use crate::output::{Sleep, Writer};
 use crate::report::event::Event;
 use crate::report::ledger::Ledger;
-use crate::source::host_lines::HostLines;
 use crate::stall::timed;
-use crate::sync::inbox::{Inbox, Nothing};
+use crate::sync::inbox::Nothing;
 use crate::sync::stop::{Stage, Stop};
 
 /// The first pause before a failed write is tried again; each further one is longer.
@@ -27,21 +25,30 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The longest pause before a failed write is tried again.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// A message to the writer. The number of each kind is bounded, so sending never waits.
-pub(crate) enum Message {
-    /// Lines from the inputs.
-    Batch(Batch),
-    /// There are lines of the host in [`HostLines`].
-    Host,
-    /// Flush everything before this message.
-    Flush(FlushRequest),
+/// The outcome of a writer's loop that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All that was submitted is written and flushed.
+    Drained,
+    /// The reader of the output went away.
+    OutputClosed,
+    /// It was aborted.
+    Aborted,
+}
+
+/// The failure of a writer.
+#[derive(Clone, Debug)]
+pub(crate) enum WriterError {
+    Write(Arc<io::Error>),
+    Flush(Arc<io::Error>),
+    Panicked(String),
 }
 
 /// The loop's inbox, and what it needs to process messages.
-pub(crate) struct Queue {
-    pub(crate) messages: Inbox<Message>,
+pub(crate) struct WriterLoop {
+    pub(crate) messages: WriterQueue,
     pub(crate) pool: Arc<BatchPool>,
-    pub(crate) host: Arc<HostLines>,
+    pub(crate) lines: Arc<dyn LineBuffer>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) stop: Arc<Stop>,
     pub(crate) sleep: Arc<Sleep>,
@@ -50,9 +57,9 @@ pub(crate) struct Queue {
     pub(crate) capacity: usize,
 }
 
-impl Queue {
+impl WriterLoop {
     /// Writes until the queue is closed and empty, the output is closed, or something fails for good.
-    pub(crate) async fn run<W: Writer>(&self, writer: &mut W) -> Result<Outcome, Cause> {
+    pub(crate) async fn run<W: Writer>(&self, writer: &mut W) -> Result<Outcome, WriterError> {
         let mut spare = Batch::with_capacity(self.capacity);
         let mut flushed = true;
         let mut done = Vec::new();
@@ -87,9 +94,9 @@ impl Queue {
                     }
                     done.push(batch);
                 }
-                Message::Host => {
+                Message::Lines => {
                     flushed = false;
-                    spare = self.host.take(spare);
+                    spare = self.lines.take(spare);
                     if let Some(outcome) = self.write(writer, &mut spare).await? {
                         return Ok(outcome);
                     }
@@ -126,7 +133,7 @@ impl Queue {
     }
 
     /// Writes a batch, however long it takes. Returns an outcome if the merge ends.
-    async fn write<W: Writer>(&self, writer: &mut W, batch: &mut Batch) -> Result<Option<Outcome>, Cause> {
+    async fn write<W: Writer>(&self, writer: &mut W, batch: &mut Batch) -> Result<Option<Outcome>, WriterError> {
         let mut pause = PAUSE_MIN;
         let ended = loop {
             let write = self.guard("tailmerge-writer: write", writer.write(batch));
@@ -145,7 +152,7 @@ impl Queue {
                 Fate::Closed => break Some(Outcome::OutputClosed),
                 Fate::Final => {
                     self.account(batch);
-                    return Err(Cause::Write(Arc::new(failed.error)));
+                    return Err(WriterError::Write(Arc::new(failed.error)));
                 }
             }
             if self.unless_aborted((self.sleep)(pause)).await.is_none() {
@@ -163,7 +170,7 @@ impl Queue {
     }
 
     /// Flushes, however long it takes. Returns an outcome if the merge ends.
-    async fn flush<W: Writer>(&self, writer: &mut W) -> Result<Option<Outcome>, Cause> {
+    async fn flush<W: Writer>(&self, writer: &mut W) -> Result<Option<Outcome>, WriterError> {
         let ended = self.unless_ended(self.guard("tailmerge-writer: flush", writer.flush())).await?;
         if ended.is_none() {
             self.ledger.output_works();
@@ -172,11 +179,11 @@ impl Queue {
     }
 
     /// Waits for a call of the writer, however long it takes. Returns an outcome if the merge ends.
-    async fn unless_ended(&self, done: impl Future<Output = io::Result<()>>) -> Result<Option<Outcome>, Cause> {
+    async fn unless_ended(&self, done: impl Future<Output = io::Result<()>>) -> Result<Option<Outcome>, WriterError> {
         match self.unless_aborted(done).await {
             Some(Ok(())) => Ok(None),
             Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Some(Outcome::OutputClosed)),
-            Some(Err(error)) => Err(Cause::Flush(Arc::new(error))),
+            Some(Err(error)) => Err(WriterError::Flush(Arc::new(error))),
             None => Ok(Some(Outcome::Aborted)),
         }
     }
@@ -204,8 +211,18 @@ impl Queue {
     }
 }
 
-impl fmt::Debug for Queue {
+impl fmt::Debug for WriterLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("messages", &self.messages).finish_non_exhaustive()
+        f.debug_struct("WriterLoop").field("messages", &self.messages).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for WriterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(error) => write!(f, "the output cannot be written: {error}"),
+            Self::Flush(error) => write!(f, "the output cannot be flushed: {error}"),
+            Self::Panicked(message) => write!(f, "the writer panicked: {message}"),
+        }
     }
 }

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::Backend;
 use crate::batch::Source;
 use crate::discover::explain::{Explained, Verdict, explain};
 use crate::discover::pattern::Excludes;
@@ -23,12 +22,9 @@ use crate::fs::{FileId, Fs, Kind, Links, OsFs};
 use crate::output::open::FileOutput;
 use crate::output::thread::{Serve, serve};
 use crate::output::{Writer, WriterContext};
-use crate::pipeline::builder::buffers::Buffers;
+use crate::pipeline::builder::buffers::{Buffers, HOST_BATCHES, LINE_BYTES_MAX};
 use crate::pipeline::error::StartError;
-use crate::pipeline::merge::Merge;
 use crate::pipeline::readers::Inputs;
-use crate::pipeline::start::{Prepared, start_on, start_on_blocking};
-use crate::pipeline::tail::Tail;
 use crate::record::format::{Format, LineFormat, Prefix};
 use crate::record::limit::{LineLimit, LongLines};
 use crate::report::event::{Event, Observer};
@@ -98,7 +94,7 @@ enum Output {
 
 impl Builder {
     /// The greatest line limit, 1 GiB: each buffer has room for a line.
-    pub const LINE_BYTES_MAX: usize = 1 << 30;
+    pub const LINE_BYTES_MAX: usize = LINE_BYTES_MAX;
 
     /// A merge of nothing into standard output, with all settings at their defaults.
     pub fn new() -> Self {
@@ -333,38 +329,14 @@ impl Builder {
         self
     }
 
-    /// Makes a tail alone of the inputs: a stream of lines or of batches. Settings of the output have no
-    /// effect.
-    pub fn into_tail(self) -> Tail {
-        Tail::new(self)
-    }
-
-    /// Starts the merge on an executor.
-    ///
-    /// It completes once the output is open; readers start then.
+    /// Returns how many bytes of memory the merge will use for its buffers.
     ///
     /// # Errors
     ///
-    /// If a setting is out of range, a pattern is malformed, or the output cannot be opened.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it completes, it stops what it started, as dropping a [`Merge`] does.
-    pub async fn start_on<B: Backend>(self, backend: B) -> Result<Merge, StartError> {
-        start_on(self, backend).await
-    }
-
-    /// Starts the merge on an executor.
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::start_on`].
-    ///
-    /// # Blocking
-    ///
-    /// Waits on this thread until the output is open.
-    pub fn start_on_blocking<B: Backend>(self, backend: B) -> Result<Merge, StartError> {
-        start_on_blocking(self, backend)
+    /// If the line limit is out of range, or the buffers cannot hold lines of that length.
+    pub fn buffer_bytes(&self) -> Result<usize, StartError> {
+        let buffers = Buffers::new(self.limit.max, self.memory)?;
+        Ok((buffers.batches + HOST_BATCHES) * buffers.capacity)
     }
 
     /// Explains the inputs as they are now: which files match, which do not and why, where each would start. It changes
@@ -430,7 +402,7 @@ impl Builder {
 
     /// Checks the settings and computes what follows from them. It blocks, since it reads the file system.
     pub(crate) fn prepare(self) -> Result<Prepared, StartError> {
-        let Buffers { chunk, capacity, batches } = self.buffers()?;
+        let Buffers { chunk, capacity, batches } = Buffers::new(self.limit.max, self.memory)?;
         let inputs_fs = self.inputs_fs()?;
         let specs = self.specs(&*inputs_fs)?;
         let (specs, fifos): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| {
@@ -516,6 +488,14 @@ impl Builder {
         };
         Ok(Prepared { inputs, batches, serve })
     }
+}
+
+/// A builder whose settings are checked.
+pub(crate) struct Prepared {
+    pub(crate) inputs: Inputs,
+    /// The number of batches.
+    pub(crate) batches: usize,
+    pub(crate) serve: Serve,
 }
 
 impl Default for Builder {

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::discover::pattern::PatternError;
-use crate::output::thread::Cause;
+use crate::output::writer_loop::WriterError;
 use crate::record::escape::Escaping;
 use crate::report::summary::Report;
 use crate::source::tailer::TailError;
@@ -93,6 +93,30 @@ impl Error for StartError {
     }
 }
 
+/// The cause of a merge's failure.
+#[derive(Clone, Debug)]
+pub(crate) enum Cause {
+    Writer(WriterError),
+    Tailer(String, Arc<TailError>),
+    /// The writer's thread does not return from a call.
+    WriterStuck,
+    /// The question came from a thread of the merge, which cannot wait for the end.
+    OwnThread,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Writer(error) => error.fmt(f),
+            Self::Tailer(name, error) => write!(f, "the tailer {name} failed: {error}"),
+            Self::OwnThread => {
+                f.write_str("not over yet: this is one of the merge's own threads, which cannot wait for its end")
+            }
+            Self::WriterStuck => f.write_str("the writer does not return from a call; its thread is left behind"),
+        }
+    }
+}
+
 /// The failure of a merge that had started, with the report of what it delivered.
 ///
 /// Once a merge has failed, every later call returns this error.
@@ -112,7 +136,7 @@ impl MergeError {
     /// Returns the output's error, if the output failed.
     pub fn output_error(&self) -> Option<&io::Error> {
         match &self.cause {
-            Cause::Write(error) | Cause::Flush(error) => Some(error),
+            Cause::Writer(WriterError::Write(error) | WriterError::Flush(error)) => Some(error),
             _ => None,
         }
     }
@@ -126,7 +150,7 @@ impl MergeError {
     /// Returns true if the writer or a tailer panicked.
     pub fn is_panic(&self) -> bool {
         match &self.cause {
-            Cause::WriterPanicked(_) => true,
+            Cause::Writer(WriterError::Panicked(_)) => true,
             _ => self.tailer_errors().any(|(_, error)| error.is_panic()),
         }
     }
@@ -141,9 +165,9 @@ impl fmt::Display for MergeError {
 impl Error for MergeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.cause {
-            Cause::Write(error) | Cause::Flush(error) => Some(&**error),
+            Cause::Writer(WriterError::Write(error) | WriterError::Flush(error)) => Some(&**error),
             Cause::Tailer(_, error) => Some(&**error),
-            Cause::WriterPanicked(_) | Cause::WriterStuck | Cause::OwnThread => None,
+            Cause::Writer(WriterError::Panicked(_)) | Cause::WriterStuck | Cause::OwnThread => None,
         }
     }
 }

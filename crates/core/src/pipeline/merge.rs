@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use futures_lite::future::or;
 
 use crate::batch::pool::BatchPool;
+use crate::batch::queue::{Flushed, LineBuffer, WriterQueue};
 use crate::output::Sleep;
-use crate::output::request::Flushed;
-use crate::output::thread::{Cause, Outcome, WriterThread};
-use crate::output::writer_loop::Message;
+use crate::output::thread::WriterThread;
+use crate::output::writer_loop::Outcome;
 use crate::own_thread::is_own_thread;
-use crate::pipeline::error::{Closed, FollowError, MergeError};
+use crate::pipeline::error::{Cause, Closed, FollowError, MergeError};
 use crate::pipeline::readers::Readers;
 use crate::record::format::LineFormat;
 use crate::report::ledger::Ledger;
@@ -21,7 +21,6 @@ use crate::report::snapshot::Snapshot;
 use crate::report::summary::{InputReport, Report};
 use crate::source::host_lines::HostLines;
 use crate::source::sender::LineSender;
-use crate::sync::inbox::Inbox;
 use crate::sync::stop::Stage;
 
 /// When a merge ends at once, writing what was submitted may still take this long.
@@ -61,7 +60,7 @@ pub(crate) struct Parts {
     pub(crate) readers: Readers,
     pub(crate) host: Arc<HostLines>,
     pub(crate) pool: Arc<BatchPool>,
-    pub(crate) queue: Inbox<Message>,
+    pub(crate) queue: WriterQueue,
     pub(crate) sleep: Arc<Sleep>,
     pub(crate) format: LineFormat,
 }
@@ -413,7 +412,10 @@ impl Merge {
         report.readers_lost = readers.were_lost();
         let waits = if is_own_thread() { Cause::OwnThread } else { Cause::WriterStuck };
         let tailers = readers.failures();
-        let outcome = ended.unwrap_or(Err(waits)).and_then(|outcome| match tailers.first().cloned() {
+        let outcome = ended.map_or(Err(waits), |ended| ended.map_err(Cause::Writer)).and_then(|outcome| match tailers
+            .first()
+            .cloned()
+        {
             Some((name, error)) => Err(Cause::Tailer(name, error)),
             None => Ok(outcome),
         });

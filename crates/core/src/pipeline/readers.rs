@@ -14,11 +14,14 @@ use crate::backend::Backend;
 use crate::batch::pool::BatchPool;
 use crate::batch::{Batch, Source};
 use crate::discover::Discovery;
+use crate::discover::command::Request;
 use crate::discover::pattern::Excludes;
-use crate::discover::run::{Request, Requests, SharedDiscovery, discover, requests};
+use crate::discover::remote::{REMOTE_READERS_MAX, RemoteReaders, RemoteStatus, Remotes};
+use crate::discover::run::{Requests, SharedDiscovery, discover, requests};
 use crate::discover::spec::Spec;
 use crate::follow::context::{StartAt, TailContext};
-use crate::follow::remote::{REMOTE_READERS_MAX, RemoteReader, RemoteReaders, RemoteStatus, Remotes};
+use crate::follow::fifo::Streams;
+use crate::follow::remote::RemoteReader;
 use crate::follow::shard::{FileShard, Pace};
 use crate::own_thread::{Marked, is_own_thread};
 use crate::pipeline::error::FollowError;
@@ -27,7 +30,7 @@ use crate::report::event::Event;
 use crate::report::ledger::Ledger;
 use crate::source::host_tailers::{Failures, Joining, Many, ManyContext, record_failure};
 use crate::source::reader::{Feed, read};
-use crate::source::stream::{PipeTailer, Streams};
+use crate::source::stream::PipeTailer;
 use crate::source::tailer::{TailError, Tailer};
 use crate::stall::guard_with;
 use crate::sync::lock::lock;
@@ -394,7 +397,10 @@ impl<B: Backend> Hub<B> {
         let (requests, asked) = requests();
         let names = Arc::<Names>::default();
         let mailboxes: Vec<Arc<Mailbox>> = (0..file_readers()).map(|_| Arc::default()).collect();
-        let watching = notifier.and_then(|notifier| Watching::start(notifier, &tail, mailboxes.clone(), names.clone()));
+        let watching = notifier.and_then(|notifier| {
+            let (fs, ledger) = (tail.fs.clone(), tail.ledger.clone());
+            Watching::start(notifier, fs, ledger, mailboxes.clone(), names.clone())
+        });
         let watcher = watching.as_ref().map(Watching::watcher);
         if !tail.once {
             tail.streams = Some(self.streams(&tail));

@@ -1,6 +1,7 @@
 //! Starting: the writer's thread first, then, once the output is open, the readers.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,43 +11,73 @@ use futures_lite::FutureExt;
 use crate::backend::Backend;
 use crate::batch::Batch;
 use crate::batch::pool::BatchPool;
-use crate::output::Sleep;
-use crate::output::thread::{Serve, Session, WriterThread};
-use crate::output::writer_loop::{Message, Queue};
+use crate::batch::queue::{LineBuffer, Message, WriterQueue};
+use crate::follow::registry::Claims;
+use crate::fs::FileId;
+use crate::output::thread::{Session, WriterThread};
+use crate::output::writer_loop::WriterLoop;
+use crate::output::{OwnFiles, Sleep};
 use crate::own_thread::Marked;
-use crate::pipeline::builder::Builder;
+use crate::pipeline::builder::{Builder, Prepared};
 use crate::pipeline::error::StartError;
 use crate::pipeline::merge::{Merge, Parts};
-use crate::pipeline::readers::{Inputs, Readers, Sink};
+use crate::pipeline::readers::{Readers, Sink};
 use crate::source::host_lines::HostLines;
 use crate::source::host_tailers::Failures;
 use crate::source::tailer::TailError;
-use crate::sync::inbox::Inbox;
 use crate::sync::lock::lock;
 use crate::watch::WatchSlot;
 
-/// A builder whose settings are checked.
-pub(crate) struct Prepared {
-    pub(crate) inputs: Inputs,
-    /// The number of batches.
-    pub(crate) batches: usize,
-    pub(crate) serve: Serve,
-}
+impl Builder {
+    /// Starts the merge on an executor.
+    ///
+    /// It completes once the output is open; readers start then.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is out of range, a pattern is malformed, or the output cannot be opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, it stops what it started, as dropping a [`Merge`] does.
+    pub async fn start_on<B: Backend>(self, backend: B) -> Result<Merge, StartError> {
+        let prepared = backend.unblock(move || prepare(self)).await?;
+        let (merge, ready) = launch(prepared, backend)?;
+        begin(merge, ready.recv().await)
+    }
 
-pub(crate) async fn start_on<B: Backend>(builder: Builder, backend: B) -> Result<Merge, StartError> {
-    let prepared = backend.unblock(move || prepare(builder)).await?;
-    let (merge, ready) = launch(prepared, backend)?;
-    begin(merge, ready.recv().await)
-}
-
-pub(crate) fn start_on_blocking<B: Backend>(builder: Builder, backend: B) -> Result<Merge, StartError> {
-    let (merge, ready) = launch(prepare(builder)?, backend)?;
-    begin(merge, ready.recv_blocking())
+    /// Starts the merge on an executor.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::start_on`].
+    ///
+    /// # Blocking
+    ///
+    /// Waits on this thread until the output is open.
+    pub fn start_on_blocking<B: Backend>(self, backend: B) -> Result<Merge, StartError> {
+        let (merge, ready) = launch(prepare(self)?, backend)?;
+        begin(merge, ready.recv_blocking())
+    }
 }
 
 fn prepare(builder: Builder) -> Result<Prepared, StartError> {
     builder.check_output()?;
     builder.prepare()
+}
+
+impl OwnFiles for Claims {
+    fn add(&self, id: FileId) -> bool {
+        self.forbid(id)
+    }
+
+    fn remove(&self, id: FileId) {
+        self.allow(id);
+    }
+
+    fn add_path(&self, path: &Path) {
+        self.forbid_path(path);
+    }
 }
 
 /// The writer is ready, or never will be.
@@ -66,7 +97,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
     let Prepared { inputs, batches, serve } = prepared;
     let (capacity, ledger, format) = (inputs.capacity, inputs.tail.ledger.clone(), inputs.tail.format);
     let stop = inputs.stop.clone();
-    let queue = Inbox::new();
+    let queue = WriterQueue::new();
     let pool = BatchPool::new(batches, capacity);
     let host = HostLines::new(capacity, inputs.tail.limit.max, queue.clone(), ledger.clone());
     let sleep: Arc<Sleep> = {
@@ -74,12 +105,12 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
         Arc::new(move |duration| backend.sleep(duration).boxed())
     };
     let (ready_to, ready) = async_channel::bounded(1);
-    let (claims, watch) = (inputs.tail.claims.clone(), WatchSlot::default());
+    let watch = WatchSlot::default();
     let session = Session {
-        queue: Queue {
+        writer_loop: WriterLoop {
             messages: queue.clone(),
             pool: pool.clone(),
-            host: host.clone(),
+            lines: host.clone(),
             ledger: ledger.clone(),
             stop: stop.clone(),
             sleep: sleep.clone(),
@@ -87,8 +118,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
             capacity,
         },
         ready: ready_to,
-        watch: watch.clone(),
-        claims,
+        own_files: inputs.tail.claims.clone(),
     };
     let submit = {
         let (queue, ledger) = (queue.clone(), ledger.clone());
@@ -110,8 +140,12 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
         let ledger = logging.clone();
         executor.spawn(executor.unblock(move || ledger.upgrade().iter().for_each(|ledger| ledger.log_rest())));
     });
+    let close_watch = {
+        let watch = watch.clone();
+        move || watch.close()
+    };
     let name = format!("{backend:?}");
-    let thread = WriterThread::start(backend.clone(), serve, session).map_err(StartError::thread)?;
+    let thread = WriterThread::start(backend.clone(), serve, session, close_watch).map_err(StartError::thread)?;
     let readers = Readers::new(backend, inputs, Sink { pool: pool.clone(), submit, watch, end });
     let merge = Merge::new(Parts { backend: name, thread, ledger, readers, host, pool, queue, sleep, format });
     Ok((merge, ready))

@@ -47,14 +47,18 @@ pub struct Tail {
 /// # }
 /// ```
 pub fn tail(input: impl AsRef<OsStr>) -> Tail {
-    Tail::new(Builder::new().input(input))
+    Builder::new().input(input).into_tail()
+}
+
+impl Builder {
+    /// Makes a tail alone of the inputs: a stream of lines or of batches. Settings of the output have no
+    /// effect.
+    pub fn into_tail(self) -> Tail {
+        Tail { builder: self }
+    }
 }
 
 impl Tail {
-    pub(crate) fn new(builder: Builder) -> Self {
-        Self { builder }
-    }
-
     /// Starts, as a stream of batches: the cheapest way to many lines.
     ///
     /// # Errors

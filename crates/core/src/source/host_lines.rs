@@ -1,25 +1,61 @@
 //! The buffer between the host's senders and the writer.
 
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
 use std::ffi::OsStr;
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use event_listener::Event;
 
+use crate::batch::queue::{LineBuffer, Message, WriterQueue};
 use crate::batch::{Batch, Source};
-use crate::output::writer_loop::Message;
 use crate::record::format::LineFormat;
 use crate::report::gap::GapReason;
 use crate::report::ledger::Ledger;
-use crate::source::sender::SendError;
-use crate::sync::inbox::Inbox;
 use crate::sync::lock::lock;
 
 /// Beyond so many names, those without a sender are forgotten.
 const NAMES_MAX: usize = 10_000;
+
+/// The reason why a line was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The merge is stopping or has ended.
+    Closed,
+    /// The text is longer than the line limit, all its lines together.
+    TooLong,
+    /// The buffer is full. Only [`LineSender::try_send`] returns this, and any call within the merge's calls of the
+    /// host: see [`LineSender`].
+    Full,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the merge has ended",
+            Self::TooLong => "the line is longer than the limit",
+            Self::Full => "no room for the line just now",
+        })
+    }
+}
+
+impl Error for SendError {}
+
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> Self {
+        let kind = match error {
+            SendError::Closed => io::ErrorKind::BrokenPipe,
+            SendError::TooLong => io::ErrorKind::InvalidInput,
+            SendError::Full => io::ErrorKind::WouldBlock,
+        };
+        Self::new(kind, error)
+    }
+}
 
 /// The buffer between senders and the writer. All senders of a merge share it.
 pub(crate) struct HostLines {
@@ -28,7 +64,7 @@ pub(crate) struct HostLines {
     closed: AtomicBool,
     /// Notified when there is room.
     pub(crate) room: Event,
-    pub(crate) queue: Inbox<Message>,
+    pub(crate) queue: WriterQueue,
     ledger: Arc<Ledger>,
     /// The limit of a line in bytes.
     pub(crate) line_max: usize,
@@ -73,7 +109,7 @@ enum Room {
 }
 
 impl HostLines {
-    pub(crate) fn new(capacity: usize, line_max: usize, queue: Inbox<Message>, ledger: Arc<Ledger>) -> Arc<Self> {
+    pub(crate) fn new(capacity: usize, line_max: usize, queue: WriterQueue, ledger: Arc<Ledger>) -> Arc<Self> {
         let state = State {
             batch: Batch::with_capacity(capacity),
             queued: false,
@@ -134,7 +170,7 @@ impl HostLines {
         self.ledger.submitted.fetch_add(len as u64, Ordering::Relaxed);
         if !std::mem::replace(&mut state.queued, true) {
             // Closed only if the writer failed just now: then the merge says what was not written.
-            drop(self.queue.put(Message::Host));
+            drop(self.queue.put(Message::Lines));
         }
         true
     }
@@ -171,8 +207,13 @@ impl HostLines {
         }
     }
 
-    /// Takes the lines that were sent, and leaves an empty batch for more.
-    pub(crate) fn take(&self, empty: Batch) -> Batch {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+}
+
+impl LineBuffer for HostLines {
+    fn take(&self, empty: Batch) -> Batch {
         let mut state = lock(&self.state);
         state.queued = false;
         let batch = std::mem::replace(&mut state.batch, empty);
@@ -181,12 +222,8 @@ impl HostLines {
         batch
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
-    }
-
-    /// Closes the buffer. Lines that were sent are still written, and so are lines that senders have begun.
-    pub(crate) fn close(&self) {
+    /// Lines that were sent are still written, and so are lines that senders have begun.
+    fn close(&self) {
         let mut state = lock(&self.state);
         self.closed.store(true, Ordering::SeqCst);
         let fragments = std::mem::take(&mut state.fragments);

@@ -14,7 +14,7 @@ use futures_lite::future::or;
 use crate::backend::Backend;
 use crate::batch::Batch;
 use crate::batch::pool::BatchPool;
-use crate::follow::remote::RemoteStatus;
+use crate::discover::remote::RemoteStatus;
 use crate::source::tailer::{Progress, TailError, Tailer};
 use crate::sync::stop::{Stage, Stop};
 use crate::watch::{Mailbox, Waiting, Watcher};

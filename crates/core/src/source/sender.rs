@@ -1,6 +1,5 @@
 //! The sender of the host's own lines.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -8,9 +7,9 @@ use std::sync::Arc;
 use event_listener::{Listener, listener};
 use memchr::memchr;
 
-use crate::output::request::Flushed;
+use crate::batch::queue::Flushed;
 use crate::own_thread::is_own_thread;
-use crate::source::host_lines::{Fragment, HostLines, HostSource};
+use crate::source::host_lines::{Fragment, HostLines, HostSource, SendError};
 use crate::sync::lock::lock;
 
 /// Writes whole lines of the host's own into the output of a merge.
@@ -53,42 +52,6 @@ pub struct LineSender {
     fragment: Option<Arc<Fragment>>,
     /// True while the rest of a refused line is dropped.
     refusing: bool,
-}
-
-/// The reason why a line was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The merge is stopping or has ended.
-    Closed,
-    /// The text is longer than the line limit, all its lines together.
-    TooLong,
-    /// The buffer is full. Only [`LineSender::try_send`] returns this, and any call within the merge's calls of the
-    /// host: see [`LineSender`].
-    Full,
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "the merge has ended",
-            Self::TooLong => "the line is longer than the limit",
-            Self::Full => "no room for the line just now",
-        })
-    }
-}
-
-impl Error for SendError {}
-
-impl From<SendError> for io::Error {
-    fn from(error: SendError) -> Self {
-        let kind = match error {
-            SendError::Closed => io::ErrorKind::BrokenPipe,
-            SendError::TooLong => io::ErrorKind::InvalidInput,
-            SendError::Full => io::ErrorKind::WouldBlock,
-        };
-        Self::new(kind, error)
-    }
 }
 
 impl LineSender {

@@ -6,21 +6,19 @@
 //! A named path is followed by a shard, which has the FIFO read here that it finds there, and another one as another
 //! stream. Under `once` a FIFO is read until its last writer closes it.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::batch::{Batch, Source};
 use crate::follow::context::TailContext;
-use crate::follow::registry::Claims;
-use crate::fs::{FileId, Fs, OsFs, ReadFile, is_missing};
+use crate::follow::fifo::Fifo;
+use crate::fs::{Fs, OsFs, ReadFile, is_missing};
 use crate::record::format::Renderer;
 use crate::record::framer::{Framer, LineState};
 use crate::record::limit::LineLimit;
@@ -263,65 +261,5 @@ impl Drop for PipeTailer {
     fn drop(&mut self) {
         // Read, and not written: the merge ended at once.
         self.ledger.submitted.fetch_add(self.held.len() as u64, Ordering::Relaxed);
-    }
-}
-
-/// A FIFO that is found under a named path: claimed as long as somebody has this.
-#[derive(Debug)]
-pub(crate) struct Fifo {
-    id: FileId,
-    claims: Arc<Claims>,
-    grace: Duration,
-    /// Whether it has lost its name: it is read until nothing comes for the grace time.
-    lost: AtomicBool,
-    /// Whether it is followed no more.
-    left: AtomicBool,
-}
-
-impl Drop for Fifo {
-    fn drop(&mut self) {
-        self.claims.forget(self.id);
-    }
-}
-
-/// The FIFO that an input has read as a stream; dropped, it says that the FIFO has lost its name.
-#[derive(Debug)]
-pub(crate) struct FifoInput(Arc<Fifo>);
-
-impl FifoInput {
-    /// Has it read. It is claimed already.
-    pub(crate) fn new(path: &Arc<Path>, id: FileId, cx: &TailContext, streams: &Streams) -> Self {
-        let (lost, left) = (AtomicBool::new(false), AtomicBool::new(false));
-        let fifo = Arc::new(Fifo { id, claims: cx.claims.clone(), grace: cx.grace, lost, left });
-        (streams.0)(path, fifo.clone());
-        Self(fifo)
-    }
-
-    pub(crate) fn id(&self) -> FileId {
-        self.0.id
-    }
-
-    /// It is followed no more.
-    pub(crate) fn leave(self) {
-        self.0.left.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for FifoInput {
-    fn drop(&mut self) {
-        self.0.lost.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Who reads the FIFOs that are found.
-#[derive(Clone)]
-pub(crate) struct Streams(pub(crate) Arc<Take>);
-
-/// Has a FIFO read that was found under a path.
-type Take = dyn Fn(&Arc<Path>, Arc<Fifo>) + Send + Sync;
-
-impl fmt::Debug for Streams {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Streams").finish_non_exhaustive()
     }
 }

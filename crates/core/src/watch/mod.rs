@@ -29,7 +29,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crate::follow::context::TailContext;
 use crate::fs::{FileId, Fs, here, is_missing};
 use crate::own_thread;
 use crate::report::event::Event;
@@ -483,11 +482,11 @@ impl Watching {
     /// Starts the thread. None if there is none to be had: everything is to be polled.
     pub(crate) fn start(
         notifier: Notifier,
-        cx: &TailContext,
+        fs: Arc<dyn Fs>,
+        ledger: Arc<Ledger>,
         shards: Vec<Arc<Mailbox>>,
         names: Arc<Names>,
     ) -> Option<Self> {
-        let (fs, ledger) = (cx.fs.clone(), cx.ledger.clone());
         let (table, told, told_mounted) = (Mutex::default(), AtomicBool::new(false), AtomicBool::new(false));
         let watcher = Arc::new(Watcher { system: notifier.0, table, fs, ledger, shards, names, told, told_mounted });
         let its = watcher.clone();
@@ -495,7 +494,7 @@ impl Watching {
         match thread::Builder::new().name("tailmerge-watch".into()).spawn(|| own_thread::mark(run)) {
             Ok(thread) => Some(Self { watcher, thread: Some(thread) }),
             Err(error) => {
-                cx.ledger.tell(&Event::Polled { path: None, reason: &error.to_string() });
+                watcher.ledger.tell(&Event::Polled { path: None, reason: &error.to_string() });
                 None
             }
         }

@@ -1,6 +1,5 @@
 //! The sizes of a merge's buffers.
 
-use crate::pipeline::builder::Builder;
 use crate::pipeline::error::StartError;
 
 /// A read takes at most so many bytes; a batch holds up to twice as many.
@@ -11,7 +10,7 @@ const BATCHES_MAX: usize = 4;
 /// At least so many batches circulate: one being read, one being written, and those of the host's lines.
 const BATCHES_MIN: usize = 2 + HOST_BATCHES;
 /// The batches of the host's lines: one being filled, and one being written.
-const HOST_BATCHES: usize = 2;
+pub(crate) const HOST_BATCHES: usize = 2;
 /// The default limit of all buffers, in bytes.
 const MEMORY: usize = 8 * 1024 * 1024;
 
@@ -24,26 +23,20 @@ pub(crate) struct Buffers {
     pub(crate) batches: usize,
 }
 
-impl Builder {
-    /// Returns how many bytes of memory the merge will use for its buffers.
-    ///
-    /// # Errors
-    ///
-    /// If the line limit is out of range, or the buffers cannot hold lines of that length.
-    pub fn buffer_bytes(&self) -> Result<usize, StartError> {
-        self.buffers().map(|buffers| (buffers.batches + HOST_BATCHES) * buffers.capacity)
-    }
+/// The greatest line limit, 1 GiB: each buffer has room for a line.
+pub(crate) const LINE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
-    pub(crate) fn buffers(&self) -> Result<Buffers, StartError> {
-        let max = self.limit.max;
+impl Buffers {
+    /// Divides `memory` bytes, or what is right for lines of up to `max` bytes.
+    pub(crate) fn new(max: usize, memory: Option<usize>) -> Result<Self, StartError> {
         if max == 0 {
             return Err(StartError::setting("the line limit must be at least 1 byte"));
         }
-        if max > Self::LINE_BYTES_MAX {
+        if max > LINE_BYTES_MAX {
             return Err(StartError::setting(format!("the line limit is {max} bytes: 1 GiB is the most")));
         }
         let line = max.saturating_add(1);
-        let memory = self.memory.unwrap_or(MEMORY.max(line.saturating_mul(6)));
+        let memory = memory.unwrap_or(MEMORY.max(line.saturating_mul(6)));
         let chunk = CHUNK.min(memory / BATCHES_MIN / 2).max(1);
         let capacity = line.max(2 * chunk);
         let batches = memory / capacity;
@@ -53,6 +46,6 @@ impl Builder {
                 line.saturating_mul(BATCHES_MIN),
             )));
         }
-        Ok(Buffers { chunk, capacity, batches: (batches - HOST_BATCHES).min(BATCHES_MAX) })
+        Ok(Self { chunk, capacity, batches: (batches - HOST_BATCHES).min(BATCHES_MAX) })
     }
 }

@@ -1,13 +1,35 @@
-//! Requests to flush, or to reopen the output and flush.
+//! The queue from the readers to the writer: batches, notices of the host's lines, and requests to flush.
 //!
 //! A request is shared with the last message of the queue if that is one of the same kind. So there are never more of
 //! them than batches, even if many are abandoned while the output stalls.
 
 use std::sync::Arc;
 
-use crate::output::writer_loop::Message;
+use crate::batch::Batch;
 use crate::sync::inbox::Inbox;
 use crate::sync::set_once::SetOnce;
+
+/// The queue to the writer.
+pub(crate) type WriterQueue = Inbox<Message>;
+
+/// A message to the writer. The number of each kind is bounded, so sending never waits.
+pub(crate) enum Message {
+    /// Lines from the inputs.
+    Batch(Batch),
+    /// There are lines in the [`LineBuffer`].
+    Lines,
+    /// Flush everything before this message.
+    Flush(FlushRequest),
+}
+
+/// A buffer of lines that the writer empties when it gets [`Message::Lines`].
+pub(crate) trait LineBuffer: Send + Sync {
+    /// Takes the lines out, and leaves an empty batch for more.
+    fn take(&self, empty: Batch) -> Batch;
+
+    /// Takes no more lines.
+    fn close(&self);
+}
 
 /// A request in the queue. If it is dropped without being done, those who wait for it get an error.
 #[derive(Debug, Default)]

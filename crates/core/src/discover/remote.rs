@@ -1,0 +1,223 @@
+//! The readers of files on storage where a call may hang, that of a network or of a program, as discovery sees them.
+//!
+//! Discovery goes nowhere near such files: it has the reader of the device follow the same inputs, each of which is
+//! everywhere else left alone there. Where there are more devices than readers, some share one.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::future::pending;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_channel::{Receiver, Sender};
+use futures_lite::future::or;
+
+use crate::backend::Backend;
+use crate::discover::spec::Spec;
+use crate::follow::context::StartAt;
+use crate::report::event::Event;
+use crate::report::ledger::Ledger;
+use crate::sync::lock::lock;
+use crate::watch::Mailbox;
+
+/// Most readers of this kind.
+pub(crate) const REMOTE_READERS_MAX: usize = 3;
+
+/// A job that takes longer is told of.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// A job that has taken so long when it is to end at once does not come back soon.
+const STUCK: Duration = Duration::from_millis(100);
+
+/// Tells which devices somebody finds files on.
+#[derive(Clone, Debug)]
+pub(crate) enum Reach {
+    /// All of them, whatever that takes.
+    All,
+    /// Those of this machine.
+    Local,
+    /// These, and the way there.
+    Remote(Vec<u64>),
+}
+
+impl Reach {
+    pub(crate) fn has(&self, device: Option<u64>) -> bool {
+        match (self, device) {
+            (Self::All, _) | (Self::Local, None) => true,
+            (Self::Remote(devices), Some(device)) => devices.contains(&device),
+            _ => false,
+        }
+    }
+
+    /// Whether what is on a device may be looked at.
+    pub(crate) fn allows(&self, device: Option<u64>) -> bool {
+        device.is_none() || self.has(device)
+    }
+}
+
+/// Asked of the reader of a remote device.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Follow {
+        device: u64,
+        spec: Spec,
+        start: StartAt,
+        /// Whether the first scan is under way.
+        present: bool,
+    },
+    Unfollow(OsString),
+}
+
+/// Starts a reader that takes these orders, and is woken and watched by that.
+type Start = Box<dyn Fn(Receiver<Order>, Arc<RemoteStatus>) + Send>;
+
+/// The readers of remote devices, to discovery. Dropped, it has them look for files a last time.
+pub(crate) struct Remotes {
+    readers: Vec<(Sender<Order>, Arc<RemoteStatus>)>,
+    by_device: HashMap<u64, usize>,
+    most: usize,
+    ledger: Arc<Ledger>,
+    all: Arc<RemoteReaders>,
+    start: Start,
+}
+
+impl Remotes {
+    pub(crate) fn new(most: usize, ledger: Arc<Ledger>, all: Arc<RemoteReaders>, start: Start) -> Self {
+        Self { readers: Vec::new(), by_device: HashMap::new(), most, ledger, all, start }
+    }
+
+    /// Has an input followed on a device, to which this path leads. `watched`: whether others need not be polled.
+    pub(crate) fn follow(&mut self, path: &Path, watched: bool, order: Order) {
+        let Order::Follow { device, .. } = order else { return };
+        let next = match self.readers.len() {
+            count if count < self.most => count,
+            // Not one that is stuck.
+            count => (0..count).min_by_key(|&at| self.readers[at].1.busy_for()).unwrap_or(0),
+        };
+        let at = *self.by_device.entry(device).or_insert(next);
+        if at == self.readers.len() {
+            let (orders, taken) = async_channel::unbounded();
+            let status = self.all.add(path, &self.ledger);
+            self.readers.push((orders, status.clone()));
+            (self.start)(taken, status);
+            if watched {
+                let reason =
+                    "its file system is of a network or a program, and does not tell of changes made elsewhere";
+                self.ledger.tell(&Event::Polled { path: Some(path), reason });
+            }
+        }
+        self.ask(at, order);
+    }
+
+    pub(crate) fn unfollow(&self, input: &OsStr) {
+        (0..self.readers.len()).for_each(|at| self.ask(at, Order::Unfollow(input.to_owned())));
+    }
+
+    fn ask(&self, at: usize, order: Order) {
+        let (orders, status) = &self.readers[at];
+        // One that is gone needs to be told nothing.
+        drop(orders.try_send(order));
+        status.mailbox.wake.wake();
+    }
+}
+
+impl Drop for Remotes {
+    fn drop(&mut self) {
+        for (orders, status) in &self.readers {
+            orders.close();
+            status.mailbox.wake.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Remotes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remotes").field("by_device", &self.by_device).finish_non_exhaustive()
+    }
+}
+
+/// All readers of remote devices, to whoever has to do without them.
+#[derive(Debug, Default)]
+pub(crate) struct RemoteReaders(Mutex<Vec<Arc<RemoteStatus>>>);
+
+impl RemoteReaders {
+    fn add(&self, path: &Path, ledger: &Arc<Ledger>) -> Arc<RemoteStatus> {
+        let status = Arc::new(RemoteStatus {
+            path: path.to_owned(),
+            mailbox: Arc::default(),
+            ledger: ledger.clone(),
+            since: Mutex::new(None),
+            told: AtomicBool::new(false),
+            left: AtomicBool::new(false),
+        });
+        lock(&self.0).push(status.clone());
+        status
+    }
+
+    /// Hints at everything.
+    pub(crate) fn hint_all(&self) {
+        lock(&self.0).iter().for_each(|status| status.mailbox.hint_all());
+    }
+
+    /// Reports the inputs of those that are stuck, which nobody waits for any more.
+    pub(crate) fn leave(&self) {
+        let all = lock(&self.0).clone();
+        all.iter().for_each(|status| status.leave());
+    }
+}
+
+/// The reader of a remote device, as others see it while it is busy.
+#[derive(Debug)]
+pub(crate) struct RemoteStatus {
+    /// The first path that led to the device.
+    path: PathBuf,
+    pub(crate) mailbox: Arc<Mailbox>,
+    ledger: Arc<Ledger>,
+    /// Since when a job is under way, if one is.
+    since: Mutex<Option<Instant>>,
+    /// Whether it was told that jobs take long, and none has been quick since.
+    told: AtomicBool,
+    /// Whether nobody waits for it any more.
+    left: AtomicBool,
+}
+
+impl RemoteStatus {
+    /// Waits for a job, and tells if it takes long.
+    pub(crate) async fn watch<B: Backend, T>(&self, backend: &B, job: impl Future<Output = T>) -> T {
+        *lock(&self.since) = Some(Instant::now());
+        let late = async {
+            backend.sleep(SLOW).await;
+            if !self.told.swap(true, Ordering::Relaxed) {
+                let reason = "its file system does not answer, or is slow; others are read on meanwhile";
+                self.ledger.tell(&Event::Refused { input: &self.path, reason });
+            }
+            pending().await
+        };
+        let done = or(job, late).await;
+        let took = self.busy_for();
+        *lock(&self.since) = None;
+        if took < SLOW {
+            self.told.store(false, Ordering::Relaxed);
+        }
+        done
+    }
+
+    /// Returns how long the job under way has taken so far.
+    fn busy_for(&self) -> Duration {
+        lock(&self.since).map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    fn leave(&self) {
+        if self.busy_for() < STUCK || self.left.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let inputs = self.mailbox.paths();
+        let first = inputs.is_empty().then_some(&*self.path);
+        for input in inputs.iter().map(|input| &**input).chain(first) {
+            self.ledger.input_failed(input, &"its file system did not answer in time: perhaps not read to its end");
+        }
+    }
+}
