@@ -12,7 +12,8 @@ use std::time::Instant;
 
 use crate::follow::context::TailContext;
 use crate::follow::descriptors::is_shortage;
-use crate::follow::file::{Generation, read_all};
+use crate::follow::file::Generation;
+use crate::follow::file::bytes::read_all;
 use crate::follow::registry::Claimed;
 use crate::fs::{FileId, Kind, Stat, here, is_missing};
 

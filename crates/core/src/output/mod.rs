@@ -18,10 +18,9 @@ use std::time::Duration;
 
 use async_executor::LocalExecutor;
 
-use crate::output::partial::PartialWrite;
-
 use crate::batch::Batch;
 use crate::fs::FileId;
+use crate::output::partial::PartialWrite;
 use crate::report::ledger::Ledger;
 use crate::sync::stop::{Stage, Stop};
 

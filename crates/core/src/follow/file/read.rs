@@ -7,7 +7,9 @@ use memchr::{memchr, memrchr};
 
 use crate::batch::Source;
 use crate::follow::context::TailContext;
-use crate::follow::file::{Generation, PSEUDO_MAX, Turn, Visit, read_all, read_at};
+use crate::follow::file::bytes::{read_all, read_at};
+use crate::follow::file::turn::Turn;
+use crate::follow::file::{Generation, PSEUDO_MAX, Visit};
 use crate::follow::fingerprint::{Check, Window};
 use crate::fs::Storage;
 use crate::record::framer::{Framer, LineState, RecordSink};

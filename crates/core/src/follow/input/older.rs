@@ -4,7 +4,8 @@ use std::io;
 
 use crate::follow::context::TailContext;
 use crate::follow::descriptors::is_shortage;
-use crate::follow::file::{Generation, Turn, Visit};
+use crate::follow::file::turn::Turn;
+use crate::follow::file::{Generation, Visit};
 use crate::follow::input::{Input, LAST_TRIES, find, is_gone, lose};
 use crate::follow::trouble::Trouble;
 use crate::report::event::Event;

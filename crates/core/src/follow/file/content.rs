@@ -1,0 +1,128 @@
+//! By what a file's content is known again: positions, and what stood before them.
+
+use std::io;
+use std::time::Instant;
+
+use memchr::memrchr;
+
+use crate::follow::file::bytes::read_all;
+use crate::follow::file::turn::Scratch;
+use crate::follow::file::{Generation, MARK_EVERY, PSEUDO_MAX};
+use crate::follow::fingerprint::{Check, Window};
+use crate::follow::registry::Resume;
+use crate::record::framer::LineState;
+
+impl Generation {
+    /// Where the file is left, for whoever goes on.
+    pub(crate) fn place(&self) -> Resume {
+        Resume { offset: self.offset, check: self.check, within: self.within }
+    }
+
+    /// Takes note of what a file ends with of which nothing is read yet: by that it is known again, and so is its
+    /// copy should it be cut before it is read.
+    pub(crate) fn peek(&mut self) -> io::Result<()> {
+        if self.searched == 0
+            && self.size > 0
+            && self.marks.is_none()
+            && let Some(check) = self.check_at(self.size)?
+        {
+            let end = Resume { offset: self.size, check, within: LineState::Start };
+            self.marks = Some(Box::new([(Instant::now(), end); 2]));
+            self.sure_size = self.size;
+        }
+        Ok(())
+    }
+
+    /// By which place this content is known from others: where it was read up to, or was seen to end before.
+    pub(crate) fn known(&self) -> Option<Resume> {
+        match &self.marks {
+            _ if self.offset > 0 => Some(self.place()),
+            marks => marks.as_ref().map(|marks| marks[0].1),
+        }
+    }
+
+    /// Whether the file that is open holds, at a place, what stood there.
+    pub(crate) fn holds(&self, at: Resume) -> io::Result<bool> {
+        Ok(at.offset <= self.claimed_size() && self.has_before(at.offset, at.check)?)
+    }
+
+    /// Remembers where the file is read from now, if it is some time since that was done.
+    pub(super) fn mark(&mut self) {
+        // What is read has come just now.
+        let now = (self.moved, self.place());
+        match &mut self.marks {
+            _ if self.offset == 0 => {}
+            None => self.marks = Some(Box::new([now; 2])),
+            Some(marks) if marks[0].1.offset == self.offset => {}
+            Some(marks) if self.moved.saturating_duration_since(marks[0].0) < MARK_EVERY => {}
+            Some(marks) => **marks = [now, marks[0]],
+        }
+    }
+
+    /// Whether this file holds the beginning, and no more, of what was read of the other one. All of it then counts
+    /// as read.
+    pub(crate) fn skip_short_copy(&mut self, original: &Self) -> io::Result<bool> {
+        let short = self.size < original.offset;
+        for (_, place) in original.marks.iter().flat_map(|marks| marks.iter()).filter(|_| short) {
+            if self.resume(*place)? {
+                self.move_to(self.size)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes on where somebody left off, if the bytes there are still the same; else, false, at the start.
+    pub(crate) fn resume(&mut self, at: Resume) -> io::Result<bool> {
+        let same = self.holds(at)?;
+        if same {
+            self.expect(at);
+            self.sure_size = self.size;
+        }
+        Ok(same)
+    }
+
+    /// Has reading begin where somebody left off, once the file is opened.
+    pub(crate) fn expect(&mut self, at: Resume) {
+        (self.offset, self.searched) = (at.offset, at.offset);
+        (self.check, self.within) = (at.check, at.within);
+    }
+
+    /// Moves to an offset, and takes note of what stands before it.
+    pub(crate) fn move_to(&mut self, end: u64) -> io::Result<()> {
+        if self.is_open() {
+            // Where the file ends sooner, there is nothing to tell by.
+            self.check = self.check_at(end)?.unwrap_or_default();
+            (self.offset, self.searched) = (end, end);
+        }
+        Ok(())
+    }
+
+    /// What stands before an offset; none if the file is closed, or ends sooner.
+    pub(super) fn check_at(&self, end: u64) -> io::Result<Option<Check>> {
+        let Some((file, _)) = &self.file else { return Ok(None) };
+        let mut window = Window::new(usize::try_from(end).unwrap_or(usize::MAX));
+        let from = end - window.bytes_mut().len() as u64;
+        let got = read_all(&**file, window.bytes_mut(), from)?;
+        Ok((got == window.bytes_mut().len()).then(|| window.check()))
+    }
+
+    /// Moves to an offset, or to the start of the line that it stands in.
+    pub(crate) fn skip_to(&mut self, mut end: u64, scratch: &mut Scratch) -> io::Result<()> {
+        let Some((file, _)) = &self.file else { return Ok(()) };
+        if self.is_pseudo() {
+            end = PSEUDO_MAX;
+        }
+        while end > 0 {
+            let bytes = scratch.bytes(usize::try_from(end).unwrap_or(usize::MAX).min(64 * 1024));
+            let from = end - bytes.len() as u64;
+            let got = read_all(&**file, bytes, from)?;
+            if let Some(at) = memrchr(b'\n', &bytes[..got]) {
+                end = from + at as u64 + 1;
+                break;
+            }
+            end = from;
+        }
+        self.move_to(end)
+    }
+}

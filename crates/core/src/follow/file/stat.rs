@@ -1,0 +1,84 @@
+//! What is known of a file's length and times, and how far that can be believed.
+
+use std::io;
+use std::time::{Instant, SystemTime};
+
+use crate::follow::context::TailContext;
+use crate::follow::file::Generation;
+use crate::follow::file::bytes::read_all;
+use crate::fs::{MODIFIED_GRAIN, Stat, Storage};
+use crate::report::gap::GapReason;
+
+impl Generation {
+    /// Asks how the file is: whether it was cut below what has been read, and how many names it has.
+    pub(crate) fn look(&mut self, cx: &TailContext) -> io::Result<(bool, u64)> {
+        let stat = match (&self.file, &self.found) {
+            (Some((file, _)), _) => file.stat()?,
+            (None, Some(path)) => cx.fs.stat(path).and_then(|stat| match stat.id == self.id {
+                true => Ok(stat),
+                false => Err(io::ErrorKind::NotFound.into()),
+            })?,
+            (None, None) => return Err(io::ErrorKind::NotFound.into()),
+        };
+        Ok((self.saw(&stat), stat.links))
+    }
+
+    /// Why it does not hold what was read of it, by how it is now. An error: that cannot be told, and it is checked again
+    /// at the next visit. A length of before would have bytes counted as lost that come out.
+    pub(crate) fn why_changed(&mut self, cx: &TailContext) -> io::Result<GapReason> {
+        let (cut, _) = self.look(cx).inspect_err(|_| self.suspect())?;
+        Ok(if cut || self.shrunk.is_some() { GapReason::Truncated } else { GapReason::Overwritten })
+    }
+
+    /// Takes note of how the file is. True if it was cut below what has been read, or before anything was: that part
+    /// is over.
+    pub(crate) fn saw(&mut self, stat: &Stat) -> bool {
+        if self.is_pseudo() {
+            return false;
+        }
+        self.ahead = self.ahead.filter(|size| *size == stat.size);
+        let size = if self.ahead.is_some() { self.size } else { stat.size };
+        let shrank = size < self.size;
+        if size != self.size {
+            self.moved = Instant::now();
+        }
+        if size < self.searched {
+            self.searched = self.offset;
+        }
+        if shrank {
+            self.shrunk = self.shrunk.max(Some(self.size));
+            self.suspect = true;
+        }
+        self.size = size;
+        // Nothing before the offset could tell later that it is another content: each cut counts by itself.
+        if size < self.offset || shrank && self.offset == 0 {
+            return !self.disproves(size);
+        }
+        self.suspect |= stat.modified != self.modified && self.searched > 0;
+        let age = stat.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
+        self.modified = stat.modified.filter(|_| age.is_none_or(|age| age >= MODIFIED_GRAIN));
+        false
+    }
+
+    /// Whether it still has what is known to stand beyond a size that it says to have, which is then not believed. On
+    /// local file systems it is. Where nothing of it is known, that there is a byte where it ended before says as much.
+    pub(super) fn disproves(&mut self, size: u64) -> bool {
+        if !self.is_open() || self.storage != Some(Storage::Other) {
+            return false;
+        }
+        let (end, has) = match (self.known(), self.shrunk) {
+            (Some(at), _) => (at.offset, at.offset > size && self.has_before(at.offset, at.check).unwrap_or(false)),
+            (None, Some(before)) => (before, self.has_byte(before.saturating_sub(1)).unwrap_or(false)),
+            (None, None) => return false,
+        };
+        if has {
+            (self.size, self.shrunk) = (end, None);
+        }
+        has
+    }
+
+    pub(super) fn has_byte(&self, at: u64) -> io::Result<bool> {
+        let Some((file, _)) = &self.file else { return Ok(false) };
+        Ok(read_all(&**file, &mut [0], at)? > 0)
+    }
+}
