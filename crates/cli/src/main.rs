@@ -1,7 +1,7 @@
 //! `tailmerge`: follows many growing log files and merges their whole lines into one output.
 //!
 //! The main thread reads the arguments, starts the merge, and waits for its end or for a signal. Standard output
-//! carries merged lines only; messages go to standard error through [`voice::Voice`].
+//! carries merged lines only; messages go to standard error through [`console::Console`].
 
 #![cfg_attr(
     not(any(feature = "smol", feature = "async-std")),
@@ -9,27 +9,27 @@
 )]
 
 mod args;
-mod flood;
+mod console;
 mod merge;
+mod outcome;
+mod preflight;
 mod quantity;
+mod rate_limit;
 mod report;
-mod room;
 mod run;
 mod setup;
 mod status;
-mod verdict;
 mod verify;
-mod voice;
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use args::{Args, NoRun};
+use console::Console;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use status::{Failure, Status};
 use tailmerge::escaped;
-use voice::Voice;
 
 /// The pool has one thread for each job that a merge has under way at once: four, and three that read file
 /// systems of networks and of programs, where they may hang. It never ends a thread that it has started.
@@ -37,8 +37,8 @@ const POOL_THREADS: NonZeroUsize = NonZeroUsize::new(7).expect("7 is not 0");
 
 fn main() -> ExitCode {
     #[cfg(target_env = "gnu")]
-    room::share_one_heap();
-    room::tell_panics();
+    preflight::share_one_heap();
+    preflight::tell_panics();
     raise_open_files();
     blocking::set_max_blocking_threads(POOL_THREADS);
     let args = match Args::read(std::env::args_os()) {
@@ -46,26 +46,26 @@ fn main() -> ExitCode {
         Err(NoRun::Print(text)) => return print(text.as_bytes()).map_or_else(end_early, |()| ExitCode::SUCCESS),
         Err(NoRun::Refuse(failure)) => return end_early(failure),
     };
-    let voice = match Voice::new(args.level()) {
-        Ok(voice) => voice,
-        Err(error) => return end_early(room::no_threads(&error)),
+    let console = match Console::new(args.level()) {
+        Ok(console) => console,
+        Err(error) => return end_early(preflight::no_threads(&error)),
     };
     let done = if args.explain {
-        explain(&args, &voice)
+        explain(&args, &console)
     } else if args.verify {
-        verify::verify(&args, &voice)
+        verify::verify(&args, &console)
     } else {
-        merge::merge(&args, &voice)
+        merge::merge(&args, &console)
     };
-    voice.left_out();
+    console.left_out();
     let status = match done {
         Ok(()) => Status::Delivered,
         Err(failure) => {
-            voice.error(failure.message);
+            console.error(failure.message);
             failure.status
         }
     };
-    voice.finish();
+    console.finish();
     status.into()
 }
 
@@ -75,15 +75,15 @@ fn raise_open_files() {
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).ok();
 }
 
-/// Prints an error and returns its exit status, before there is a [`voice::Voice`].
+/// Prints an error and returns its exit status, before there is a [`console::Console`].
 fn end_early(failure: Failure) -> ExitCode {
-    voice::write_line(&escaped(&failure.message).to_string());
+    console::write_line(&escaped(&failure.message).to_string());
     failure.status.into()
 }
 
 /// Runs `--explain`: prints one line for each file that could be an input.
-fn explain(args: &Args, voice: &Voice) -> Result<(), Failure> {
-    let explained = setup::builder(args, voice).explain().map_err(|error| merge::start_failure(&error))?;
+fn explain(args: &Args, console: &Console) -> Result<(), Failure> {
+    let explained = setup::builder(args, console).explain().map_err(|error| merge::start_failure(&error))?;
     let mut text = String::new();
     for line in explained {
         text += &format!("{line}\n");

@@ -13,63 +13,63 @@ use rustix::fs::OFlags;
 use tailmerge::{Backend, Builder, FoundInput, Fs, MergeError, OsFs, Report, StartError};
 
 use crate::args::{Args, BackendName};
+use crate::console::{Console, count};
+use crate::preflight::Needs;
 use crate::report::ReportFile;
-use crate::room::Needs;
 use crate::run::{RunError, Stops};
 use crate::status::Failure;
-use crate::voice::{Voice, count};
-use crate::{report, room, run, setup, verdict};
+use crate::{outcome, preflight, report, run, setup};
 
 /// Writing the report may take this long even when the time for the stop is used up.
 const REPORT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Merges on the backend that was chosen.
-pub(crate) fn merge(args: &Args, voice: &Voice) -> Result<(), Failure> {
+pub(crate) fn merge(args: &Args, console: &Console) -> Result<(), Failure> {
     match args.backend {
         #[cfg(feature = "smol")]
-        BackendName::Smol => merge_on(tailmerge::Smol::new(), args, voice),
+        BackendName::Smol => merge_on(tailmerge::Smol::new(), args, console),
         #[cfg(feature = "async-std")]
-        BackendName::AsyncStd => merge_on(tailmerge::AsyncStd::new(), args, voice),
+        BackendName::AsyncStd => merge_on(tailmerge::AsyncStd::new(), args, console),
         #[cfg(not(all(feature = "smol", feature = "async-std")))]
         _ => Err(Failure::usage("this program was built without that backend: choose another one")),
     }
 }
 
 /// Merges, and writes the report if one was asked for. A merge that fails has a report, too.
-fn merge_on<B: Backend>(backend: B, args: &Args, voice: &Voice) -> Result<(), Failure> {
+fn merge_on<B: Backend>(backend: B, args: &Args, console: &Console) -> Result<(), Failure> {
     if args.output_file().is_none() && stdout_is_closed() {
         return Err(Failure::run_time(
             "standard output is closed, and merged lines would be lost: give --output ('-o /dev/null' to have none)",
         ));
     }
-    let builder = setup::builder(args, voice);
+    let builder = setup::builder(args, console);
     let buffers = builder.buffer_bytes().map_err(|error| start_failure(&error))?;
-    room::make(&backend, Needs { executor: args.backend.threads(), streams: streams(args), buffers })?;
+    preflight::check(&backend, Needs { executor: args.backend.threads(), streams: streams(args), buffers })?;
     let report_file = args.report.as_deref().map(|path| open_report(args, &builder, path)).transpose()?;
     future::block_on(async {
         let mut stops =
-            Stops::new(voice).map_err(|error| Failure::run_time(format!("cannot receive signals: {error}")))?;
-        let ended = run::run(builder, &backend, args.stop_timeout, &mut stops, voice).await;
+            Stops::new(console).map_err(|error| Failure::run_time(format!("cannot receive signals: {error}")))?;
+        let ended = run::run(builder, &backend, args.stop_timeout, &mut stops, console).await;
         let (report, done) = match &ended {
-            Ok(report) => (Some(report), verdict::of(report, &backend).await),
+            Ok(report) => (Some(report), outcome::judge(report, &backend).await),
             Err(RunError::Merge(error)) => (Some(error.report()), Err(merge_failure(args, error))),
             Err(RunError::Start(error)) => (None, Err(start_failure(error))),
             Err(RunError::Other(failure)) => (None, Err(failure.clone())),
         };
         if let Some(report) = report {
-            tell_figures(report, voice);
+            tell_figures(report, console);
         }
         let Some(file) = report_file else {
             return done;
         };
         let within = if stops.at_once() { REPORT_WITHIN } else { args.stop_timeout.max(REPORT_WITHIN) };
         let json = report::json(done.as_ref().err(), report);
-        let written = stops.or_second(file.write(json, &backend, within, voice)).await;
+        let written = stops.or_second(file.write(json, &backend, within, console)).await;
         let written = written.unwrap_or_else(|| Err(Failure::run_time("stopped before the report was written")));
         match (written, done) {
             (Err(also), Err(first)) => {
                 let status = first.status.or(also.status);
-                voice.error(also.message);
+                console.error(also.message);
                 Err(Failure { status, ..first })
             }
             (written, done) => done.and(written),
@@ -138,10 +138,10 @@ fn what_else(args: &Args, builder: &Builder, path: &Path) -> Result<Option<Strin
     })
 }
 
-fn tell_figures(report: &Report, voice: &Voice) {
+fn tell_figures(report: &Report, console: &Console) {
     let [lines, bytes] = [(report.lines, "line"), (report.bytes, "byte")].map(|(number, noun)| count(number, noun));
     let inputs = report.inputs.len() as u64 + report.folded_inputs.saturating_sub(1);
-    voice.info(format_args!("{lines}, {bytes} written, of {}", count(inputs, "input")));
+    console.info(format_args!("{lines}, {bytes} written, of {}", count(inputs, "input")));
 }
 
 /// Returns the failure that a merge which did not start ends the program with.

@@ -11,8 +11,8 @@ use async_signal::{Signal, Signals};
 use futures_lite::{StreamExt, future};
 use tailmerge::{Backend, Builder, Merge, MergeError, Report, StartError};
 
+use crate::console::Console;
 use crate::status::Failure;
-use crate::voice::Voice;
 
 /// A stop that takes longer than this is explained to the user.
 pub(crate) const TELL_AFTER: Duration = Duration::from_secs(1);
@@ -32,14 +32,14 @@ pub(crate) async fn run<B: Backend>(
     backend: &B,
     stop_timeout: Duration,
     stops: &mut Stops<'_>,
-    voice: &Voice,
+    console: &Console,
 ) -> Result<Report, RunError> {
     // A signal that comes early is served when the merge has started; the wait for that has its limit too.
     let mut starting = std::pin::pin!(builder.start_on(backend.clone()));
     let started = match stops.or(starting.as_mut(), None).await {
         Some(started) => started,
         None => {
-            let tell = tell_of_stop("its start is waited for", stop_timeout, backend, voice);
+            let tell = tell_of_stop("its start is waited for", stop_timeout, backend, console);
             let late = future::or(async { Some(starting.await) }, async {
                 backend.sleep(stop_timeout).await;
                 None
@@ -56,7 +56,7 @@ pub(crate) async fn run<B: Backend>(
     if stops.count == 0 {
         stops.or(merge.finished(), Some(&merge)).await;
     }
-    let tell = tell_of_stop("what is there is written first", stop_timeout, backend, voice);
+    let tell = tell_of_stop("what is there is written first", stop_timeout, backend, console);
     match stops.or(future::or(merge.stop(stop_timeout), tell), Some(&merge)).await {
         Some(stopped) => stopped,
         None => merge.stop_now().await,
@@ -65,28 +65,28 @@ pub(crate) async fn run<B: Backend>(
 }
 
 /// Tells the user what a slow stop waits for. The future never completes.
-async fn tell_of_stop<B: Backend, T>(what: &str, within: Duration, backend: &B, voice: &Voice) -> T {
+async fn tell_of_stop<B: Backend, T>(what: &str, within: Duration, backend: &B, console: &Console) -> T {
     backend.sleep(TELL_AFTER).await;
-    voice.note(format_args!("stopping: {what}, for {within:?} at most; a second signal stops at once"));
+    console.note(format_args!("stopping: {what}, for {within:?} at most; a second signal stops at once"));
     pending().await
 }
 
 /// The signals that stop the program.
 pub(crate) struct Stops<'a> {
     signals: Signals,
-    voice: &'a Voice,
+    console: &'a Console,
     /// The number of stop signals received.
     count: u32,
 }
 
 impl<'a> Stops<'a> {
-    pub(crate) fn new(voice: &'a Voice) -> io::Result<Self> {
+    pub(crate) fn new(console: &'a Console) -> io::Result<Self> {
         // Received in place of dying of it: a write that would make a file too large fails then.
         let mut signals = Signals::new([Signal::Int, Signal::Term, Signal::Xfsz])?;
         if !hangup_is_ignored() {
             signals.add_signals([Signal::Hup])?;
         }
-        Ok(Self { signals, voice, count: 0 })
+        Ok(Self { signals, console, count: 0 })
     }
 
     /// Waits for the future and returns its output, or none if a stop signal comes first. Handles SIGHUP meanwhile; it
@@ -107,7 +107,7 @@ impl<'a> Stops<'a> {
                         return None;
                     }
                     Some(Err(error)) => {
-                        self.voice.note(format_args!("signals are not received any more: {error}"));
+                        self.console.note(format_args!("signals are not received any more: {error}"));
                         return pending().await;
                     }
                     None => return pending().await,

@@ -5,11 +5,11 @@ use std::path::Path;
 use tailmerge::{Builder, Event, WatchMode};
 
 use crate::args::{Args, Format, Links, LongLines, Prefix, StartAt, Watch};
-use crate::voice::Voice;
+use crate::console::Console;
 
 /// Returns the builder that the arguments describe.
-pub(crate) fn builder(args: &Args, voice: &Voice) -> Builder {
-    let (voice, output) = (voice.clone(), args.output_file().map(Path::to_owned));
+pub(crate) fn builder(args: &Args, console: &Console) -> Builder {
+    let (console, output) = (console.clone(), args.output_file().map(Path::to_owned));
     let mut builder = Builder::new()
         .from(args.from.into())
         .once(args.once)
@@ -26,7 +26,7 @@ pub(crate) fn builder(args: &Args, voice: &Voice) -> Builder {
         .prefix(args.prefix.into())
         .format(args.format.into())
         .append(args.append)
-        .observer(move |event: &Event<'_>| voice.event(event, output.as_deref()));
+        .observer(move |event: &Event<'_>| console.event(event, output.as_deref()));
     for input in &args.inputs {
         builder = if input == "-" { builder.stdin() } else { builder.input(input) };
     }

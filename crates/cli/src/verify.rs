@@ -7,20 +7,20 @@ use tailmerge::{LineFormat, Verdict};
 use tailmerge_verify::Check;
 
 use crate::args::Args;
+use crate::console::{Console, count};
 use crate::merge::start_failure;
 use crate::setup;
 use crate::status::Failure;
-use crate::voice::{Voice, count};
 
 /// Checks the output against the inputs that match now, with the settings that it was merged with.
-pub(crate) fn verify(args: &Args, voice: &Voice) -> Result<(), Failure> {
+pub(crate) fn verify(args: &Args, console: &Console) -> Result<(), Failure> {
     let Some(output) = args.output_file() else {
         return Err(Failure::usage("--verify needs --output FILE"));
     };
     if fs::metadata(output).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(Failure::run_time(format!("{}: cannot be checked, it is no regular file", output.display())));
     }
-    let inputs = inputs(args, voice)?;
+    let inputs = inputs(args, console)?;
     let lines = LineFormat { prefix: args.prefix.into(), format: args.format.into() };
     let checked = Check::new(output)
         .inputs(inputs)
@@ -32,15 +32,15 @@ pub(crate) fn verify(args: &Args, voice: &Voice) -> Result<(), Failure> {
         .run()
         .map_err(|error| Failure::run_time(error.to_string()))?;
     let (lines, inputs) = (count(checked.lines, "line"), count(checked.inputs as u64, "input"));
-    voice.note(format_args!("{}: holds the {lines} of {inputs}, each once and in order", output.display()));
+    console.note(format_args!("{}: holds the {lines} of {inputs}, each once and in order", output.display()));
     Ok(())
 }
 
 /// Returns the files to check against. An input that cannot be checked is an error.
-fn inputs(args: &Args, voice: &Voice) -> Result<Vec<PathBuf>, Failure> {
+fn inputs(args: &Args, console: &Console) -> Result<Vec<PathBuf>, Failure> {
     let named = |path: &Path| args.inputs.iter().any(|input| Path::new(input) == path);
     let mut inputs = Vec::new();
-    for explained in setup::builder(args, voice).explain().map_err(|error| start_failure(&error))? {
+    for explained in setup::builder(args, console).explain().map_err(|error| start_failure(&error))? {
         let path = explained.path;
         let reason = match &explained.verdict {
             Verdict::Follow { .. } => {

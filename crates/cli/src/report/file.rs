@@ -16,9 +16,9 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tailmerge::Backend;
 
+use crate::console::Console;
 use crate::run::TELL_AFTER;
 use crate::status::Failure;
-use crate::voice::Voice;
 
 /// A FIFO that takes nothing is tried again after this time.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
@@ -93,7 +93,7 @@ impl ReportFile {
         text: Vec<u8>,
         backend: &B,
         within: Duration,
-        voice: &Voice,
+        console: &Console,
     ) -> Result<(), Failure> {
         let path = self.path.clone();
         let mut text = text;
@@ -109,13 +109,15 @@ impl ReportFile {
                 match done {
                     Ok(false) => backend.sleep(AGAIN_AFTER).await,
                     Ok(true) => return Ok(()),
-                    Err(error) => return Err(format!("cannot be written: {error}; give it room, or another path")),
+                    Err(error) => {
+                        return Err(format!("cannot be written: {error}; give it preflight, or another path"));
+                    }
                 }
             }
         };
         let tell = async {
             backend.sleep(TELL_AFTER).await;
-            voice.note(format_args!(
+            console.note(format_args!(
                 "{}: the report waits to be taken, for {within:?} at most; a second signal ends that",
                 path.display()
             ));

@@ -70,7 +70,7 @@ fn what_is_nested_deeper_than_so_many_directories_is_told_and_left_alone() {
     let nested = |levels: usize| format!("logs/{}", "d/".repeat(levels));
     dir.write(nested(128) + "a.log", "1\n");
     dir.write(nested(129) + "b.log", "too deep\n");
-    let mut running = dir.tailmerge(["-o", "all", "logs/**/*.log"]).start();
+    let running = dir.tailmerge(["-o", "all", "logs/**/*.log"]).start();
     running.until_said(
         "logs: there are paths in it of more than 4095 bytes or 128 nested directories; they are left alone",
     );

@@ -151,7 +151,7 @@ impl Tailer for Bad {
         self.reach(At::Look);
     }
 
-    fn rest(&self) -> Option<Duration> {
+    fn idle_timeout(&self) -> Option<Duration> {
         self.reach(At::Rest);
         None
     }
@@ -204,7 +204,7 @@ pub fn a_tailer_is_left_alone_as_long_as_it_says<B: Backend>(backend: B) {
             self.0.fill(batch)
         }
 
-        fn rest(&self) -> Option<Duration> {
+        fn idle_timeout(&self) -> Option<Duration> {
             Some(Duration::MAX)
         }
     }

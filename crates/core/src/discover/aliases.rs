@@ -13,20 +13,20 @@ const DIRS_MAX: usize = 16 * 1024;
 
 /// By which path each directory was found first.
 #[derive(Debug, Default)]
-pub(crate) struct Twins {
+pub(crate) struct Aliases {
     first: HashMap<FileId, PathBuf>,
     /// The directory that was asked for last, and the first path to it if that is another.
     last: Option<(PathBuf, Option<PathBuf>)>,
 }
 
-impl Twins {
+impl Aliases {
     /// Looks at each directory anew from now on.
     pub(crate) fn refresh(&mut self) {
         self.last = None;
     }
 
     /// The path under which the same name in the same directory would have been found before.
-    pub(crate) fn twin(&mut self, path: &Path, fs: &dyn Fs) -> Option<PathBuf> {
+    pub(crate) fn alias_of(&mut self, path: &Path, fs: &dyn Fs) -> Option<PathBuf> {
         let (dir, name) = (path.parent()?, path.file_name()?);
         if self.last.as_ref().is_none_or(|(last, _)| last != dir) {
             self.last = Some((dir.to_owned(), self.other(dir, fs)));

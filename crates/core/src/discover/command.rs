@@ -12,12 +12,12 @@ use crate::fs::FileId;
 
 /// Followed paths of the same shard that a path has to do with.
 #[derive(Debug)]
-pub(crate) struct Kin {
+pub(crate) struct Related {
     /// One that this one's name extends.
-    pub(crate) beside: Option<Arc<Path>>,
+    pub(crate) base: Option<Arc<Path>>,
     /// One that leads to the same name in the same directory, and so to the same file: it comes first.
-    pub(crate) twin: Option<Arc<Path>>,
-    /// A file that was left to the twin, to see whether it takes it.
+    pub(crate) alias_of: Option<Arc<Path>>,
+    /// A file that was left to the alias, to see whether it takes it.
     pub(crate) left: Option<FileId>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) enum Command {
         /// Whether the first scan found it.
         present: bool,
         /// Followed paths of the same shard that it has to do with. Boxed, since most have none.
-        kin: Option<Box<Kin>>,
+        related: Option<Box<Related>>,
     },
     /// No pattern finds it any more: let go of it when it is read to its end.
     Gone(Arc<Path>),

@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use async_channel::Sender;
 
-use crate::discover::aliases::Twins;
-use crate::discover::command::{Command, Kin, Request};
+use crate::discover::aliases::Aliases;
+use crate::discover::command::{Command, Related, Request};
 use crate::discover::cost::{Cost, share};
 use crate::discover::pattern::{Excludes, PatternError};
 use crate::discover::remote::{Order, Reach, Remotes};
@@ -46,7 +46,7 @@ const REST_MAX: Duration = Duration::from_secs(5);
 const REST_MIN: Duration = Duration::from_millis(5);
 
 /// How many paths that are gone are remembered, in case they come back.
-const HOMES_MAX: usize = 16 * 1024;
+const FORMER_SHARDS_MAX: usize = 16 * 1024;
 
 /// Finds files and hands them to shards.
 #[derive(Debug)]
@@ -62,8 +62,8 @@ pub(crate) struct Discovery {
     above: HashSet<PathBuf>,
     /// Which shard had a path that is gone: should it come back, its older files may still be read there, and
     /// they come first.
-    homes: HashMap<Arc<Path>, usize>,
-    twins: Twins,
+    former_shards: HashMap<Arc<Path>, usize>,
+    aliases: Aliases,
     /// Which devices it looks at.
     reach: Reach,
     /// Who looks at the others, if anybody does.
@@ -79,7 +79,7 @@ pub(crate) struct Discovery {
     /// Whether something may have changed since the last scan.
     changed: bool,
     /// Whether there is a directory that is not watched.
-    restless: bool,
+    needs_polling: bool,
     /// How long scans take, and when the last one was over.
     cost: Cost,
     over: Instant,
@@ -122,7 +122,7 @@ impl Discovery {
         names: Arc<Names>,
     ) -> Self {
         let followed = specs.into_iter().map(Followed::new).collect();
-        let (found, homes) = (HashMap::new(), HashMap::new());
+        let (found, former_shards) = (HashMap::new(), HashMap::new());
         let (parents, above) = (HashSet::new(), HashSet::new());
         let mut discovery = Self {
             cx,
@@ -131,8 +131,8 @@ impl Discovery {
             found,
             parents,
             above,
-            homes,
-            twins: Twins::default(),
+            former_shards,
+            aliases: Aliases::default(),
             reach: Reach::Local,
             remotes: None,
             shards,
@@ -141,7 +141,7 @@ impl Discovery {
             scanned: false,
             names,
             changed: false,
-            restless: false,
+            needs_polling: false,
             cost: Cost::default(),
             over: Instant::now(),
             names_cost: Cost::default(),
@@ -198,7 +198,7 @@ impl Discovery {
 
     /// How long after a scan the next one is due, if a poll interval is so long.
     fn scan_after(&self, every: Duration) -> Duration {
-        let watched = self.cx.watch.is_some() && !self.restless;
+        let watched = self.cx.watch.is_some() && !self.needs_polling;
         let least = (self.cost.least() * share(watched)).max(REST_MIN);
         match self.changed {
             true => least,
@@ -246,7 +246,7 @@ impl Discovery {
     /// if there was anything to tell.
     pub(crate) fn scan(&mut self, last: bool) -> bool {
         let (mut news, mut large, began) = (false, None::<(usize, Large)>, Instant::now());
-        (self.restless, self.changed) = (false, false);
+        (self.needs_polling, self.changed) = (false, false);
         let above = std::mem::take(&mut self.above);
         self.watch_parents();
         for at in 0..self.followed.len() {
@@ -268,7 +268,7 @@ impl Discovery {
         if let Some((at, large)) = large.filter(|_| Instant::now() >= self.large_due) {
             let began = Instant::now();
             news |= self.search(at, false, |scan, dirs| scan.large(large, dirs)).0;
-            let watched = self.cx.watch.is_some() && !self.restless;
+            let watched = self.cx.watch.is_some() && !self.needs_polling;
             self.large_due = Instant::now() + began.elapsed() * share(watched);
         }
         self.over = Instant::now();
@@ -283,10 +283,10 @@ impl Discovery {
                 continue;
             }
             match self.cx.fs.stat(here(dir)) {
-                Ok(stat) => self.restless |= !watch.watch_dir(dir, stat.id),
+                Ok(stat) => self.needs_polling |= !watch.watch_dir(dir, stat.id),
                 Err(error) if is_missing(&error) => {
                     let above = watch_above(dir, &*self.cx.fs, &**watch);
-                    self.restless |= above.is_none();
+                    self.needs_polling |= above.is_none();
                     self.above.extend(above);
                 }
                 Err(_) => {}
@@ -304,7 +304,7 @@ impl Discovery {
             match remote {
                 Some(device) if first => self.leave_to(at, device, &path),
                 None if first => {
-                    self.twins.refresh();
+                    self.aliases.refresh();
                     self.join(path, true);
                 }
                 _ => {}
@@ -340,7 +340,7 @@ impl Discovery {
         scan.relist = *listing * share(scan.watch.is_some());
         look(&mut scan, dirs);
         scan.tell(told_too_long, &self.cx);
-        self.restless |= scan.restless;
+        self.needs_polling |= scan.needs_polling;
         self.above.extend(scan.above.take());
         let (mut found, gone, large, elsewhere) = (scan.found, scan.gone, scan.large, scan.elsewhere);
         for (device, path) in elsewhere {
@@ -349,7 +349,7 @@ impl Discovery {
         let news = !found.is_empty() || !gone.is_empty();
         // Files that come together are often of one size and speed: deal them out evenly.
         found.sort_unstable();
-        self.twins.refresh();
+        self.aliases.refresh();
         for path in found {
             self.join(path, false);
         }
@@ -359,23 +359,23 @@ impl Discovery {
 
     /// One input more finds this; the first that does has a shard follow it.
     fn join(&mut self, path: Arc<Path>, named: bool) {
-        let twin = self.twins.twin(&path, &*self.cx.fs);
+        let alias_of = self.aliases.alias_of(&path, &*self.cx.fs);
         if let Some(found) = self.found.get_mut(&path) {
             found.count += 1;
             return;
         }
-        let beside = beside(&path, &self.found);
-        let twin = twin.and_then(|twin| self.found.get_key_value(&*twin));
+        let base = base(&path, &self.found);
+        let alias_of = alias_of.and_then(|alias_of| self.found.get_key_value(&*alias_of));
         // Files that have to do with each other go to one shard.
-        let kin = beside.or(twin).map(|(_, found)| found.shard);
-        let shard = self.homes.remove(&path).or(kin).unwrap_or_else(|| {
+        let related = base.or(alias_of).map(|(_, found)| found.shard);
+        let shard = self.former_shards.remove(&path).or(related).unwrap_or_else(|| {
             self.next_shard = (self.next_shard + 1) % self.shards.len();
             self.next_shard
         });
-        let [beside, twin] = [beside, twin].map(|kin| kin.map(|(path, _)| path.clone()));
+        let [base, alias_of] = [base, alias_of].map(|related| related.map(|(path, _)| path.clone()));
         self.found.insert(path.clone(), Found { count: 1, shard });
-        let kin = (beside.is_some() || twin.is_some()).then(|| Box::new(Kin { beside, twin, left: None }));
-        tell(&self.shards[shard], Command::Add { path, named, start: self.start, present: !self.scanned, kin });
+        let related = (base.is_some() || alias_of.is_some()).then(|| Box::new(Related { base, alias_of, left: None }));
+        tell(&self.shards[shard], Command::Add { path, named, start: self.start, present: !self.scanned, related });
     }
 
     /// One input less finds these.
@@ -387,10 +387,10 @@ impl Discovery {
                 let shard = found.shard;
                 self.found.remove(&path);
                 tell(&self.shards[shard], command(&path));
-                if self.homes.len() >= HOMES_MAX {
-                    self.homes.clear();
+                if self.former_shards.len() >= FORMER_SHARDS_MAX {
+                    self.former_shards.clear();
                 }
-                self.homes.insert(path, shard);
+                self.former_shards.insert(path, shard);
             }
         }
     }
@@ -398,7 +398,7 @@ impl Discovery {
     /// Tells that it panicked, which only what the host gave does.
     fn failed(&self, panic: &(dyn Any + Send)) -> TailError {
         let error = TailError::panicked(panic);
-        self.cx.ledger.tell(&Event::Failed { name: "tailmerge: discovery", reason: &error.to_string() });
+        self.cx.ledger.emit(&Event::Failed { name: "tailmerge: discovery", reason: &error.to_string() });
         error
     }
 
@@ -461,11 +461,11 @@ impl Discovery {
 
 /// The found path that the name of `path` extends, as `app.log.1` and `app.log-20260101` extend `app.log`. Such
 /// files have to do with each other, and go to one shard.
-fn beside<'a>(path: &Path, found: &'a HashMap<Arc<Path>, Found>) -> Option<(&'a Arc<Path>, &'a Found)> {
+fn base<'a>(path: &Path, found: &'a HashMap<Arc<Path>, Found>) -> Option<(&'a Arc<Path>, &'a Found)> {
     let bytes = path.as_os_str().as_bytes();
     let name = bytes.len() - path.file_name()?.len();
     let ends = (name + 1..bytes.len()).rev().filter(|&at| b".-_~".contains(&bytes[at]));
-    ends.map(|end| Path::new(OsStr::from_bytes(&bytes[..end]))).find_map(|elder| found.get_key_value(elder))
+    ends.map(|end| Path::new(OsStr::from_bytes(&bytes[..end]))).find_map(|base_input| found.get_key_value(base_input))
 }
 
 /// A shard that is gone needs to be told nothing.

@@ -18,7 +18,7 @@ use crate::follow::context::TailContext;
 use crate::follow::descriptors::is_shortage;
 use crate::fs::{Entry, FileId, Fs, Kind, MODIFIED_GRAIN, PATH_BYTES_MAX, RefusedLink, Stat, here, is_missing};
 use crate::report::event::Event;
-use crate::watch::Vouch;
+use crate::watch::ChangeWatch;
 use crate::watch::names::{NameChange, NameNow};
 
 /// A directory is listed anew at the latest after this time, whatever it says of its last change, unless that takes
@@ -41,8 +41,8 @@ const SHORT_AFTER: Duration = Duration::from_millis(100);
 const LAST_PAUSE_MIN: Duration = Duration::from_millis(10);
 const LAST_PAUSE_MAX: Duration = Duration::from_millis(640);
 
-/// How deep directories may be nested below where a pattern's wildcards begin. The system goes through all of a path each
-/// time it is used, and each path is kept: the cost of nested directories grows with the square of their number.
+/// How deep directories may be nested below where a pattern's wildcards begin. The system goes through all of a path
+/// each time it is used, and each path is kept: the cost of nested directories grows with the square of their number.
 const DEPTH_MAX: usize = 128;
 
 /// The directories of a pattern, by their paths.
@@ -174,11 +174,11 @@ pub(crate) struct Scan<'a> {
     /// How often what is not watched is looked at.
     pub(crate) poll_interval: Duration,
     /// Who hints at changes.
-    pub(crate) watch: Option<&'a dyn Vouch>,
+    pub(crate) watch: Option<&'a dyn ChangeWatch>,
     /// What is watched in place of a directory that is missing.
     pub(crate) above: Option<PathBuf>,
     /// Whether a directory is not watched.
-    pub(crate) restless: bool,
+    pub(crate) needs_polling: bool,
     /// After what time a directory is listed that does not seem to have changed.
     pub(crate) relist: Duration,
     /// How long it takes to list all that was looked at.
@@ -210,7 +210,7 @@ impl<'a> Scan<'a> {
             poll_interval: SOON,
             watch: None,
             above: None,
-            restless: false,
+            needs_polling: false,
             relist: Duration::ZERO,
             listing: Duration::ZERO,
             large: None,
@@ -303,7 +303,7 @@ impl<'a> Scan<'a> {
         }
         let mut dir = match known {
             Some(dir) if dir.is_left_alone() && !self.thorough => {
-                self.restless |= dir.failing.is_some_and(|failing| failing.wait < SOON);
+                self.needs_polling |= dir.failing.is_some_and(|failing| failing.wait < SOON);
                 dir
             }
             known => match self.fs.stat(here(&path)) {
@@ -342,7 +342,7 @@ impl<'a> Scan<'a> {
             known => self.list(path, state, stat, known, dirs),
         };
         // One that cannot be listed can seldom be watched.
-        self.restless |= !watched && dir.failing.is_none();
+        self.needs_polling |= !watched && dir.failing.is_none();
         dir
     }
 
@@ -351,7 +351,7 @@ impl<'a> Scan<'a> {
         // Of those below it the directory that they are in tells.
         if let Some(watch) = self.watch.filter(|_| path == self.pattern.base()) {
             self.above = watch_above(path, self.fs, watch);
-            self.restless |= self.above.is_none();
+            self.needs_polling |= self.above.is_none();
         }
         // The directory that it is in told of it; that one is asked again, lest this one is not missing at all.
         if let (Some(parent), Some(name)) = (path.parent().and_then(|parent| dirs.get_mut(parent)), path.file_name())
@@ -459,7 +459,7 @@ impl<'a> Scan<'a> {
             Some(Failing { wait, .. }) => (wait * 2).min(TRY_AFTER_MAX),
             None => self.poll_interval,
         };
-        self.restless |= wait < SOON;
+        self.needs_polling |= wait < SOON;
         let is_ours = self.is_ours(path);
         // What comes and goes in it meanwhile is not seen, unless it is not to be.
         let is_wanted = is_ours && RefusedLink::of(&error).is_none();
@@ -486,11 +486,11 @@ impl Scan<'_> {
     pub(crate) fn tell(&mut self, told_too_long: &mut bool, cx: &TailContext) {
         let refuse = |input: &Path, reason: &str, done: &str, failed| match failed {
             true => cx.ledger.input_failed(input, &reason),
-            false => cx.ledger.tell(&Event::Refused { input, reason: &format!("{reason}; {done}") }),
+            false => cx.ledger.emit(&Event::Refused { input, reason: &format!("{reason}; {done}") }),
         };
         for (dir, error) in &self.failed {
             if let Some(link) = RefusedLink::of(error) {
-                cx.ledger.tell(&Event::Refused { input: here(dir), reason: &link.to_string() });
+                cx.ledger.emit(&Event::Refused { input: here(dir), reason: &link.to_string() });
                 continue;
             }
             let last = cx.once || self.last;
@@ -511,7 +511,7 @@ impl Scan<'_> {
         if self.found.is_empty() && self.failed.is_empty() && self.elsewhere.is_empty() && is_ours {
             match cx.once {
                 true => cx.ledger.input_failed(input, &"no file matches"),
-                false => cx.ledger.tell(&Event::NoMatch { input }),
+                false => cx.ledger.emit(&Event::NoMatch { input }),
             }
         }
     }
@@ -560,7 +560,7 @@ pub(crate) fn find(pattern: &Pattern, fs: &dyn Fs, reach: Reach) -> (Vec<Arc<Pat
 
 /// Has it hinted at when a directory that is missing may have come: when something does in the nearest one above it.
 /// Gives that one; none: the directory has to be looked for.
-pub(crate) fn watch_above(dir: &Path, fs: &dyn Fs, watch: &dyn Vouch) -> Option<PathBuf> {
+pub(crate) fn watch_above(dir: &Path, fs: &dyn Fs, watch: &dyn ChangeWatch) -> Option<PathBuf> {
     let is_dir = |path: &&Path| fs.stat(here(path)).is_ok_and(|stat| stat.kind == Kind::Dir);
     let mut watched = None;
     loop {

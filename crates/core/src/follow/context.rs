@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::follow::descriptors::Descriptors;
 use crate::follow::fifo::Streams;
-use crate::follow::registry::Claims;
+use crate::follow::registry::FileRegistry;
 use crate::fs::Fs;
 use crate::record::format::LineFormat;
 use crate::record::limit::LineLimit;
 use crate::report::ledger::Ledger;
-use crate::watch::Vouch;
+use crate::watch::ChangeWatch;
 
 /// Where to begin in a file that is present at the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum StartAt {
 pub(crate) struct TailContext {
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) claims: Arc<Claims>,
+    pub(crate) registry: Arc<FileRegistry>,
     /// How many files may be open. Each shard has its share.
     pub(crate) descriptors: Arc<Descriptors>,
     pub(crate) limit: LineLimit,
@@ -53,12 +53,12 @@ pub(crate) struct TailContext {
     /// Who reads a FIFO that is found under a named path; none: it is refused.
     pub(crate) streams: Option<Streams>,
     /// Who hints at changes; none: everything is polled.
-    pub(crate) watch: Option<Arc<dyn Vouch>>,
+    pub(crate) watch: Option<Arc<dyn ChangeWatch>>,
 }
 
 impl TailContext {
     /// Whether changes of the file at a path will be hinted at.
-    pub(crate) fn vouches(&self, path: &Path) -> bool {
-        self.watch.as_ref().is_some_and(|watch| watch.vouches(path))
+    pub(crate) fn is_watched(&self, path: &Path) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.is_watched(path))
     }
 }

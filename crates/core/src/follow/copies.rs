@@ -105,19 +105,19 @@ fn search(
 ) -> Result<Option<Generation>, Moved> {
     let Some(name) = path.file_name().map(OsStr::as_bytes) else { return Ok(None) };
     let dir = path.parent().unwrap_or(Path::new(""));
-    let mut beside = Vec::new();
+    let mut base = Vec::new();
     // A directory that cannot be listed has no copy to find.
     let listed = cx.fs.list(here(dir), &mut |entry| {
         let rest = entry.name.as_bytes().strip_prefix(name);
         if entry.kind != Kind::Dir && rest.is_some_and(|rest| !rest.is_empty()) {
-            beside.push((entry.ino, dir.join(entry.name)));
+            base.push((entry.ino, dir.join(entry.name)));
         }
     });
     if let Err(error) = listed {
         cx.descriptors.failed(&error, &cx.ledger);
     }
     let (mut adopted, mut moved) = (None, false);
-    for (ino, path) in beside {
+    for (ino, path) in base {
         let stat = match cx.fs.stat(&path) {
             Ok(stat) => stat,
             Err(error) => {
@@ -142,15 +142,15 @@ fn search(
         let is_held = held.iter().any(|held| held.id == stat.id);
         // One may also have been compared with it before the cut.
         if adopted.is_none() && (fits || is_held && original.offset() == 0) {
-            if cx.claims.claim(stat.id, Some(&*cx.fs)) == (Claimed::Taken { resume: None }) {
+            if cx.registry.claim(stat.id, Some(&*cx.fs)) == (Claimed::Taken { resume: None }) {
                 copy.retire(None, cx);
                 adopted = Some(copy);
             }
-        } else if stat.size < original.offset() && cx.claims.is_new(stat.id) {
+        } else if stat.size < original.offset() && cx.registry.is_new(stat.id) {
             // The original had grown, and was read on, between the copy and the cut.
             let known = is_held && copy.move_to(stat.size).is_ok();
             if known || copy.skip_short_copy(original).unwrap_or(false) {
-                cx.claims.release(stat.id, copy.place());
+                cx.registry.release(stat.id, copy.position());
             }
         }
     }
@@ -167,7 +167,7 @@ fn opened(
     cx: &TailContext,
 ) -> io::Result<Option<(Generation, bool)>> {
     let mut copy = Generation::new(number, stat.id, stat.size);
-    copy.saw(stat);
+    copy.apply_stat(stat);
     if !copy.open(path, cx)? {
         return Ok(None);
     }
@@ -181,7 +181,7 @@ fn opened(
 
 /// Whether a file holds what the original held, as far as it goes by now. None if the original was cut meanwhile.
 fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> io::Result<Option<bool>> {
-    let place = original.place();
+    let place = original.position();
     if original.size() == 0 {
         return Ok(Some(false));
     }

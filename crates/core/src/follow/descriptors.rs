@@ -165,7 +165,7 @@ impl Descriptors {
         self.common.shortages.fetch_add(1, Ordering::Relaxed);
         self.heed();
         if !self.common.told.swap(true, Ordering::Relaxed) {
-            ledger.tell(&Event::TooManyOpen { kept: self.most() });
+            ledger.emit(&Event::TooManyOpen { kept: self.most() });
         }
     }
 
@@ -222,8 +222,8 @@ impl Descriptors {
         self.ordinary.load(Ordering::Relaxed) > self.part(IDLE_OPEN_MAX)
     }
 
-    /// How many of the files that lost their name are to be let go: there are more than may be, and ordinary ones leave no
-    /// room for them.
+    /// How many of the files that lost their name are to be let go: there are more than may be, and ordinary ones leave
+    /// no room for them.
     pub(crate) fn excess_nameless(&self) -> usize {
         let nameless = self.nameless.load(Ordering::Relaxed);
         let over = nameless.saturating_sub(self.part(self.common.limits.nameless));

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::follow::registry::Claims;
+use crate::follow::registry::FileRegistry;
 use crate::fs::FileId;
 
 /// A FIFO that is found under a named path: claimed as long as somebody has this.
 #[derive(Debug)]
 pub(crate) struct Fifo {
     pub(crate) id: FileId,
-    claims: Arc<Claims>,
+    registry: Arc<FileRegistry>,
     pub(crate) grace: Duration,
     /// Whether it has lost its name: it is read until nothing comes for the grace time.
     pub(crate) lost: AtomicBool,
@@ -23,7 +23,7 @@ pub(crate) struct Fifo {
 
 impl Drop for Fifo {
     fn drop(&mut self) {
-        self.claims.forget(self.id);
+        self.registry.forget(self.id);
     }
 }
 
@@ -33,9 +33,15 @@ pub(crate) struct FifoInput(Arc<Fifo>);
 
 impl FifoInput {
     /// Has it read. It is claimed already.
-    pub(crate) fn new(path: &Arc<Path>, id: FileId, claims: &Arc<Claims>, grace: Duration, streams: &Streams) -> Self {
+    pub(crate) fn new(
+        path: &Arc<Path>,
+        id: FileId,
+        registry: &Arc<FileRegistry>,
+        grace: Duration,
+        streams: &Streams,
+    ) -> Self {
         let (lost, left) = (AtomicBool::new(false), AtomicBool::new(false));
-        let fifo = Arc::new(Fifo { id, claims: claims.clone(), grace, lost, left });
+        let fifo = Arc::new(Fifo { id, registry: registry.clone(), grace, lost, left });
         (streams.0)(path, fifo.clone());
         Self(fifo)
     }

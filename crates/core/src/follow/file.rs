@@ -18,8 +18,8 @@ use crate::batch::Source;
 use crate::follow::context::TailContext;
 use crate::follow::descriptors::Slot;
 use crate::follow::file::bytes::storage;
-use crate::follow::fingerprint::Check;
-use crate::follow::registry::{Kept, Resume};
+use crate::follow::fingerprint::Fingerprint;
+use crate::follow::registry::{Kept, Position};
 use crate::fs::{FileId, ReadFile, Storage, is_missing};
 use crate::record::framer::LineState;
 use crate::report::gap::GapReason;
@@ -35,7 +35,7 @@ const MARK_EVERY: Duration = Duration::from_secs(1);
 
 /// What one visit came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Visit {
+pub(crate) enum ReadOutcome {
     /// Something was read or passed by, and there is probably more.
     More,
     /// Nothing came of it, but it is to be tried again in its turn.
@@ -62,11 +62,11 @@ pub(crate) struct Generation {
     /// Everything before is delivered.
     offset: u64,
     /// What stands before the offset.
-    check: Check,
+    fingerprint: Fingerprint,
     /// No newline between `offset` and here.
     searched: u64,
     /// What stands before `searched`, while that is far from the offset.
-    searched_check: Check,
+    searched_fingerprint: Fingerprint,
     /// Length when last seen, as far as that can be believed.
     size: u64,
     /// A length that was seen, but is more than could be read.
@@ -92,8 +92,8 @@ pub(crate) struct Generation {
     /// What is not read of it, once it is deleted.
     kept: Option<Box<Kept>>,
     /// Earlier places, the last one first, of a file that is read again and again.
-    marks: Option<Box<[(Instant, Resume); 2]>>,
-    within: LineState,
+    marks: Option<Box<[(Instant, Position); 2]>>,
+    line: LineState,
     /// Where the hole began that is being passed by.
     hole: Option<u64>,
 }
@@ -106,9 +106,9 @@ impl Generation {
             file: None,
             storage: None,
             offset: 0,
-            check: Check::default(),
+            fingerprint: Fingerprint::default(),
             searched: 0,
-            searched_check: Check::default(),
+            searched_fingerprint: Fingerprint::default(),
             size,
             ahead: None,
             sure_size: 0,
@@ -122,7 +122,7 @@ impl Generation {
             found: None,
             kept: None,
             marks: None,
-            within: LineState::Start,
+            line: LineState::Start,
             hole: None,
         }
     }
@@ -230,14 +230,14 @@ impl Generation {
             return Ok(false);
         }
         if self.storage.is_none() {
-            let kind = cx.claims.storage(stat.id.dev, || file.storage().unwrap_or_default());
+            let kind = cx.registry.storage(stat.id.dev, || file.storage().unwrap_or_default());
             self.storage = Some(storage(&*file, kind, stat.size)?);
             if self.is_pseudo() {
                 (self.size, self.suspect) = (0, true);
             }
         }
         self.file = Some((file, slot));
-        self.saw(&stat);
+        self.apply_stat(&stat);
         Ok(true)
     }
 
@@ -255,9 +255,9 @@ impl Generation {
     }
 
     /// Takes note of what came of reading: what failed is tried again.
-    fn tried(&mut self, visit: io::Result<Visit>) -> io::Result<Visit> {
+    fn tried(&mut self, visit: io::Result<ReadOutcome>) -> io::Result<ReadOutcome> {
         match visit {
-            Ok(Visit::Changed) => self.failing = None,
+            Ok(ReadOutcome::Changed) => self.failing = None,
             Ok(_) => {
                 self.failing = None;
                 self.sure_size = self.size;
@@ -304,6 +304,6 @@ impl Generation {
             // What came after it was last looked at is nowhere to be seen.
             false => cx.ledger.possible_loss(source),
         }
-        (self.offset, self.searched, self.within) = (end, end, LineState::Start);
+        (self.offset, self.searched, self.line) = (end, end, LineState::Start);
     }
 }

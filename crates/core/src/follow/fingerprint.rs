@@ -5,16 +5,16 @@
 //! from the first byte on and tells files with one banner apart. Its blind spot: the very same bytes again.
 
 /// Most bytes that are checked.
-const CHECK_MAX: usize = 256;
+const FINGERPRINT_MAX: usize = 256;
 
 /// The length and check sum (CRC-32) of the bytes before an offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Check {
+pub(crate) struct Fingerprint {
     len: u16,
     sum: u32,
 }
 
-impl Check {
+impl Fingerprint {
     /// Bytes before the offset that are checked.
     pub(crate) fn len(self) -> usize {
         self.len.into()
@@ -23,14 +23,14 @@ impl Check {
 
 /// The bytes before an offset, as far as they are checked.
 #[derive(Debug)]
-pub(crate) struct Window {
-    bytes: [u8; CHECK_MAX],
+pub(crate) struct FingerprintWindow {
+    bytes: [u8; FINGERPRINT_MAX],
     len: usize,
 }
 
-impl Window {
+impl FingerprintWindow {
     pub(crate) fn new(len: usize) -> Self {
-        Self { bytes: [0; CHECK_MAX], len: len.min(CHECK_MAX) }
+        Self { bytes: [0; FINGERPRINT_MAX], len: len.min(FINGERPRINT_MAX) }
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
@@ -38,17 +38,17 @@ impl Window {
     }
 
     /// Moves on past `bytes`, which follow upon those in the window. What stands before the offset then.
-    pub(crate) fn slide(&mut self, bytes: &[u8]) -> Check {
-        let new = &bytes[bytes.len().saturating_sub(CHECK_MAX)..];
-        let kept = self.len.min(CHECK_MAX - new.len());
+    pub(crate) fn slide(&mut self, bytes: &[u8]) -> Fingerprint {
+        let new = &bytes[bytes.len().saturating_sub(FINGERPRINT_MAX)..];
+        let kept = self.len.min(FINGERPRINT_MAX - new.len());
         self.bytes.copy_within(self.len - kept..self.len, 0);
         self.bytes[kept..kept + new.len()].copy_from_slice(new);
         self.len = kept + new.len();
         self.check()
     }
 
-    pub(crate) fn check(&self) -> Check {
-        Check { len: self.len as u16, sum: crc32fast::hash(&self.bytes[..self.len]) }
+    pub(crate) fn check(&self) -> Fingerprint {
+        Fingerprint { len: self.len as u16, sum: crc32fast::hash(&self.bytes[..self.len]) }
     }
 }
 
@@ -60,11 +60,11 @@ mod tests {
     fn a_window_holds_the_last_bytes_however_they_came() {
         let bytes: Vec<u8> = (0..2000_u32).map(|n| (n * 7 % 251) as u8).collect();
         for step in [1, 3, 100, 255, 256, 257, 600] {
-            let mut window = Window::new(0);
+            let mut window = FingerprintWindow::new(0);
             for (at, piece) in bytes.chunks(step).enumerate() {
                 window.slide(piece);
                 let end = at * step + piece.len();
-                assert_eq!(window.bytes_mut(), &bytes[end.saturating_sub(CHECK_MAX)..end]);
+                assert_eq!(window.bytes_mut(), &bytes[end.saturating_sub(FINGERPRINT_MAX)..end]);
             }
         }
     }

@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use crate::batch::{Batch, Source};
-use crate::discover::command::Kin;
+use crate::discover::command::Related;
 use crate::discover::pattern::is_pattern;
 use crate::follow::context::{StartAt, TailContext};
 use crate::follow::copies::Copies;
 use crate::follow::descriptors::is_shortage;
 use crate::follow::fifo::{FifoInput, Streams};
 use crate::follow::file::turn::{Scratch, Turn};
-use crate::follow::file::{Generation, Visit};
+use crate::follow::file::{Generation, ReadOutcome};
 use crate::follow::pause::Pause;
-use crate::follow::registry::{Claimed, Resume};
+use crate::follow::registry::{Claimed, Position};
 use crate::follow::trouble::Trouble;
 use crate::fs::{FileId, Kind, RefusedLink, Stat, here, is_missing};
 use crate::report::event::Event;
@@ -41,7 +41,7 @@ enum Begin {
     /// At the line in which this offset is, or at the start if it is shorter by then.
     At(u64),
     /// Where somebody left off.
-    Resume(Resume),
+    Resume(Position),
 }
 
 /// How an input is polled.
@@ -75,7 +75,7 @@ pub(crate) struct Input {
     /// Whether it is among those that are polled.
     pub(crate) polled: bool,
     /// Whether changes of what is under the path will be hinted at.
-    vouched: bool,
+    is_watched: bool,
     /// Whether it is among those that are polled by turns.
     pub(crate) has_turn: bool,
     /// Whether the file has other names: it may be written to by one elsewhere, of which nobody hears.
@@ -87,7 +87,7 @@ pub(crate) struct Input {
     /// No pattern finds it any more.
     pub(crate) gone: bool,
     /// Other inputs that it has to do with.
-    kin: Option<Box<Kin>>,
+    related: Option<Box<Related>>,
     /// Whether it was there at the start, and not looked at yet.
     present: bool,
     /// Files beside it that may be copies of its content.
@@ -109,7 +109,13 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    pub(crate) fn new(path: Arc<Path>, named: bool, start: StartAt, present: bool, kin: Option<Box<Kin>>) -> Self {
+    pub(crate) fn new(
+        path: Arc<Path>,
+        named: bool,
+        start: StartAt,
+        present: bool,
+        related: Option<Box<Related>>,
+    ) -> Self {
         Self {
             path,
             source: None,
@@ -120,13 +126,13 @@ impl Input {
             next_number: 0,
             hot: false,
             polled: false,
-            vouched: false,
+            is_watched: false,
             has_turn: false,
             linked: false,
             unsettled: false,
             pause: Pause::default(),
             gone: false,
-            kin,
+            related,
             present,
             copies: Copies::default(),
             aside: None,
@@ -147,14 +153,14 @@ impl Input {
     /// How often to look what nobody may hint at.
     pub(crate) fn polling(&self) -> Polling {
         let reads = self.current.is_some() || !self.older.is_empty() || !self.copies.is_empty();
-        let restless = !self.vouched
+        let needs_polling = !self.is_watched
             || self.linked
             || self.unsettled
             || self.pause.has_failed()
             || !self.older.is_empty()
             || !self.copies.is_empty()
             || self.current.as_ref().is_some_and(Generation::is_pseudo);
-        match (restless, reads) {
+        match (needs_polling, reads) {
             (false, _) => Polling::Never,
             (true, true) => Polling::Always,
             (true, false) => Polling::ByTurns,
@@ -167,19 +173,19 @@ impl Input {
     }
 
     /// What the path leads to may be another, or do so by way of a link: it is to be asked again who hints at that.
-    pub(crate) fn mistrust(&mut self) {
-        self.vouched = false;
+    pub(crate) fn invalidate_watch(&mut self) {
+        self.is_watched = false;
     }
 
     /// The path that leads to the same file, and whether there is a new one that it has not looked at.
-    pub(crate) fn twin(&self) -> Option<(&Arc<Path>, bool)> {
-        let kin = self.kin.as_ref()?;
-        kin.twin.as_ref().map(|twin| (twin, kin.left.is_some()))
+    pub(crate) fn alias_of(&self) -> Option<(&Arc<Path>, bool)> {
+        let related = self.related.as_ref()?;
+        related.alias_of.as_ref().map(|alias_of| (alias_of, related.left.is_some()))
     }
 
     /// The path of the input that this one may become a copy of.
-    pub(crate) fn beside(&self) -> Option<&Arc<Path>> {
-        self.kin.as_ref()?.beside.as_ref()
+    pub(crate) fn base(&self) -> Option<&Arc<Path>> {
+        self.related.as_ref()?.base.as_ref()
     }
 
     /// Whether the file that appeared at `path` is held, for it may be a copy of this one.
@@ -188,14 +194,14 @@ impl Input {
         original.is_some_and(|original| self.copies.holds(original, path, stat, cx))
     }
 
-    /// Looks what is under the path now, without reading. True if there is something to read. `elder` is the input
+    /// Looks what is under the path now, without reading. True if there is something to read. `base_input` is the input
     /// that this one is beside.
-    pub(crate) fn look(&mut self, elder: Option<&mut Self>, scratch: &mut Scratch, cx: &TailContext) -> bool {
+    pub(crate) fn look(&mut self, base_input: Option<&mut Self>, scratch: &mut Scratch, cx: &TailContext) -> bool {
         let start = std::mem::take(&mut self.start);
-        let elder = elder.filter(|_| !self.present);
+        let base_input = base_input.filter(|_| !self.present);
         (self.unsettled, self.linked) = (false, false);
-        if !self.vouched {
-            self.vouched = cx.vouches(&self.path);
+        if !self.is_watched {
+            self.is_watched = cx.is_watched(&self.path);
         }
         let stat = cx.fs.stat(&self.path);
         if let Some(fifo) = &self.fifo
@@ -207,7 +213,7 @@ impl Input {
             Ok(stat) => match Trouble::of(stat.kind) {
                 None => {
                     self.linked = stat.links > 1;
-                    self.look_at(stat, start, elder, scratch, cx);
+                    self.apply_path_stat(stat, start, base_input, scratch, cx);
                 }
                 Some(trouble) => {
                     self.retire_current(cx);
@@ -224,7 +230,7 @@ impl Input {
                 self.retire_current(cx);
                 self.trouble(Trouble::Missing, cx);
                 // What a link led to may come back without a word.
-                self.vouched = cx.vouches(&self.path);
+                self.is_watched = cx.is_watched(&self.path);
             }
             Err(error) => {
                 let trouble = Trouble::unreadable(&error);
@@ -237,7 +243,7 @@ impl Input {
             }
         }
         self.present = false;
-        self.look_at_older(cx);
+        self.stat_older(cx);
         if let Some(current) = self.current.as_mut().filter(|current| current.is_pseudo()) {
             // Only reading tells whether there is anything new; under `once` it is read once.
             if !cx.once && self.pause.until().is_none() {
@@ -265,9 +271,9 @@ impl Input {
 
     /// Only the content changed of what is under the path: looks at that, which costs half as much, or not at all if
     /// it is read next, which tells as much. True if there is something to read; none if a whole look is needed.
-    pub(crate) fn look_at_content(&mut self, read_next: bool, cx: &TailContext) -> Option<bool> {
+    pub(crate) fn stat_content(&mut self, read_next: bool, cx: &TailContext) -> Option<bool> {
         let current = self.current.as_mut().filter(|_| self.older.is_empty() && !self.unsettled)?;
-        if read_next && self.vouched && !self.linked && current.is_read() {
+        if read_next && self.is_watched && !self.linked && current.is_read() {
             current.suspect();
             return Some(true);
         }
@@ -275,7 +281,7 @@ impl Input {
         if stat.links != 1 {
             return None;
         }
-        self.look_again(&stat, read_next, cx);
+        self.apply_current_stat(&stat, read_next, cx);
         self.current.as_ref().map(Generation::has_news)
     }
 
@@ -284,9 +290,9 @@ impl Input {
         if self.fifo.is_some() {
             return;
         }
-        match cx.claims.claim(id, Some(&*cx.fs)) {
+        match cx.registry.claim(id, Some(&*cx.fs)) {
             Claimed::Taken { .. } => {
-                self.fifo = Some(FifoInput::new(&self.path, id, &cx.claims, cx.grace, streams));
+                self.fifo = Some(FifoInput::new(&self.path, id, &cx.registry, cx.grace, streams));
                 self.trouble = None;
             }
             Claimed::Held => self.trouble(Trouble::SameFile, cx),
@@ -295,26 +301,26 @@ impl Input {
     }
 
     /// There is a regular file under the path.
-    fn look_at(
+    fn apply_path_stat(
         &mut self,
         stat: Stat,
         start: StartAt,
-        elder: Option<&mut Self>,
+        base_input: Option<&mut Self>,
         scratch: &mut Scratch,
         cx: &TailContext,
     ) {
         if self.current.as_ref().is_some_and(|current| current.id == stat.id) {
-            return self.look_again(&stat, false, cx);
+            return self.apply_current_stat(&stat, false, cx);
         }
         if self.is_set_aside(&stat, cx) {
             return self.trouble(Trouble::Old, cx);
         }
-        if self.vouched && (self.next_number > 0 || self.trouble.is_some()) {
+        if self.is_watched && (self.next_number > 0 || self.trouble.is_some()) {
             // It may be a link by now, or one that leads elsewhere.
-            self.vouched = cx.vouches(&self.path);
+            self.is_watched = cx.is_watched(&self.path);
         }
         if self.current.is_some() {
-            cx.ledger.tell(&Event::Rotated { input: &self.path });
+            cx.ledger.emit(&Event::Rotated { input: &self.path });
             self.retire_current(cx);
         }
         if let Some(at) = self.older.iter().position(|older| older.id == stat.id) {
@@ -322,22 +328,24 @@ impl Input {
             let mut current = self.older.remove(at);
             current.regain(cx);
             self.current = Some(current);
-            return self.look_at(stat, start, elder, scratch, cx);
+            return self.apply_path_stat(stat, start, base_input, scratch, cx);
         }
-        if cx.claims.is_new(stat.id) && elder.is_some_and(|elder| elder.holds_copy(&self.path, &stat, cx)) {
+        if cx.registry.is_new(stat.id)
+            && base_input.is_some_and(|base_input| base_input.holds_copy(&self.path, &stat, cx))
+        {
             // That ends without a word; an empty one cannot but change first.
             self.unsettled = stat.size > 0;
             return;
         }
-        if let Some(kin) = self.kin.as_mut().filter(|kin| kin.twin.is_some()) {
-            let left = kin.left.take();
-            if left != Some(stat.id) && !cx.claims.is_held(stat.id) {
-                kin.left = Some(stat.id);
+        if let Some(related) = self.related.as_mut().filter(|related| related.alias_of.is_some()) {
+            let left = related.left.take();
+            if left != Some(stat.id) && !cx.registry.is_held(stat.id) {
+                related.left = Some(stat.id);
                 self.unsettled = true;
                 return;
             }
         }
-        match cx.claims.claim(stat.id, (!self.present).then_some(&*cx.fs)) {
+        match cx.registry.claim(stat.id, (!self.present).then_some(&*cx.fs)) {
             Claimed::Taken { resume } => self.open(stat, resume, start, scratch, cx),
             Claimed::Held => self.trouble(Trouble::SameFile, cx),
             Claimed::Forbidden => self.trouble(Trouble::Output, cx),
@@ -345,19 +353,19 @@ impl Input {
     }
 
     /// Takes note of how the current file is now. What is read next is checked then.
-    fn look_again(&mut self, stat: &Stat, read_next: bool, cx: &TailContext) {
+    fn apply_current_stat(&mut self, stat: &Stat, read_next: bool, cx: &TailContext) {
         let Some(current) = &mut self.current else { return };
         let stirs = !read_next && stat.size != current.size() && current.is_quieter_than(UNWATCHED_MAX);
-        if current.saw(stat) {
+        if current.apply_stat(stat) {
             self.restart(stat.size, GapReason::Truncated, cx);
         } else if !current.has_news() {
             current.close_idle(cx);
-        } else if stirs && !current.holds(current.place()).unwrap_or(true) {
+        } else if stirs && !current.holds(current.position()).unwrap_or(true) {
             // Where it cannot be told how long it is now, the next read comes to the same.
             drop(self.changed(cx));
         } else if !cx.once {
             // What cannot be read just now is read in its turn.
-            drop(current.peek());
+            drop(current.fingerprint_end());
         }
     }
 
@@ -379,7 +387,7 @@ impl Input {
     }
 
     /// Has a file that is new here, and ours to read, opened.
-    fn open(&mut self, stat: Stat, resume: Option<Resume>, start: StartAt, scratch: &mut Scratch, cx: &TailContext) {
+    fn open(&mut self, stat: Stat, resume: Option<Position>, start: StartAt, scratch: &mut Scratch, cx: &TailContext) {
         let begin = match (resume, self.aside.take()) {
             (Some(at), _) => Begin::Resume(at),
             (None, Some(old)) if old.id == stat.id && old.size <= stat.size => Begin::At(old.size),
@@ -387,10 +395,10 @@ impl Input {
             _ => Begin::Start,
         };
         let mut generation = Generation::new(self.next_number, stat.id, stat.size);
-        generation.saw(&stat);
+        generation.apply_stat(&stat);
         match begin {
             Begin::Start => {}
-            Begin::At(offset) => generation.expect(Resume { offset, ..generation.place() }),
+            Begin::At(offset) => generation.expect(Position { offset, ..generation.position() }),
             Begin::Resume(at) => generation.expect(at),
         }
         if self.source.is_none() {
@@ -431,9 +439,9 @@ impl Input {
         if generation.number == 0 {
             source.written.offset.store(generation.offset(), Ordering::Relaxed);
         }
-        cx.ledger.tell(&Event::Joined { input: source.path(), offset: generation.offset() });
+        cx.ledger.emit(&Event::Joined { input: source.path(), offset: generation.offset() });
         if generation.is_pseudo() && !cx.once {
-            cx.ledger.tell(&Event::SizeUnknown { input: source.path() });
+            cx.ledger.emit(&Event::SizeUnknown { input: source.path() });
         }
         *current = generation;
         (self.trouble, self.unopened) = (None, None);
@@ -441,8 +449,8 @@ impl Input {
         Ok(true)
     }
 
-    /// The file under the path does not hold what was read of it. An error: how it is now cannot be told, and nothing is
-    /// done about it.
+    /// The file under the path does not hold what was read of it. An error: how it is now cannot be told, and nothing
+    /// is done about it.
     fn changed(&mut self, cx: &TailContext) -> io::Result<()> {
         let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return Ok(()) };
         if current.is_pseudo() {
@@ -458,7 +466,7 @@ impl Input {
     /// The file under the path has another content now, which is read from its start.
     fn restart(&mut self, size: u64, reason: GapReason, cx: &TailContext) {
         let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return };
-        cx.ledger.tell(&Event::Truncated { input: &self.path });
+        cx.ledger.emit(&Event::Truncated { input: &self.path });
         if self.unopened.is_none()
             && let Some(copy) = self.copies.adopt(current, &self.path, self.next_number, cx)
         {
@@ -470,7 +478,7 @@ impl Input {
         self.next_number += 1;
         self.unopened.iter_mut().for_each(|begin| **begin = Begin::Start);
         // It may be cut again before it is read.
-        drop(current.peek());
+        drop(current.fingerprint_end());
     }
 
     /// The current file is not under the path any more: it is read to its end and then let go.
@@ -506,8 +514,8 @@ impl Input {
         let seen = self.trouble.replace(trouble).is_some() || self.source.is_some();
         match trouble {
             _ if self.gone => {}
-            Trouble::Old => cx.ledger.tell(&Event::SetAside { input: &self.path }),
-            Trouble::SameFile => cx.ledger.tell(&Event::SameFile { input: &self.path }),
+            Trouble::Old => cx.ledger.emit(&Event::SetAside { input: &self.path }),
+            Trouble::SameFile => cx.ledger.emit(&Event::SameFile { input: &self.path }),
             Trouble::Missing if !self.named => {}
             Trouble::Output if !self.named => {}
             Trouble::NotAFile(Kind::Dir) | Trouble::Link(RefusedLink { owner: None, .. }) if !self.named => {}
@@ -516,38 +524,38 @@ impl Input {
             }
             // It is told at the end, if it cannot be opened by then.
             Trouble::Unreadable(_) if cx.once && self.unopened.is_some() => {}
-            Trouble::Missing => cx.ledger.tell(&Event::Missing { input: &self.path, seen }),
+            Trouble::Missing => cx.ledger.emit(&Event::Missing { input: &self.path, seen }),
             Trouble::Unreadable(_) => {
                 let reason = format!("{trouble}; trying again");
-                cx.ledger.tell(&Event::Refused { input: &self.path, reason: &reason });
+                cx.ledger.emit(&Event::Refused { input: &self.path, reason: &reason });
             }
-            _ => cx.ledger.tell(&Event::Refused { input: &self.path, reason: &trouble.to_string() }),
+            _ => cx.ledger.emit(&Event::Refused { input: &self.path, reason: &trouble.to_string() }),
         }
     }
 
     /// Reads what is there, the oldest file first, a bounded number of bytes.
-    pub(crate) fn visit(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &TailContext) -> Visit {
-        let Some(source) = self.source.clone() else { return Visit::End };
+    pub(crate) fn visit(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &TailContext) -> ReadOutcome {
+        let Some(source) = self.source.clone() else { return ReadOutcome::End };
         // What the new file holds now was written after what the old ones will turn out to hold.
         let end =
             if self.older.is_empty() { u64::MAX } else { self.current.as_ref().map_or(0, Generation::claimed_size) };
         let mut turn = Turn { source: &source, batch, scratch, cx };
         let visit = self.visit_older(&mut turn).and_then(|visit| match &mut self.current {
-            Some(_) if visit == Visit::End && self.unopened.is_some() => match self.begin(turn.scratch, cx)? {
-                true => Ok(Visit::More),
+            Some(_) if visit == ReadOutcome::End && self.unopened.is_some() => match self.begin(turn.scratch, cx)? {
+                true => Ok(ReadOutcome::More),
                 // Another file by now: the next look finds it.
-                false => Ok(Visit::End),
+                false => Ok(ReadOutcome::End),
             },
-            Some(current) if visit == Visit::End => {
+            Some(current) if visit == ReadOutcome::End => {
                 if current.ready(&self.path, cx)? {
                     let visit = current.read(end, &mut turn)?;
-                    if visit == Visit::End {
+                    if visit == ReadOutcome::End {
                         current.close_idle(cx);
                     }
                     Ok(visit)
                 } else {
                     // Another file by now: the next look finds it.
-                    Ok(Visit::End)
+                    Ok(ReadOutcome::End)
                 }
             }
             _ => Ok(visit),
@@ -556,34 +564,34 @@ impl Input {
     }
 
     /// Takes note of what came of a visit.
-    fn visited(&mut self, visit: io::Result<Visit>, cx: &TailContext) -> Visit {
+    fn visited(&mut self, visit: io::Result<ReadOutcome>, cx: &TailContext) -> ReadOutcome {
         let is_failing = |input: &Self| input.older.iter().chain(&input.current).any(|file| file.failing().is_some());
         let is_pseudo = self.current.as_ref().is_some_and(Generation::is_pseudo);
         match visit {
-            Ok(Visit::Changed) if is_pseudo && cx.once => {
+            Ok(ReadOutcome::Changed) if is_pseudo && cx.once => {
                 self.give_up(&io::Error::other("it changed while it was read"), cx);
-                Visit::End
+                ReadOutcome::End
             }
-            Ok(Visit::Changed) => match self.changed(cx) {
-                Ok(()) if is_pseudo => Visit::Again,
+            Ok(ReadOutcome::Changed) => match self.changed(cx) {
+                Ok(()) if is_pseudo => ReadOutcome::Again,
                 Ok(()) => self.came_to_nothing(cx),
                 Err(error) => {
                     self.read_failed(&error, cx);
                     self.try_again(&error, cx)
                 }
             },
-            Ok(Visit::Again) => self.came_to_nothing(cx),
+            Ok(ReadOutcome::Again) => self.came_to_nothing(cx),
             Ok(visit) => {
                 match &self.current {
                     // Whether there will ever be more, nobody knows.
-                    Some(_) if is_pseudo && visit == Visit::End => self.pause.failed(cx.poll_interval),
+                    Some(_) if is_pseudo && visit == ReadOutcome::End => self.pause.failed(cx.poll_interval),
                     Some(_) if is_pseudo => {}
                     _ if is_failing(self) => {}
                     _ => self.pause.succeeded(),
                 }
                 visit
             }
-            Err(error) if is_shortage(&error) && !is_failing(self) => Visit::Short,
+            Err(error) if is_shortage(&error) && !is_failing(self) => ReadOutcome::Short,
             Err(error) => {
                 match is_failing(self) {
                     true => self.read_failed(&error, cx),
@@ -595,13 +603,13 @@ impl Input {
     }
 
     /// Nothing came of a visit, though there seems to be something to read.
-    fn came_to_nothing(&mut self, cx: &TailContext) -> Visit {
+    fn came_to_nothing(&mut self, cx: &TailContext) -> ReadOutcome {
         self.unsettled = true;
         self.pause.failed(cx.poll_interval);
         if self.until.is_some() {
             return self.try_again(&io::Error::other("it changes faster than it can be read"), cx);
         }
-        Visit::Again
+        ReadOutcome::Again
     }
 
     /// Tells that a file cannot be read.
@@ -609,21 +617,21 @@ impl Input {
         self.unsettled = true;
         self.pause.failed(cx.poll_interval);
         if self.read_failed.replace(error.kind()) != Some(error.kind()) {
-            cx.ledger.tell(&Event::ReadFailed { input: &self.path, error });
+            cx.ledger.emit(&Event::ReadFailed { input: &self.path, error });
         }
     }
 
     /// What could not be read is tried again at the next look, but at the end at once; then it is given up.
-    fn try_again(&mut self, error: &io::Error, cx: &TailContext) -> Visit {
+    fn try_again(&mut self, error: &io::Error, cx: &TailContext) -> ReadOutcome {
         if self.until.is_none() || self.last_tries > LAST_TRIES {
-            return Visit::End;
+            return ReadOutcome::End;
         }
         self.last_tries += 1;
         if self.last_tries <= LAST_TRIES {
-            return Visit::Again;
+            return ReadOutcome::Again;
         }
         self.give_up(error, cx);
-        Visit::End
+        ReadOutcome::End
     }
 
     /// Gives up what cannot be read when it is to be read for the last time.
@@ -725,9 +733,9 @@ impl Input {
         let Some(source) = &self.source else { return };
         for mut generation in self.older.drain(..).chain(self.current.take()) {
             generation.leave(source, cx);
-            match generation.look(cx) {
-                Ok((_, 0)) => cx.claims.forget(generation.id),
-                _ => cx.claims.release(generation.id, generation.place()),
+            match generation.stat_open(cx) {
+                Ok((_, 0)) => cx.registry.forget(generation.id),
+                _ => cx.registry.release(generation.id, generation.position()),
             }
         }
         self.unopened = None;
@@ -737,11 +745,11 @@ impl Input {
 /// Gives up on a closed file that is nowhere to be found. Should it turn up under another name that is followed,
 /// it is read on from where it was left: better a gap too many than lines twice.
 fn lose(mut file: Generation, source: &Source, cx: &TailContext) {
-    let place = file.place();
+    let place = file.position();
     file.abandon(GapReason::Gone, source, cx);
     match place.is_sure() {
-        true => cx.claims.release(file.id, place),
-        false => cx.claims.forget(file.id),
+        true => cx.registry.release(file.id, place),
+        false => cx.registry.forget(file.id),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::follow::fingerprint::Check;
+use crate::follow::fingerprint::Fingerprint;
 use crate::fs::{FileId, Fs, Storage};
 use crate::record::framer::LineState;
 use crate::sync::lock::lock;
@@ -21,7 +21,7 @@ const DEVICE_KNOWN: Duration = Duration::from_secs(1);
 
 /// The files that are taken.
 #[derive(Debug, Default)]
-pub(crate) struct Claims {
+pub(crate) struct FileRegistry {
     state: Mutex<State>,
     /// Where the output is, if that is a file.
     output: OnceLock<PathBuf>,
@@ -33,7 +33,7 @@ pub(crate) struct Claims {
 
 #[derive(Debug, Default)]
 struct State {
-    files: HashMap<FileId, Claim>,
+    files: HashMap<FileId, Registration>,
     /// Released ones, oldest first; entries may be out of date.
     released: VecDeque<FileId>,
     /// Never to be read: the output.
@@ -41,25 +41,25 @@ struct State {
 }
 
 #[derive(Debug)]
-enum Claim {
+enum Registration {
     /// Somebody reads it. `wanted`: another name of it is followed too.
     Held { wanted: bool },
     /// Read up to here and let go. Boxed, since most files are held.
-    Released { at: Box<Resume> },
+    Released { at: Box<Position> },
 }
 
 /// Where a file was left, and what stood there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Resume {
+pub(crate) struct Position {
     pub(crate) offset: u64,
-    pub(crate) check: Check,
-    pub(crate) within: LineState,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) line: LineState,
 }
 
-impl Resume {
+impl Position {
     /// Whether it is known what stood there.
     pub(crate) fn is_sure(&self) -> bool {
-        self.offset == 0 || self.check.len() > 0
+        self.offset == 0 || self.fingerprint.len() > 0
     }
 }
 
@@ -67,14 +67,14 @@ impl Resume {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claimed {
     /// It is the caller's, who begins where it was left off, if it was.
-    Taken { resume: Option<Resume> },
+    Taken { resume: Option<Position> },
     /// Somebody else reads it.
     Held,
     /// It is the output.
     Forbidden,
 }
 
-impl Claims {
+impl FileRegistry {
     /// Asks for a file. `came_on`: the file system, if the file came after the start.
     pub(crate) fn claim(&self, id: FileId, came_on: Option<&dyn Fs>) -> Claimed {
         // Before the writer learns of it: whoever moved the output may have put another file in its place.
@@ -87,17 +87,17 @@ impl Claims {
             return Claimed::Forbidden;
         }
         match state.files.get_mut(&id) {
-            Some(Claim::Held { wanted }) => {
+            Some(Registration::Held { wanted }) => {
                 *wanted = true;
                 Claimed::Held
             }
-            Some(claim @ Claim::Released { .. }) => {
-                let released = std::mem::replace(claim, Claim::Held { wanted: false });
-                let Claim::Released { at } = released else { unreachable!("it was") };
+            Some(claim @ Registration::Released { .. }) => {
+                let released = std::mem::replace(claim, Registration::Held { wanted: false });
+                let Registration::Released { at } = released else { unreachable!("it was") };
                 Claimed::Taken { resume: Some(*at) }
             }
             None => {
-                state.files.insert(id, Claim::Held { wanted: false });
+                state.files.insert(id, Registration::Held { wanted: false });
                 Claimed::Taken { resume: None }
             }
         }
@@ -106,7 +106,7 @@ impl Claims {
     /// Whether somebody reads this file, or nobody may.
     pub(crate) fn is_held(&self, id: FileId) -> bool {
         let state = lock(&self.state);
-        state.forbidden.contains(&id) || matches!(state.files.get(&id), Some(Claim::Held { .. }))
+        state.forbidden.contains(&id) || matches!(state.files.get(&id), Some(Registration::Held { .. }))
     }
 
     /// Whether it is neither an input nor the output, as far as is known.
@@ -122,17 +122,17 @@ impl Claims {
 
     /// Whether another name of this file is followed, so that somebody will go on reading it.
     pub(crate) fn is_wanted(&self, id: FileId) -> bool {
-        matches!(lock(&self.state).files.get(&id), Some(Claim::Held { wanted: true }))
+        matches!(lock(&self.state).files.get(&id), Some(Registration::Held { wanted: true }))
     }
 
     /// Lets go of a file that was read up to a place and still has a name.
-    pub(crate) fn release(&self, id: FileId, at: Resume) {
+    pub(crate) fn release(&self, id: FileId, at: Position) {
         let mut state = lock(&self.state);
-        state.files.insert(id, Claim::Released { at: Box::new(at) });
+        state.files.insert(id, Registration::Released { at: Box::new(at) });
         state.released.push_back(id);
         if state.released.len() > RELEASED_MAX
             && let Some(oldest) = state.released.pop_front()
-            && let Some(Claim::Released { .. }) = state.files.get(&oldest)
+            && let Some(Registration::Released { .. }) = state.files.get(&oldest)
         {
             state.files.remove(&oldest);
         }

@@ -1,5 +1,5 @@
-//! Reads the files of devices where a call may hang, that of a network or of a program: they are found and read by a job of
-//! their own, one a device, so that no other file waits with them.
+//! Reads the files of devices where a call may hang, that of a network or of a program: they are found and read by a
+//! job of their own, one a device, so that no other file waits with them.
 
 use std::time::Duration;
 
@@ -64,8 +64,8 @@ impl Tailer for RemoteReader {
         self.shard.look();
     }
 
-    fn rest(&self) -> Option<Duration> {
+    fn idle_timeout(&self) -> Option<Duration> {
         let discovery = self.discovery.as_ref().map(|discovery| discovery.rest(self.poll_interval).1);
-        self.shard.rest().into_iter().chain(discovery).min()
+        self.shard.idle_timeout().into_iter().chain(discovery).min()
     }
 }

@@ -15,7 +15,7 @@ use async_channel::{Receiver, TryRecvError};
 use crate::batch::Batch;
 use crate::discover::command::Command;
 use crate::follow::context::TailContext;
-use crate::follow::file::Visit;
+use crate::follow::file::ReadOutcome;
 use crate::follow::file::turn::Scratch;
 use crate::follow::input::{Input, Polling};
 use crate::source::tailer::{Progress, TailError, Tailer};
@@ -84,7 +84,7 @@ pub(crate) struct FileShard {
     sweep: Sweep,
     pace: Pace,
     /// Inputs of whose changes nobody hints.
-    restless: Vec<usize>,
+    needs_polling: Vec<usize>,
     /// Those that are polled by turns, the next one first.
     turns: VecDeque<usize>,
     poll_due: Instant,
@@ -149,7 +149,7 @@ impl FileShard {
             hot: VecDeque::new(),
             sweep: Sweep::default(),
             pace,
-            restless: Vec::new(),
+            needs_polling: Vec::new(),
             turns: VecDeque::new(),
             poll_due: Instant::now(),
             short: Vec::new(),
@@ -165,7 +165,7 @@ impl FileShard {
     fn take_commands(&mut self, most: usize) -> Asked {
         for _ in 0..most {
             match self.inbox.try_recv() {
-                Ok(Command::Add { path, named, start, present, kin }) => match self.mailbox.place(&path) {
+                Ok(Command::Add { path, named, start, present, related }) => match self.mailbox.place(&path) {
                     Some(at) => self.set_gone(at, false),
                     None => {
                         let at = self.vacant.pop().unwrap_or(self.inputs.len());
@@ -173,14 +173,14 @@ impl FileShard {
                             self.inputs.push(None);
                         }
                         self.mailbox.follow(path.clone(), at);
-                        self.inputs[at] = Some(Input::new(path, named, start, present, kin));
-                        self.look_at(at);
+                        self.inputs[at] = Some(Input::new(path, named, start, present, related));
+                        self.apply_path_stat(at);
                     }
                 },
                 Ok(Command::Gone(path)) => {
                     if let Some(at) = self.mailbox.place(&path) {
                         self.set_gone(at, true);
-                        self.look_at(at);
+                        self.apply_path_stat(at);
                     }
                 }
                 Ok(Command::Remove(path)) => {
@@ -202,13 +202,13 @@ impl FileShard {
         }
     }
 
-    fn look_at(&mut self, at: usize) {
+    fn apply_path_stat(&mut self, at: usize) {
         self.look_at_one(at);
         // Where two paths lead to one file, the first has it, and those that come after it.
-        let twin = self.inputs[at].as_ref().and_then(Input::twin).filter(|(_, left)| *left);
-        let twin = twin.and_then(|(path, _)| self.mailbox.place(path));
-        if let Some(twin) = twin {
-            self.look_at_one(twin);
+        let alias_of = self.inputs[at].as_ref().and_then(Input::alias_of).filter(|(_, left)| *left);
+        let alias_of = alias_of.and_then(|(path, _)| self.mailbox.place(path));
+        if let Some(alias_of) = alias_of {
+            self.look_at_one(alias_of);
             self.look_at_one(at);
         }
     }
@@ -216,9 +216,9 @@ impl FileShard {
     fn look_at_one(&mut self, at: usize) {
         // Out of its place meanwhile, so that the one it is beside can be had, too.
         let Some(mut input) = self.inputs[at].take() else { return };
-        let elder = input.beside().and_then(|elder| self.mailbox.place(elder));
-        let elder = elder.and_then(|elder| self.inputs[elder].as_mut());
-        let news = input.look(elder, &mut self.scratch, &self.cx);
+        let base_input = input.base().and_then(|base_input| self.mailbox.place(base_input));
+        let base_input = base_input.and_then(|base_input| self.inputs[base_input].as_mut());
+        let news = input.look(base_input, &mut self.scratch, &self.cx);
         let over = input.is_over();
         self.inputs[at] = Some(input);
         if over {
@@ -242,9 +242,9 @@ impl FileShard {
         match input.polling() {
             Polling::Always if !input.polled => {
                 input.polled = true;
-                self.restless.push(at);
+                self.needs_polling.push(at);
                 self.poll_due = self.poll_due.min(after(Instant::now(), self.pace.poll));
-                if self.restless.len() == POLLED_MAX + 1 {
+                if self.needs_polling.len() == POLLED_MAX + 1 {
                     self.sweep.within(self.pace.poll);
                 }
             }
@@ -269,16 +269,16 @@ impl FileShard {
         for &(at, change) in &hints {
             let Some(input) = &mut self.inputs[at] else { continue };
             let news = match change {
-                Change::Content => input.look_at_content(read_next && self.hot.is_empty(), &self.cx),
+                Change::Content => input.stat_content(read_next && self.hot.is_empty(), &self.cx),
                 Change::File => None,
                 Change::Went | Change::Came { .. } | Change::Gone => {
-                    input.mistrust();
+                    input.invalidate_watch();
                     None
                 }
             };
             match news {
                 Some(news) => self.note_news(at, news),
-                None => self.look_at(at),
+                None => self.apply_path_stat(at),
             }
         }
         self.hints = hints;
@@ -287,7 +287,7 @@ impl FileShard {
     /// Whether inputs are polled by themselves.
     fn polls(&self) -> bool {
         // With more than these the sweep is so frequent, and has the others in it.
-        self.restless.len() <= POLLED_MAX && !(self.restless.is_empty() && self.turns.is_empty())
+        self.needs_polling.len() <= POLLED_MAX && !(self.needs_polling.is_empty() && self.turns.is_empty())
     }
 
     /// Looks at the inputs that are polled, if it is time.
@@ -305,7 +305,7 @@ impl FileShard {
                 }
                 None => {
                     all_rest = false;
-                    self.look_at(at);
+                    self.apply_path_stat(at);
                 }
             }
         }
@@ -316,7 +316,7 @@ impl FileShard {
                 Some(_) => self.turns.push_back(at),
                 None => {
                     self.inputs[at].iter_mut().for_each(|input| input.has_turn = false);
-                    self.look_at(at);
+                    self.apply_path_stat(at);
                 }
             }
         }
@@ -324,11 +324,11 @@ impl FileShard {
 
     /// The inputs that are polled. Those that still need it are noted again when they are looked at.
     fn take_restless(&mut self) -> Vec<usize> {
-        let restless = std::mem::take(&mut self.restless);
-        for &at in &restless {
+        let needs_polling = std::mem::take(&mut self.needs_polling);
+        for &at in &needs_polling {
             self.inputs[at].iter_mut().for_each(|input| input.polled = false);
         }
-        restless
+        needs_polling
     }
 
     fn remove(&mut self, at: usize) {
@@ -338,7 +338,7 @@ impl FileShard {
             self.hot.retain(|&hot| hot != at);
             self.short.retain(|&short| short != at);
             if input.polled {
-                self.restless.retain(|&restless| restless != at);
+                self.needs_polling.retain(|&needs_polling| needs_polling != at);
             }
             if input.has_turn {
                 self.turns.retain(|&turn| turn != at);
@@ -373,7 +373,7 @@ impl FileShard {
         for at in self.sweep.at..end {
             let rests = self.inputs[at].as_ref().is_some_and(|input| input.rests_until().is_some());
             if self.sweep.hinted || !rests {
-                self.look_at(at);
+                self.apply_path_stat(at);
             }
         }
         self.sweep.at = end;
@@ -382,7 +382,7 @@ impl FileShard {
             return false;
         }
         let every = match self.cx.watch {
-            Some(_) if self.restless.len() <= POLLED_MAX => self.pace.sweep.max(self.sweep.cost * SWEEP_SHARE),
+            Some(_) if self.needs_polling.len() <= POLLED_MAX => self.pace.sweep.max(self.sweep.cost * SWEEP_SHARE),
             _ => self.pace.poll,
         };
         self.sweep.hinted &= self.sweep.is_due(self.inputs.len());
@@ -401,23 +401,23 @@ impl FileShard {
             let Some(input) = &mut self.inputs[at] else { continue };
             let len = batch.len();
             let visit = input.visit(batch, &mut self.scratch, &self.cx);
-            if visit != Visit::Short {
+            if visit != ReadOutcome::Short {
                 self.short_since = None;
             }
             match visit {
                 // It is polled.
-                Visit::Again if self.finished.is_none() && input.rests_until().is_some() => input.hot = false,
-                Visit::More | Visit::Again if self.finished.is_none() || !input.is_at_end() => {
+                ReadOutcome::Again if self.finished.is_none() && input.rests_until().is_some() => input.hot = false,
+                ReadOutcome::More | ReadOutcome::Again if self.finished.is_none() || !input.is_at_end() => {
                     self.hot.push_back(at);
                     fruitless += usize::from(batch.len() == len);
                 }
-                Visit::More | Visit::Again | Visit::End | Visit::Changed => input.hot = false,
-                Visit::Full => {
+                ReadOutcome::More | ReadOutcome::Again | ReadOutcome::End | ReadOutcome::Changed => input.hot = false,
+                ReadOutcome::Full => {
                     self.hot.push_front(at);
                     return;
                 }
-                Visit::Short if !self.wait_for_descriptor(at) => return,
-                Visit::Short => {}
+                ReadOutcome::Short if !self.wait_for_descriptor(at) => return,
+                ReadOutcome::Short => {}
             }
             self.note_restless(at);
         }
@@ -444,8 +444,8 @@ impl FileShard {
         true
     }
 
-    /// There is no descriptor for an input: closes a file, or has the input wait; at the end for a while, on this thread.
-    /// False if it did: time to deliver what there is.
+    /// There is no descriptor for an input: closes a file, or has the input wait; at the end for a while, on this
+    /// thread. False if it did: time to deliver what there is.
     fn wait_for_descriptor(&mut self, at: usize) -> bool {
         if self.cx.descriptors.may_open() {
             if self.make_room(at, self.cx.descriptors.excess().max(1)) {
@@ -528,7 +528,7 @@ impl FileShard {
     /// No input joins any more: fixes how far each is read.
     fn begin_finish(&mut self) {
         for at in 0..self.inputs.len() {
-            self.look_at(at);
+            self.apply_path_stat(at);
             if let Some(input) = &mut self.inputs[at] {
                 input.set_end();
             }
@@ -592,7 +592,7 @@ impl Tailer for FileShard {
         self.give_back();
     }
 
-    fn rest(&self) -> Option<Duration> {
+    fn idle_timeout(&self) -> Option<Duration> {
         let mut due = if self.polls() { self.sweep.due.min(self.poll_due) } else { self.sweep.due };
         if !self.short.is_empty() {
             due = due.min(self.cx.descriptors.due().unwrap_or(due));

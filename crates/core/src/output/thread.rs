@@ -63,9 +63,9 @@ impl WriterThread {
             }));
             let outcome = outcome.unwrap_or_else(|panic| Err(WriterError::Panicked(panic_message(&*panic).to_owned())));
             match &outcome {
-                Ok(Outcome::OutputClosed) => ledger.tell(&Told::OutputClosed),
+                Ok(Outcome::OutputClosed) => ledger.emit(&Told::OutputClosed),
                 Ok(Outcome::Drained | Outcome::Aborted) => {}
-                Err(cause) => ledger.tell(&Told::OutputFailed { reason: &cause.to_string() }),
+                Err(cause) => ledger.emit(&Told::OutputFailed { reason: &cause.to_string() }),
             }
             // Nobody takes lines any more: readers leave, senders hear of it, and so does who waits for a flush.
             stop.advance(Stage::Leaving);

@@ -203,7 +203,7 @@ impl WriterLoop {
         poll_fn(|cx| {
             let (poll, took) = timed(|| future.as_mut().poll(cx));
             if took > limit {
-                self.ledger.tell(&Event::Stalled { name, took });
+                self.ledger.emit(&Event::Stalled { name, took });
             }
             poll
         })

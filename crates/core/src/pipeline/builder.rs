@@ -17,7 +17,7 @@ use crate::discover::pattern::Excludes;
 use crate::discover::spec::Spec;
 use crate::follow::context::{StartAt, TailContext};
 use crate::follow::descriptors::{Descriptors, OpenLimits};
-use crate::follow::registry::Claims;
+use crate::follow::registry::FileRegistry;
 use crate::fs::{FileId, Fs, Kind, Links, OsFs};
 use crate::output::open::FileOutput;
 use crate::output::thread::{Serve, serve};
@@ -415,15 +415,15 @@ impl Builder {
         });
         let stop = Arc::new(Stop::new());
         let named = specs.iter().chain(&fifos).filter_map(Spec::path).map(Path::to_owned).collect();
-        let claims = Claims::default();
+        let registry = FileRegistry::default();
         for id in self.never_ids() {
-            claims.forbid(id);
+            registry.forbid(id);
         }
         let ledger = Ledger::new(self.observer);
         let tail = TailContext {
             fs: inputs_fs,
             ledger: ledger.clone(),
-            claims: Arc::new(claims),
+            registry: Arc::new(registry),
             descriptors: Descriptors::new(OpenLimits::of_process()),
             limit: self.limit,
             format: self.format,

@@ -28,7 +28,7 @@ use crate::pipeline::error::FollowError;
 use crate::record::limit::LineLimit;
 use crate::report::event::Event;
 use crate::report::ledger::Ledger;
-use crate::source::host_tailers::{Failures, Joining, Many, ManyContext, record_failure};
+use crate::source::host_tailers::{Failures, HostTailers, HostTailersContext, Joining, record_failure};
 use crate::source::reader::{Feed, read};
 use crate::source::stream::PipeTailer;
 use crate::source::tailer::{TailError, Tailer};
@@ -36,7 +36,7 @@ use crate::stall::guard_with;
 use crate::sync::lock::lock;
 use crate::sync::stop::{Stage, Stop};
 use crate::watch::names::Names;
-use crate::watch::{Mailbox, Notifier, Vouch, WatchSlot, Watcher, Watching};
+use crate::watch::{ChangeWatch, Mailbox, Notifier, WatchSlot, Watcher, Watching};
 
 /// At most so many tasks read files. With discovery and the host's tailers, at most four jobs run on the blocking pool.
 const FILE_READERS_MAX: usize = 2;
@@ -129,7 +129,7 @@ impl Readers {
             end,
         });
         let joining = Arc::<Joining>::default();
-        let hub = Hub {
+        let starter = ReaderStarter {
             joining: joining.clone(),
             has_tailers: Arc::default(),
             limit: tail.limit,
@@ -144,9 +144,9 @@ impl Readers {
             watch: watch.clone(),
             remote: Arc::default(),
         };
-        let remote = hub.remote.clone();
+        let remote = starter.remote.clone();
         let has_files = !specs.is_empty();
-        let at_begin = hub.clone();
+        let at_begin = starter.clone();
         Self {
             state,
             watch,
@@ -158,7 +158,7 @@ impl Readers {
                     readers.start_files();
                 }
             }))),
-            start_files: Mutex::new(Some(Box::new(move || hub.follow(specs, excludes, start, tail, notifier)))),
+            start_files: Mutex::new(Some(Box::new(move || starter.follow(specs, excludes, start, tail, notifier)))),
             files: OnceLock::new(),
             tailers: joining.mailbox.clone(),
             remote,
@@ -298,7 +298,7 @@ impl fmt::Debug for Readers {
 
 /// Starts readers, and holds what all of them share.
 #[derive(Clone)]
-struct Hub<B> {
+struct ReaderStarter<B> {
     backend: B,
     pool: Arc<BatchPool>,
     submit: Arc<dyn Fn(Batch) + Send + Sync>,
@@ -316,13 +316,13 @@ struct Hub<B> {
     remote: Arc<RemoteReaders>,
 }
 
-impl<B: Backend> Hub<B> {
+impl<B: Backend> ReaderStarter<B> {
     /// Starts the reader of the host's tailers, and of streams; once.
     fn start_tailers(&self, tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>) {
         if self.has_tailers.swap(true, Ordering::SeqCst) {
             return;
         }
-        let cx = ManyContext {
+        let cx = HostTailersContext {
             ledger: self.ledger.clone(),
             failures: self.state.failures.clone(),
             joining: self.joining.clone(),
@@ -332,18 +332,18 @@ impl<B: Backend> Hub<B> {
             poll_interval: self.poll_interval,
             capacity: self.capacity,
         };
-        self.spawn("tailmerge: tailers", Many::new(tailers, cx), self.joining.mailbox.clone(), None, None);
+        self.spawn("tailmerge: tailers", HostTailers::new(tailers, cx), self.joining.mailbox.clone(), None, None);
     }
 
     /// Returns what hands FIFOs that shards find to the reader of streams and of the host's tailers.
     fn streams(&self, cx: &TailContext) -> Streams {
-        let (hub, cx) = (self.clone(), cx.clone());
+        let (starter, cx) = (self.clone(), cx.clone());
         Streams(Arc::new(move |path, fifo| {
             let source = Source::new(path.clone(), cx.format.labelled(path));
             cx.ledger.add_source(&source);
-            let pipe = PipeTailer::fifo(fifo, source.clone(), &cx, hub.state.stop.clone());
-            hub.joining.add(source, pipe);
-            hub.start_tailers(Vec::new());
+            let pipe = PipeTailer::fifo(fifo, source.clone(), &cx, starter.state.stop.clone());
+            starter.joining.add(source, pipe);
+            starter.start_tailers(Vec::new());
         }))
     }
 
@@ -372,15 +372,15 @@ impl<B: Backend> Hub<B> {
     /// for the others.
     fn remotes(&self, excludes: &Excludes, tail: &TailContext, pace: Pace) -> Remotes {
         let most = REMOTE_READERS_MAX.min(self.pool.count() - 1).max(1);
-        let (hub, excludes) = (self.clone(), excludes.clone());
+        let (starter, excludes) = (self.clone(), excludes.clone());
         let tail = TailContext { watch: None, ..tail.clone() };
         let start = move |orders, status: Arc<RemoteStatus>| {
             let (commands, inbox) = async_channel::unbounded();
             let (cx, names) = (tail.clone(), Arc::default());
             let shard = FileShard::new(cx.clone(), inbox, status.mailbox.clone(), pace);
             let discovery = Discovery::new(cx, Vec::new(), excludes.clone(), StartAt::Start, vec![commands], names);
-            let reader = RemoteReader::new(orders, discovery.of_remotes(), shard, hub.poll_interval);
-            hub.spawn("tailmerge: remote reader", reader, status.mailbox.clone(), None, Some(status));
+            let reader = RemoteReader::new(orders, discovery.of_remotes(), shard, starter.poll_interval);
+            starter.spawn("tailmerge: remote reader", reader, status.mailbox.clone(), None, Some(status));
         };
         Remotes::new(most, self.ledger.clone(), self.remote.clone(), Box::new(start))
     }
@@ -405,7 +405,7 @@ impl<B: Backend> Hub<B> {
         if !tail.once {
             tail.streams = Some(self.streams(&tail));
         }
-        tail.watch = watcher.clone().map(|watcher| watcher as Arc<dyn Vouch>);
+        tail.watch = watcher.clone().map(|watcher| watcher as Arc<dyn ChangeWatch>);
         watching.into_iter().for_each(|watching| self.watch.put(watching));
         let pace = Pace { poll: self.poll_interval, sweep: SWEEP_EVERY.max(self.poll_interval) };
         let mut shards = Vec::new();
@@ -448,7 +448,7 @@ impl<B: Backend> Hub<B> {
         let ledger = self.ledger.clone();
         match self.stall_limit {
             Some(limit) => self.backend.spawn(guard_with(name, limit, task, move |name, took| {
-                ledger.tell(&Event::Stalled { name, took });
+                ledger.emit(&Event::Stalled { name, took });
             })),
             None => self.backend.spawn(task),
         }

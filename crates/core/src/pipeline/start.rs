@@ -12,7 +12,7 @@ use crate::backend::Backend;
 use crate::batch::Batch;
 use crate::batch::pool::BatchPool;
 use crate::batch::queue::{LineBuffer, Message, WriterQueue};
-use crate::follow::registry::Claims;
+use crate::follow::registry::FileRegistry;
 use crate::fs::FileId;
 use crate::output::thread::{Session, WriterThread};
 use crate::output::writer_loop::WriterLoop;
@@ -66,7 +66,7 @@ fn prepare(builder: Builder) -> Result<Prepared, StartError> {
     builder.prepare()
 }
 
-impl OwnFiles for Claims {
+impl OwnFiles for FileRegistry {
     fn add(&self, id: FileId) -> bool {
         self.forbid(id)
     }
@@ -118,7 +118,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
             capacity,
         },
         ready: ready_to,
-        own_files: inputs.tail.claims.clone(),
+        own_files: inputs.tail.registry.clone(),
     };
     let submit = {
         let (queue, ledger) = (queue.clone(), ledger.clone());

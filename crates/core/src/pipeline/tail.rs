@@ -212,11 +212,11 @@ pub struct Line {
 pub struct Lines {
     batches: Batches,
     /// The batch at hand and where in it the next line stands.
-    current: Option<(ReadBatch, Position)>,
+    current: Option<(ReadBatch, Cursor)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Position {
+struct Cursor {
     at: usize,
     extent: usize,
     /// Where the extent starts and ends.
@@ -263,14 +263,14 @@ impl Stream for Lines {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            if let Some((batch, position)) = &mut this.current
-                && let Some(line) = position.next(batch)
+            if let Some((batch, cursor)) = &mut this.current
+                && let Some(line) = cursor.next(batch)
             {
                 return Poll::Ready(Some(Ok(line)));
             }
             this.current = None;
             match ready!(Pin::new(&mut this.batches).poll_next(cx)) {
-                Some(Ok(batch)) => this.current = Some((batch, Position::default())),
+                Some(Ok(batch)) => this.current = Some((batch, Cursor::default())),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }
@@ -278,7 +278,7 @@ impl Stream for Lines {
     }
 }
 
-impl Position {
+impl Cursor {
     fn next(&mut self, batch: &Batch) -> Option<Line> {
         let rest = &batch.bytes()[self.at..];
         let len = memchr(b'\n', rest)?;

@@ -11,8 +11,8 @@ use crate::report::event::Event;
 use crate::report::gap::GapReason;
 use crate::report::ledger::Ledger;
 
-/// Rendered records go to the batch together, but at the latest once they have so many bytes: their buffer is beyond the
-/// limit for memory.
+/// Rendered records go to the batch together, but at the latest once they have so many bytes: their buffer is beyond
+/// the limit for memory.
 const RENDER_STEP: usize = 64 * 1024;
 
 /// A [`RecordSink`] that renders records into a batch, whose source is set already.
@@ -91,8 +91,8 @@ impl<'a> ToBatch<'a> {
         room
     }
 
-    /// Returns true for a record that gets a newline, which the input does not have, and is otherwise unchanged. It is an
-    /// extent of its own: all of an extent is in the batch byte for byte, or none.
+    /// Returns true for a record that gets a newline, which the input does not have, and is otherwise unchanged. It is
+    /// an extent of its own: all of an extent is in the batch byte for byte, or none.
     fn is_changed(&self, content: &[u8], start: u64, end: u64) -> bool {
         end - start == content.len() as u64 && self.renderer.is_verbatim()
     }
@@ -136,7 +136,7 @@ impl RecordSink for ToBatch<'_> {
         if self.ledger.long_line(self.source) {
             let offset = if self.is_merged { self.range.start } else { start };
             let LineLimit { max: limit, policy } = self.limit;
-            self.ledger.tell(&Event::LongLine { input: self.source.path(), offset, limit, policy });
+            self.ledger.emit(&Event::LongLine { input: self.source.path(), offset, limit, policy });
         }
     }
 

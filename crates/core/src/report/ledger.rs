@@ -133,7 +133,7 @@ impl Ledger {
 
     /// Logs an event and gives it to the observer. The caller records what it says first: the host's logger and
     /// observer may panic, and that must change nothing else.
-    pub(crate) fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn emit(&self, event: &Event<'_>) {
         let logged = self.log(event.level(), event);
         let told = caught(|| self.observer.event(event));
         if let Err(message) = told
@@ -200,13 +200,13 @@ impl Ledger {
         }
         let gap = Gap { input: input.to_owned(), start, end, reason, time: SystemTime::now() };
         lock(&self.gaps).add(&gap);
-        self.tell(&Event::Gap(&gap));
+        self.emit(&Event::Gap(&gap));
     }
 
     /// Counts a hole. Nothing is missing: its bytes were never written.
     pub(crate) fn hole(&self, input: &Path, start: u64, end: u64) {
         self.hole_bytes.fetch_add(end - start, Ordering::Relaxed);
-        self.tell(&Event::Hole { input, start, end });
+        self.emit(&Event::Hole { input, start, end });
     }
 
     pub(crate) fn add_source(&self, source: &Arc<Source>) {
@@ -217,7 +217,7 @@ impl Ledger {
     pub(crate) fn input_failed(&self, input: &Path, reason: &dyn fmt::Display) {
         let reason = reason.to_string();
         lock(&self.failed).add(input, &reason);
-        self.tell(&Event::Refused { input, reason: &reason });
+        self.emit(&Event::Refused { input, reason: &reason });
     }
 
     /// Counts a line over the limit. Returns true for the first of its source.
@@ -246,14 +246,14 @@ impl Ledger {
     /// Emits once that the output has to be waited for, until [`Ledger::output_works`].
     pub(crate) fn output_waits(&self, reason: &str) {
         if !self.waiting.swap(true, Ordering::Relaxed) {
-            self.tell(&Event::OutputWaiting { reason });
+            self.emit(&Event::OutputWaiting { reason });
         }
     }
 
     /// Emits that the output works again, if it had to be waited for.
     pub(crate) fn output_works(&self) {
         if self.waiting.load(Ordering::Relaxed) && self.waiting.swap(false, Ordering::Relaxed) {
-            self.tell(&Event::OutputResumed);
+            self.emit(&Event::OutputResumed);
         }
     }
 

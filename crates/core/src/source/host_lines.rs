@@ -29,8 +29,8 @@ pub enum SendError {
     Closed,
     /// The text is longer than the line limit, all its lines together.
     TooLong,
-    /// The buffer is full. Only [`LineSender::try_send`] returns this, and any call within the merge's calls of the
-    /// host: see [`LineSender`].
+    /// The buffer is full. Only [`LineSender::try_send`](crate::LineSender::try_send) returns this, and any call within
+    /// the merge's calls of the host: see [`LineSender`](crate::LineSender).
     Full,
 }
 

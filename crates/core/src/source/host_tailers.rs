@@ -34,7 +34,7 @@ pub(crate) type Failures = Mutex<Vec<(String, Arc<TailError>)>>;
 pub(crate) fn record_failure(failures: &Failures, name: &str, error: TailError, ledger: &Ledger) {
     let reason = error.to_string();
     lock(failures).push((name.to_owned(), Arc::new(error)));
-    ledger.tell(&Event::Failed { name, reason: &reason });
+    ledger.emit(&Event::Failed { name, reason: &reason });
 }
 
 /// A tailer, and whose lines it gives.
@@ -55,7 +55,7 @@ impl Joining {
 }
 
 /// What tailers that take turns need besides themselves.
-pub(crate) struct ManyContext {
+pub(crate) struct HostTailersContext {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) failures: Arc<Failures>,
     pub(crate) joining: Arc<Joining>,
@@ -69,13 +69,13 @@ pub(crate) struct ManyContext {
 }
 
 /// Tailers that take turns. One that fails, panics or ends leaves; the others stay.
-pub(crate) struct Many {
+pub(crate) struct HostTailers {
     tailers: Vec<Member>,
     /// Whose turn it is.
     next: usize,
     /// Where lines go first that get a label, another format, or a cut. Made when it is needed.
     raw: Option<Batch>,
-    cx: ManyContext,
+    cx: HostTailersContext,
 }
 
 struct Member {
@@ -87,8 +87,8 @@ struct Member {
     fruitless: u32,
 }
 
-impl Many {
-    pub(crate) fn new(tailers: Vec<Named>, cx: ManyContext) -> Self {
+impl HostTailers {
+    pub(crate) fn new(tailers: Vec<Named>, cx: HostTailersContext) -> Self {
         let mut many = Self { tailers: Vec::new(), next: 0, raw: None, cx };
         many.join(tailers);
         many
@@ -123,7 +123,7 @@ impl Many {
             progress = Progress::Idle;
             rest = Some((PAUSE_MIN * 2_u32.pow(pauses.min(20))).min(cx.poll_interval));
         } else if progress == Progress::Idle {
-            rest = caught(|| tailer.rest()).map_err(|panic| TailError::panicked(&panic))?;
+            rest = caught(|| tailer.idle_timeout()).map_err(|panic| TailError::panicked(&panic))?;
             rest = rest.or(Some(cx.poll_interval));
         }
         *due = rest.map(|rest| after(Instant::now(), rest));
@@ -141,7 +141,7 @@ impl Many {
 }
 
 /// Renders all lines of a batch into another one, which grows as need be, and applies the line limit.
-fn render(from: &Batch, into: &mut Batch, cx: &ManyContext) {
+fn render(from: &Batch, into: &mut Batch, cx: &HostTailersContext) {
     let (mut bytes, mut rendered) = (from.bytes(), Vec::new());
     for extent in from.extents() {
         let (lines, rest) = bytes.split_at(extent.len_out as usize);
@@ -158,7 +158,7 @@ fn render(from: &Batch, into: &mut Batch, cx: &ManyContext) {
     }
 }
 
-impl Tailer for Many {
+impl Tailer for HostTailers {
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError> {
         let hinted = self.cx.joining.mailbox.take(&mut Vec::new());
         if hinted {
@@ -198,19 +198,19 @@ impl Tailer for Many {
         }
     }
 
-    fn rest(&self) -> Option<Duration> {
+    fn idle_timeout(&self) -> Option<Duration> {
         let Some(due) = self.tailers.iter().map(|tailer| tailer.due).min() else { return Some(ALONE) };
         Some(due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now())))
     }
 }
 
-impl fmt::Debug for Many {
+impl fmt::Debug for HostTailers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Many").field("tailers", &self.tailers.len()).finish_non_exhaustive()
+        f.debug_struct("HostTailers").field("tailers", &self.tailers.len()).finish_non_exhaustive()
     }
 }
 
-impl Drop for Many {
+impl Drop for HostTailers {
     fn drop(&mut self) {
         // One by one: two that panic at once would end the process.
         while let Some(last) = self.tailers.len().checked_sub(1) {

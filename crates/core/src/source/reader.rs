@@ -94,7 +94,7 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
             Ok(Progress::Ended) => break Ok(()),
             Ok(Progress::Idle) if stage >= Stage::Draining => break Ok(()),
             Ok(Progress::Idle) => {
-                let rest = backend.sleep(tailer.rest().unwrap_or(feed.poll_interval));
+                let rest = backend.sleep(tailer.idle_timeout().unwrap_or(feed.poll_interval));
                 or(feed.mailbox.wake.woken(), or(feed.stop.reached(Stage::Draining), rest)).await;
             }
         }

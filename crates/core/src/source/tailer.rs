@@ -43,16 +43,16 @@ pub trait Tailer: Send + 'static {
     /// Puts whole lines into the batch, as far as there are any and there is room.
     ///
     /// [`Progress::More`]: called again at once, with the next free batch; one that says so a thousand times and more
-    /// and gives nothing is made to pause in between. [`Progress::Idle`]: called again after what [`rest`](Self::rest)
-    /// says, or sooner when [`Merge::wake`](crate::Merge::wake) hints at new lines; once a stop is asked for, this counts
-    /// as the end. [`Progress::Ended`]: never called again, and dropped.
+    /// and gives nothing is made to pause in between. [`Progress::Idle`]: called again after what
+    /// [`idle_timeout`](Self::idle_timeout) says, or sooner when [`Merge::wake`](crate::Merge::wake) hints at new
+    /// lines; once a stop is asked for, this counts as the end. [`Progress::Ended`]: never called again, and dropped.
     ///
     /// Lines over the limit of the merge are split, truncated or left out, as those of files are.
     ///
     /// # Errors
     ///
-    /// An error, or a panic of any of its methods or of its drop, ends this tailer, is told at once, and comes back when
-    /// the merge is stopped; other inputs go on. Lines committed before it are delivered.
+    /// An error, or a panic of any of its methods or of its drop, ends this tailer, is told at once, and comes back
+    /// when the merge is stopped; other inputs go on. Lines committed before it are delivered.
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError>;
 
     /// Called now and then while the output is behind and no batch is free: time to notice what would be
@@ -61,7 +61,7 @@ pub trait Tailer: Send + 'static {
 
     /// How long it may be left alone after [`Progress::Idle`], unless something hints at new lines. Asked in the same
     /// job, right after. Default: a poll interval.
-    fn rest(&self) -> Option<Duration> {
+    fn idle_timeout(&self) -> Option<Duration> {
         None
     }
 }

@@ -4,10 +4,9 @@
 //! directory is enough; a file that is a symbolic link needs one of its own, since it changes elsewhere. Where the
 //! system cannot watch, files are polled.
 //!
-//! The thread `tailmerge-watch` waits for the system, tells discovery of new names, and puts hints into the mailboxes of
-//! the shards.
-//! While a reader's job waits for hints, the job does that itself, unless something holds it up for long. The thread
-//! ends with the writer's thread, or with whoever reads a tail alone.
+//! The thread `tailmerge-watch` waits for the system, tells discovery of new names, and puts hints into the mailboxes
+//! of the shards. While a reader's job waits for hints, the job does that itself, unless something holds it up for
+//! long. The thread ends with the writer's thread, or with whoever reads a tail alone.
 
 pub(crate) mod names;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -54,12 +53,12 @@ pub enum WatchMode {
 }
 
 /// Who can say that changes will be hinted at.
-pub(crate) trait Vouch: Debug + Send + Sync + 'static {
+pub(crate) trait ChangeWatch: Debug + Send + Sync + 'static {
     /// Watches what happens in a directory. False: it has to be polled.
     fn watch_dir(&self, path: &Path, id: FileId) -> bool;
 
     /// Whether changes of the file at a path will be hinted at.
-    fn vouches(&self, path: &Path) -> bool;
+    fn is_watched(&self, path: &Path) -> bool;
 
     /// Stops watching what is at these paths no longer.
     fn retain(&self, keep: &dyn Fn(&Path) -> bool);
@@ -217,7 +216,7 @@ impl Notifier {
             Ok(_) => Err(io::ErrorKind::Unsupported.into()),
             Err(error) if mode == WatchMode::Notify => Err(io::Error::other(system::reason(&error))),
             Err(error) => {
-                ledger.tell(&Event::Polled { path: None, reason: &system::reason(&error) });
+                ledger.emit(&Event::Polled { path: None, reason: &system::reason(&error) });
                 Ok(None)
             }
         }
@@ -399,12 +398,12 @@ impl Watcher {
 
     fn tell(&self, path: &Path, reason: &str) {
         if !self.told.swap(true, Ordering::Relaxed) {
-            self.ledger.tell(&Event::Polled { path: Some(here(path)), reason });
+            self.ledger.emit(&Event::Polled { path: Some(here(path)), reason });
         }
     }
 }
 
-impl Vouch for Watcher {
+impl ChangeWatch for Watcher {
     fn watch_dir(&self, path: &Path, id: FileId) -> bool {
         if lock(&self.table).paths.get(path).is_some_and(|watched| watched.id == Some(id)) {
             return true;
@@ -418,14 +417,14 @@ impl Vouch for Watcher {
         }
     }
 
-    fn vouches(&self, path: &Path) -> bool {
+    fn is_watched(&self, path: &Path) -> bool {
         let dir = path.parent().unwrap_or(path);
         if !lock(&self.table).paths.contains_key(dir) {
             return false;
         }
         if system::is_mounted(path) {
             if !self.told_mounted.swap(true, Ordering::Relaxed) {
-                self.ledger.tell(&Event::Polled { path: Some(path), reason: "it is mounted over the name" });
+                self.ledger.emit(&Event::Polled { path: Some(path), reason: "it is mounted over the name" });
             }
             return false;
         }
@@ -494,7 +493,7 @@ impl Watching {
         match thread::Builder::new().name("tailmerge-watch".into()).spawn(|| own_thread::mark(run)) {
             Ok(thread) => Some(Self { watcher, thread: Some(thread) }),
             Err(error) => {
-                watcher.ledger.tell(&Event::Polled { path: None, reason: &error.to_string() });
+                watcher.ledger.emit(&Event::Polled { path: None, reason: &error.to_string() });
                 None
             }
         }

@@ -8,25 +8,25 @@ use memchr::memrchr;
 use crate::follow::file::bytes::read_all;
 use crate::follow::file::turn::Scratch;
 use crate::follow::file::{Generation, MARK_EVERY, PSEUDO_MAX};
-use crate::follow::fingerprint::{Check, Window};
-use crate::follow::registry::Resume;
+use crate::follow::fingerprint::{Fingerprint, FingerprintWindow};
+use crate::follow::registry::Position;
 use crate::record::framer::LineState;
 
 impl Generation {
     /// Where the file is left, for whoever goes on.
-    pub(crate) fn place(&self) -> Resume {
-        Resume { offset: self.offset, check: self.check, within: self.within }
+    pub(crate) fn position(&self) -> Position {
+        Position { offset: self.offset, fingerprint: self.fingerprint, line: self.line }
     }
 
     /// Takes note of what a file ends with of which nothing is read yet: by that it is known again, and so is its
     /// copy should it be cut before it is read.
-    pub(crate) fn peek(&mut self) -> io::Result<()> {
+    pub(crate) fn fingerprint_end(&mut self) -> io::Result<()> {
         if self.searched == 0
             && self.size > 0
             && self.marks.is_none()
-            && let Some(check) = self.check_at(self.size)?
+            && let Some(fingerprint) = self.fingerprint_at(self.size)?
         {
-            let end = Resume { offset: self.size, check, within: LineState::Start };
+            let end = Position { offset: self.size, fingerprint, line: LineState::Start };
             self.marks = Some(Box::new([(Instant::now(), end); 2]));
             self.sure_size = self.size;
         }
@@ -34,22 +34,22 @@ impl Generation {
     }
 
     /// By which place this content is known from others: where it was read up to, or was seen to end before.
-    pub(crate) fn known(&self) -> Option<Resume> {
+    pub(crate) fn known(&self) -> Option<Position> {
         match &self.marks {
-            _ if self.offset > 0 => Some(self.place()),
+            _ if self.offset > 0 => Some(self.position()),
             marks => marks.as_ref().map(|marks| marks[0].1),
         }
     }
 
     /// Whether the file that is open holds, at a place, what stood there.
-    pub(crate) fn holds(&self, at: Resume) -> io::Result<bool> {
-        Ok(at.offset <= self.claimed_size() && self.has_before(at.offset, at.check)?)
+    pub(crate) fn holds(&self, at: Position) -> io::Result<bool> {
+        Ok(at.offset <= self.claimed_size() && self.has_before(at.offset, at.fingerprint)?)
     }
 
     /// Remembers where the file is read from now, if it is some time since that was done.
     pub(super) fn mark(&mut self) {
         // What is read has come just now.
-        let now = (self.moved, self.place());
+        let now = (self.moved, self.position());
         match &mut self.marks {
             _ if self.offset == 0 => {}
             None => self.marks = Some(Box::new([now; 2])),
@@ -73,7 +73,7 @@ impl Generation {
     }
 
     /// Goes on where somebody left off, if the bytes there are still the same; else, false, at the start.
-    pub(crate) fn resume(&mut self, at: Resume) -> io::Result<bool> {
+    pub(crate) fn resume(&mut self, at: Position) -> io::Result<bool> {
         let same = self.holds(at)?;
         if same {
             self.expect(at);
@@ -83,25 +83,25 @@ impl Generation {
     }
 
     /// Has reading begin where somebody left off, once the file is opened.
-    pub(crate) fn expect(&mut self, at: Resume) {
+    pub(crate) fn expect(&mut self, at: Position) {
         (self.offset, self.searched) = (at.offset, at.offset);
-        (self.check, self.within) = (at.check, at.within);
+        (self.fingerprint, self.line) = (at.fingerprint, at.line);
     }
 
     /// Moves to an offset, and takes note of what stands before it.
     pub(crate) fn move_to(&mut self, end: u64) -> io::Result<()> {
         if self.is_open() {
             // Where the file ends sooner, there is nothing to tell by.
-            self.check = self.check_at(end)?.unwrap_or_default();
+            self.fingerprint = self.fingerprint_at(end)?.unwrap_or_default();
             (self.offset, self.searched) = (end, end);
         }
         Ok(())
     }
 
     /// What stands before an offset; none if the file is closed, or ends sooner.
-    pub(super) fn check_at(&self, end: u64) -> io::Result<Option<Check>> {
+    pub(super) fn fingerprint_at(&self, end: u64) -> io::Result<Option<Fingerprint>> {
         let Some((file, _)) = &self.file else { return Ok(None) };
-        let mut window = Window::new(usize::try_from(end).unwrap_or(usize::MAX));
+        let mut window = FingerprintWindow::new(usize::try_from(end).unwrap_or(usize::MAX));
         let from = end - window.bytes_mut().len() as u64;
         let got = read_all(&**file, window.bytes_mut(), from)?;
         Ok((got == window.bytes_mut().len()).then(|| window.check()))

@@ -9,8 +9,8 @@ use crate::batch::Source;
 use crate::follow::context::TailContext;
 use crate::follow::file::bytes::{read_all, read_at};
 use crate::follow::file::turn::Turn;
-use crate::follow::file::{Generation, PSEUDO_MAX, Visit};
-use crate::follow::fingerprint::{Check, Window};
+use crate::follow::file::{Generation, PSEUDO_MAX, ReadOutcome};
+use crate::follow::fingerprint::{Fingerprint, FingerprintWindow};
 use crate::fs::Storage;
 use crate::record::framer::{Framer, LineState, RecordSink};
 use crate::report::gap::GapReason;
@@ -21,45 +21,45 @@ const FRAGMENT_REREAD_MAX: u64 = 16 * 1024;
 
 impl Generation {
     /// Reads once, at most `cx.chunk` bytes and not beyond `end`, and commits the whole lines.
-    pub(crate) fn read(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<Visit> {
+    pub(crate) fn read(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let end = if self.is_pseudo() { PSEUDO_MAX } else { end };
         let (offset, searched) = (self.offset, self.searched);
         let visit = match self.read_once(end, turn) {
-            Ok(Visit::More) if self.offset <= offset && self.searched <= searched => Ok(Visit::Again),
+            Ok(ReadOutcome::More) if self.offset <= offset && self.searched <= searched => Ok(ReadOutcome::Again),
             // It has nothing to give just now, and may have no end.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_pseudo() => Ok(Visit::End),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_pseudo() => Ok(ReadOutcome::End),
             visit => visit,
         };
         self.tried(visit)
     }
 
-    fn read_once(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<Visit> {
+    fn read_once(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let cx = turn.cx;
         self.suspect = false;
         if self.is_endless() {
-            return Ok(Visit::End);
+            return Ok(ReadOutcome::End);
         }
         self.mark();
         if self.shrunk.is_some() && !self.is_same_after_cut(turn)? {
-            return Ok(Visit::Changed);
+            return Ok(ReadOutcome::Changed);
         }
         if self.offset == 0
             && let Some(end) = self.known()
             && !self.holds(end)?
         {
-            return Ok(Visit::Changed);
+            return Ok(ReadOutcome::Changed);
         }
         let bound = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
         turn.batch.set_source(turn.source, self.number);
-        let is_dropped = matches!(self.within, LineState::Dropped { .. });
+        let is_dropped = matches!(self.line, LineState::Dropped { .. });
         let mut want = cx.chunk;
         if !is_dropped && self.searched - self.offset > reread_max(cx) {
             let bytes = turn.scratch.bytes(cx.chunk);
-            let Some(mut read) = self.read_on(bytes, self.searched, self.searched_check, 1)? else {
-                return Ok(Visit::Changed);
+            let Some(mut read) = self.read_on(bytes, self.searched, self.searched_fingerprint, 1)? else {
+                return Ok(ReadOutcome::Changed);
             };
             let newline = memchr(b'\n', &bytes[..read.len]);
-            self.searched_check = read.window.slide(&bytes[..newline.unwrap_or(read.len)]);
+            self.searched_fingerprint = read.window.slide(&bytes[..newline.unwrap_or(read.len)]);
             self.searched += newline.unwrap_or(read.len) as u64;
             let content = self.searched - self.offset;
             if content > cx.limit.max as u64 {
@@ -75,22 +75,22 @@ impl Generation {
         } else {
             self.read_framed(want.min(bound), turn)
         }?;
-        Ok(if visit == Visit::More && self.searched >= end { Visit::End } else { visit })
+        Ok(if visit == ReadOutcome::More && self.searched >= end { ReadOutcome::End } else { visit })
     }
 
     /// What is to be done after a read that ended at `at`, all of which was dealt with.
-    fn after(&mut self, read: &Read, at: u64, turn: &Turn<'_>) -> io::Result<Visit> {
+    fn after(&mut self, read: &Read, at: u64, turn: &Turn<'_>) -> io::Result<ReadOutcome> {
         match read.whole || at < self.claimed_size() {
-            true if read.ended && self.is_pseudo() => Ok(Visit::End),
+            true if read.ended && self.is_pseudo() => Ok(ReadOutcome::End),
             true if read.ended => self.ended_early(at, turn),
-            true => Ok(Visit::More),
-            false => Ok(Visit::End),
+            true => Ok(ReadOutcome::More),
+            false => Ok(ReadOutcome::End),
         }
     }
 
     /// Whether a file that got shorter still holds what was read of it; then only its end is lost.
     fn is_same_after_cut(&mut self, turn: &Turn<'_>) -> io::Result<bool> {
-        let same = self.offset > 0 && self.has_before(self.offset, self.check)?;
+        let same = self.offset > 0 && self.has_before(self.offset, self.fingerprint)?;
         if let Some(seen) = self.shrunk.take_if(|_| same) {
             turn.cx.ledger.gap(turn.source.path(), self.size.min(seen), seen, GapReason::Truncated);
         }
@@ -102,8 +102,8 @@ impl Generation {
     /// # Errors
     ///
     /// `UnexpectedEof` where it says the same size still.
-    fn ended_early(&mut self, at: u64, turn: &Turn<'_>) -> io::Result<Visit> {
-        self.look(turn.cx)?;
+    fn ended_early(&mut self, at: u64, turn: &Turn<'_>) -> io::Result<ReadOutcome> {
+        self.stat_open(turn.cx)?;
         if self.shrunk.is_none() {
             if at < self.size {
                 (self.ahead, self.size) = (Some(self.size), at);
@@ -112,57 +112,57 @@ impl Generation {
                 return Err(ended_early(at, size));
             }
         }
-        Ok(if self.is_same_after_cut(turn)? { Visit::More } else { Visit::Changed })
+        Ok(if self.is_same_after_cut(turn)? { ReadOutcome::More } else { ReadOutcome::Changed })
     }
 
     /// Straight into the batch. No line of a chunk can be over the limit, unless the chunk has no newline.
-    fn read_verbatim(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<Visit> {
+    fn read_verbatim(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let room = turn.batch.spare().len();
         let spare = &mut turn.batch.spare()[..want.min(room)];
-        let Some(mut read) = self.read_on(spare, self.offset, self.check, self.news_at())? else {
-            return Ok(Visit::Changed);
+        let Some(mut read) = self.read_on(spare, self.offset, self.fingerprint, self.news_at())? else {
+            return Ok(ReadOutcome::Changed);
         };
         let (bytes, at) = (&spare[..read.len], self.offset + read.len as u64);
         if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
-            return Ok(Visit::More);
+            return Ok(ReadOutcome::More);
         }
         self.set_searched(at, bytes, turn.cx);
         if let Some(last) = memrchr(b'\n', bytes) {
-            self.check = read.window.slide(&bytes[..=last]);
+            self.fingerprint = read.window.slide(&bytes[..=last]);
             turn.batch.commit(self.offset, last + 1);
             self.past(last + 1);
         } else if self.searched - self.offset > turn.cx.limit.max as u64 {
             return self.read_framed(turn.cx.limit.max + 1, turn);
         } else if read.whole && want > room {
-            return Ok(Visit::Full);
+            return Ok(ReadOutcome::Full);
         }
         self.after(&read, at, turn)
     }
 
     /// By way of the scratch buffer, record by record: for labels, JSON, and lines that may be over the limit.
-    fn read_framed(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<Visit> {
+    fn read_framed(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let mut bytes = turn.scratch.take(want);
-        let visit = self.read_on(&mut bytes[..want], self.offset, self.check, self.news_at()).and_then(|read| {
-            let Some(mut read) = read else { return Ok(Visit::Changed) };
+        let visit = self.read_on(&mut bytes[..want], self.offset, self.fingerprint, self.news_at()).and_then(|read| {
+            let Some(mut read) = read else { return Ok(ReadOutcome::Changed) };
             let bytes = &bytes[..read.len];
             if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
-                return Ok(Visit::More);
+                return Ok(ReadOutcome::More);
             }
             let at = self.offset + read.len as u64;
-            let mut framer = Framer::new(turn.cx.limit, self.within);
+            let mut framer = Framer::new(turn.cx.limit, self.line);
             let mut sink = turn.sink();
             let framed = framer.frame(bytes, self.offset, &mut sink);
             sink.flush();
-            self.check = read.window.slide(&bytes[..framed.taken]);
-            self.within = framer.state();
+            self.fingerprint = read.window.slide(&bytes[..framed.taken]);
+            self.line = framer.state();
             self.offset += framed.taken as u64;
             self.searched = self.searched.max(self.offset);
-            if let LineState::Dropped { .. } = self.within {
+            if let LineState::Dropped { .. } = self.line {
                 // What was searched is read again to be dropped, this time against the check before the offset.
                 self.searched = self.offset;
             }
             if !framed.room {
-                return Ok(Visit::Full);
+                return Ok(ReadOutcome::Full);
             }
             self.set_searched(at, bytes, turn.cx);
             self.after(&read, at, turn)
@@ -173,9 +173,9 @@ impl Generation {
 
     /// Accounts for what was dropped of a line up to the offset, whose rest is to be dropped, too.
     pub(crate) fn finish_drop(&mut self, source: &Source, cx: &TailContext) {
-        if let LineState::Dropped { from, whole } = self.within {
+        if let LineState::Dropped { from, whole } = self.line {
             cx.ledger.gap(source.path(), from, self.offset, GapReason::LineLimit);
-            self.within = LineState::Dropped { from: self.offset, whole };
+            self.line = LineState::Dropped { from: self.offset, whole };
         }
     }
 
@@ -188,7 +188,7 @@ impl Generation {
         }
         turn.batch.set_source(turn.source, self.number);
         let mut bytes = turn.scratch.take(len);
-        let finished = self.read_checked(&mut bytes[..len], self.offset, self.check, len).and_then(|read| {
+        let finished = self.read_checked(&mut bytes[..len], self.offset, self.fingerprint, len).and_then(|read| {
             let Some(mut read) = read else {
                 if self.is_pseudo() {
                     return Err(io::Error::other("it changed while it was read"));
@@ -210,7 +210,7 @@ impl Generation {
             if !bytes.is_empty() {
                 turn.cx.ledger.unterminated_line();
             }
-            self.check = read.window.slide(bytes);
+            self.fingerprint = read.window.slide(bytes);
             self.past(len);
             Ok(true)
         });
@@ -241,20 +241,20 @@ impl Generation {
     fn past(&mut self, len: usize) {
         self.offset += len as u64;
         self.searched = self.searched.max(self.offset);
-        self.within = LineState::Start;
+        self.line = LineState::Start;
     }
 
     /// Notes that there is no newline up to `searched`, of bytes that were read from the offset on.
     fn set_searched(&mut self, searched: u64, bytes: &[u8], cx: &TailContext) {
         self.searched = self.searched.max(searched);
         if self.searched - self.offset > reread_max(cx) && self.searched == searched {
-            self.searched_check = Window::new(0).slide(bytes);
+            self.searched_fingerprint = FingerprintWindow::new(0).slide(bytes);
         }
     }
 
     /// Whether bytes read at the offset may belong to a hole, or follow upon one.
     fn may_be_hole(&self, bytes: &[u8]) -> bool {
-        self.within == LineState::Start && (self.hole.is_some() || bytes.first() == Some(&0))
+        self.line == LineState::Start && (self.hole.is_some() || bytes.first() == Some(&0))
     }
 
     /// Moves on to where the file has data, if the offset is in a hole, and past the NUL bytes of `bytes`, which were
@@ -272,7 +272,7 @@ impl Generation {
             to = to.max(data);
             self.hole.get_or_insert(self.offset);
             // The bytes of a hole are read as NUL.
-            self.check = Window::new(usize::try_from(to - self.offset).unwrap_or(usize::MAX)).check();
+            self.fingerprint = FingerprintWindow::new(usize::try_from(to - self.offset).unwrap_or(usize::MAX)).check();
             (self.offset, self.searched) = (to, to);
         }
         if nuls < bytes.len() {
@@ -294,7 +294,7 @@ impl Generation {
     }
 
     /// The same as [`read_checked`](Self::read_checked) where the file may have grown.
-    fn read_on(&mut self, bytes: &mut [u8], offset: u64, check: Check, need: usize) -> io::Result<Option<Read>> {
+    fn read_on(&mut self, bytes: &mut [u8], offset: u64, check: Fingerprint, need: usize) -> io::Result<Option<Read>> {
         let read = self.read_checked(bytes, offset, check, need)?;
         if let Some(read) = &read
             && offset + read.len as u64 > self.size
@@ -305,7 +305,7 @@ impl Generation {
     }
 
     /// Whether the file has, before an offset, what `check` says.
-    pub(crate) fn has_before(&self, offset: u64, check: Check) -> io::Result<bool> {
+    pub(crate) fn has_before(&self, offset: u64, check: Fingerprint) -> io::Result<bool> {
         Ok(self.read_checked(&mut [], offset, check, 0)?.is_some())
     }
 
@@ -316,8 +316,8 @@ impl Generation {
     /// # Errors
     ///
     /// `UnexpectedEof` where the file ends before the offset, but says that it does not.
-    fn read_checked(&self, bytes: &mut [u8], offset: u64, check: Check, need: usize) -> io::Result<Option<Read>> {
-        let mut window = Window::new(check.len());
+    fn read_checked(&self, bytes: &mut [u8], offset: u64, check: Fingerprint, need: usize) -> io::Result<Option<Read>> {
+        let mut window = FingerprintWindow::new(check.len());
         let Some((file, _)) = &self.file else {
             return Ok(Some(Read { len: 0, whole: bytes.is_empty(), ended: false, window }));
         };
@@ -338,7 +338,7 @@ impl Generation {
         }
         if got.torn && before > 0 && room > 0 {
             // The bytes came after those that were checked, which may be others by now.
-            let mut again = Window::new(before);
+            let mut again = FingerprintWindow::new(before);
             if read_all(&**file, again.bytes_mut(), from)? < before || again.check() != check {
                 return Ok(None);
             }
@@ -357,7 +357,7 @@ struct Read {
     /// Whether the file had no more.
     ended: bool,
     /// What stands before the offset.
-    window: Window,
+    window: FingerprintWindow,
 }
 
 /// A file ends sooner than its size says.

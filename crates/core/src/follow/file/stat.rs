@@ -11,7 +11,7 @@ use crate::report::gap::GapReason;
 
 impl Generation {
     /// Asks how the file is: whether it was cut below what has been read, and how many names it has.
-    pub(crate) fn look(&mut self, cx: &TailContext) -> io::Result<(bool, u64)> {
+    pub(crate) fn stat_open(&mut self, cx: &TailContext) -> io::Result<(bool, u64)> {
         let stat = match (&self.file, &self.found) {
             (Some((file, _)), _) => file.stat()?,
             (None, Some(path)) => cx.fs.stat(path).and_then(|stat| match stat.id == self.id {
@@ -20,19 +20,19 @@ impl Generation {
             })?,
             (None, None) => return Err(io::ErrorKind::NotFound.into()),
         };
-        Ok((self.saw(&stat), stat.links))
+        Ok((self.apply_stat(&stat), stat.links))
     }
 
-    /// Why it does not hold what was read of it, by how it is now. An error: that cannot be told, and it is checked again
-    /// at the next visit. A length of before would have bytes counted as lost that come out.
+    /// Why it does not hold what was read of it, by how it is now. An error: that cannot be told, and it is checked
+    /// again at the next visit. A length of before would have bytes counted as lost that come out.
     pub(crate) fn why_changed(&mut self, cx: &TailContext) -> io::Result<GapReason> {
-        let (cut, _) = self.look(cx).inspect_err(|_| self.suspect())?;
+        let (cut, _) = self.stat_open(cx).inspect_err(|_| self.suspect())?;
         Ok(if cut || self.shrunk.is_some() { GapReason::Truncated } else { GapReason::Overwritten })
     }
 
     /// Takes note of how the file is. True if it was cut below what has been read, or before anything was: that part
     /// is over.
-    pub(crate) fn saw(&mut self, stat: &Stat) -> bool {
+    pub(crate) fn apply_stat(&mut self, stat: &Stat) -> bool {
         if self.is_pseudo() {
             return false;
         }
@@ -67,7 +67,9 @@ impl Generation {
             return false;
         }
         let (end, has) = match (self.known(), self.shrunk) {
-            (Some(at), _) => (at.offset, at.offset > size && self.has_before(at.offset, at.check).unwrap_or(false)),
+            (Some(at), _) => {
+                (at.offset, at.offset > size && self.has_before(at.offset, at.fingerprint).unwrap_or(false))
+            }
             (None, Some(before)) => (before, self.has_byte(before.saturating_sub(1)).unwrap_or(false)),
             (None, None) => return false,
         };

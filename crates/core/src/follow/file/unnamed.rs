@@ -67,8 +67,8 @@ impl Generation {
     pub(crate) fn has_expired(&mut self, cx: &TailContext) -> bool {
         if let Some(max) = cx.deleted_max_bytes {
             self.kept = None;
-            self.kept = Some(Box::new(cx.claims.keep(self.size - self.offset.min(self.size))));
-            if cx.claims.kept() > max {
+            self.kept = Some(Box::new(cx.registry.keep(self.size - self.offset.min(self.size))));
+            if cx.registry.kept() > max {
                 return true;
             }
         }

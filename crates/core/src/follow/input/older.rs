@@ -5,7 +5,7 @@ use std::io;
 use crate::follow::context::TailContext;
 use crate::follow::descriptors::is_shortage;
 use crate::follow::file::turn::Turn;
-use crate::follow::file::{Generation, Visit};
+use crate::follow::file::{Generation, ReadOutcome};
 use crate::follow::input::{Input, LAST_TRIES, find, is_gone, lose};
 use crate::follow::trouble::Trouble;
 use crate::report::event::Event;
@@ -13,12 +13,12 @@ use crate::report::gap::GapReason;
 
 impl Input {
     /// Looks how they are, and gives up those that are gone.
-    pub(crate) fn look_at_older(&mut self, cx: &TailContext) {
+    pub(crate) fn stat_older(&mut self, cx: &TailContext) {
         let Some(source) = self.source.clone() else { return };
         let mut at = 0;
         while at < self.older.len() {
             let older = &mut self.older[at];
-            let gone = match older.look(cx) {
+            let gone = match older.stat_open(cx) {
                 Ok((_, 0)) if older.has_expired(cx) => Some(GapReason::Expired),
                 Ok((cut, links)) => {
                     if links > 0 {
@@ -58,7 +58,7 @@ impl Input {
                         lose(older, &source, cx);
                     } else {
                         older.abandon(reason, &source, cx);
-                        cx.claims.forget(older.id);
+                        cx.registry.forget(older.id);
                     }
                 }
             }
@@ -74,7 +74,7 @@ impl Input {
     }
 
     /// Reads the older files, each to its end before the next, and lets go of those that stay quiet.
-    pub(crate) fn visit_older(&mut self, turn: &mut Turn<'_>) -> io::Result<Visit> {
+    pub(crate) fn visit_older(&mut self, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let cx = turn.cx;
         let mut at = 0;
         while at < self.older.len() {
@@ -92,9 +92,11 @@ impl Input {
             }
             let older = &mut self.older[at];
             let visit = match older.read(u64::MAX, turn) {
-                Ok(Visit::End) if older.is_quiet(cx) || older.is_nameless() && cx.descriptors.excess_nameless() > 0 => {
+                Ok(ReadOutcome::End)
+                    if older.is_quiet(cx) || older.is_nameless() && cx.descriptors.excess_nameless() > 0 =>
+                {
                     match self.let_go(at, turn) {
-                        Ok(Visit::End) => continue,
+                        Ok(ReadOutcome::End) => continue,
                         visit => visit,
                     }
                 }
@@ -112,13 +114,13 @@ impl Input {
             };
             let older = &mut self.older[at];
             match visit {
-                Visit::End => {
+                ReadOutcome::End => {
                     if cx.descriptors.is_full() {
                         older.close_found();
                     }
                     at += 1;
                 }
-                Visit::Changed => {
+                ReadOutcome::Changed => {
                     let reason = match older.why_changed(cx) {
                         Ok(reason) => reason,
                         Err(error) => {
@@ -129,7 +131,7 @@ impl Input {
                         }
                     };
                     if older.is_unsure() {
-                        cx.ledger.tell(&Event::Truncated { input: &self.path });
+                        cx.ledger.emit(&Event::Truncated { input: &self.path });
                         older.restart(self.next_number, older.size(), reason, turn.source, cx);
                         self.next_number += 1;
                         continue;
@@ -137,55 +139,55 @@ impl Input {
                     // Whoever follows another name of it reads the new content.
                     let mut older = self.older.remove(at);
                     older.abandon(reason, turn.source, cx);
-                    cx.claims.forget(older.id);
+                    cx.registry.forget(older.id);
                 }
                 visit => return Ok(visit),
             }
         }
-        Ok(Visit::End)
+        Ok(ReadOutcome::End)
     }
 
     /// Ends an older file that is read: its last line gets its newline, unless it goes on under another
     /// name that is followed.
-    fn let_go(&mut self, at: usize, turn: &mut Turn<'_>) -> io::Result<Visit> {
+    fn let_go(&mut self, at: usize, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let cx = turn.cx;
         let older = &mut self.older[at];
-        let (_, links) = older.look(cx)?;
+        let (_, links) = older.stat_open(cx)?;
         if older.has_more() {
-            return Ok(Visit::Again);
+            return Ok(ReadOutcome::Again);
         }
-        let goes_on = links > 0 && cx.claims.is_wanted(older.id);
+        let goes_on = links > 0 && cx.registry.is_wanted(older.id);
         if !goes_on && !older.finish(turn)? {
-            return Ok(Visit::Full);
+            return Ok(ReadOutcome::Full);
         }
         if !goes_on && !older.is_quiet(cx) {
             // Something may be written to it yet.
             cx.ledger.possible_loss(turn.source);
         }
         self.drop_older(at, links, cx);
-        Ok(Visit::End)
+        Ok(ReadOutcome::End)
     }
 
     fn drop_older(&mut self, at: usize, links: u64, cx: &TailContext) {
         let older = self.older.remove(at);
         match links {
-            0 => cx.claims.forget(older.id),
-            _ => cx.claims.release(older.id, older.place()),
+            0 => cx.registry.forget(older.id),
+            _ => cx.registry.release(older.id, older.position()),
         }
     }
 
-    /// Lets go of one of the files that lost their name, for there are too many: of the first that is read to its end, or
-    /// else, with a gap, if `unread` ones are to go, of the first. False if there is none.
+    /// Lets go of one of the files that lost their name, for there are too many: of the first that is read to its end,
+    /// or else, with a gap, if `unread` ones are to go, of the first. False if there is none.
     pub(crate) fn let_go_nameless(&mut self, unread: bool, cx: &TailContext) -> bool {
         let Some(source) = self.source.clone() else { return false };
         let read = self.older.iter_mut().position(|older| {
-            let looked = older.is_nameless() && older.look(cx).is_ok();
+            let looked = older.is_nameless() && older.stat_open(cx).is_ok();
             looked && !older.has_news() && !older.has_rest()
         });
         let first = || self.older.iter().position(Generation::is_nameless).filter(|_| unread);
         let Some(at) = read.or_else(first) else { return false };
         let older = &mut self.older[at];
-        let links = older.look(cx).map_or(0, |(_, links)| links);
+        let links = older.stat_open(cx).map_or(0, |(_, links)| links);
         older.abandon(GapReason::TooManyOpen, &source, cx);
         self.drop_older(at, links, cx);
         true

@@ -3,8 +3,8 @@
 //!
 //! [`schedule`] says what happens, [`world`] does it to the [`disk`] and drives discovery and two shards through the
 //! [`fs`] door, [`oracle`] judges what comes out, [`check`] what does not; a failing schedule is made as short as it
-//! can be by [`shrink`] and printed as a script. The same schedules run on a real file system too, where [`mirror`] does
-//! what the model does. All of it is single-threaded, and the same for the same seed:
+//! can be by [`shrink`] and printed as a script. The same schedules run on a real file system too, where [`mirror`]
+//! does what the model does. All of it is single-threaded, and the same for the same seed:
 //!
 //! * `TAILMERGE_SEED`: where the random numbers begin.
 //! * `TAILMERGE_MODEL_STEPS`: how many steps are run; a tenth of them on a real file system.
@@ -24,10 +24,10 @@
 //! Each of these is found within a second, most often within the first hundred schedules:
 //!
 //! * No check sum in the identity: in `Generation::read_checked`, leave out `&& window.check() == check`.
-//! * The old file closed at its first end: in `Input::visit_older`, `Visit::End if older.is_quiet(cx)` without the
+//! * The old file closed at its first end: in `Input::visit_older`, `ReadOutcome::End if older.is_quiet(cx)` without the
 //!   condition.
 //! * A fragment emitted: in `Input::visit`, call `current.finish(&mut turn)` after a
-//!   `current.read(…)` that said `Visit::End`.
+//!   `current.read(…)` that said `ReadOutcome::End`.
 
 pub(crate) mod check;
 pub(crate) mod disk;

@@ -84,9 +84,10 @@ impl Oracle {
         // path, and of those the one read first. Where the wrong one was taken before, the other is left for now.
         let fits = |epoch: &usize| self.fits(*epoch, extent, bytes, disk);
         let goes_on = |epoch: &usize| self.tracks[*epoch].frontier == start && fits(epoch);
-        let twin = || (0..self.tracks.len()).find(|epoch| self.is_copy(*epoch, disk) && goes_on(epoch));
+        let alias_of = || (0..self.tracks.len()).find(|epoch| self.is_copy(*epoch, disk) && goes_on(epoch));
         let found_first = |fits: &dyn Fn(&usize) -> bool| found.iter().copied().find(fits);
-        let epoch = aligned.filter(fits).or_else(|| found_first(&goes_on)).or_else(|| found_first(&fits)).or_else(twin);
+        let epoch =
+            aligned.filter(fits).or_else(|| found_first(&goes_on)).or_else(|| found_first(&fits)).or_else(alias_of);
         let epoch = epoch.or(known).or(found.first().copied())?;
         if self.generations.insert(key, epoch).is_none() {
             self.sources.push(extent.source.clone());

@@ -25,7 +25,7 @@ use crate::record::format::{Format, LineFormat, Prefix};
 use crate::record::limit::LineLimit;
 use crate::report::ledger::Ledger;
 use crate::source::tailer::{Progress, Tailer};
-use crate::watch::{Change, Mailbox, Vouch};
+use crate::watch::{Change, ChangeWatch, Mailbox};
 
 /// Rounds without news after which nothing more is expected.
 const QUIET_ROUNDS: usize = 4;
@@ -57,12 +57,12 @@ struct Reader {
 #[derive(Debug)]
 struct Hinting(Door);
 
-impl Vouch for Hinting {
+impl ChangeWatch for Hinting {
     fn watch_dir(&self, _: &Path, _: FileId) -> bool {
         true
     }
 
-    fn vouches(&self, path: &Path) -> bool {
+    fn is_watched(&self, path: &Path) -> bool {
         let disk = self.0.disk();
         let leads_nowhere = matches!(disk.names.get(path), Some(Entry::Link { .. })) && disk.find(path).is_none();
         !path.ends_with("b.log") && !leads_nowhere
@@ -109,7 +109,7 @@ impl World {
             streams: None,
             fs: Arc::new(door.clone()),
             ledger: Ledger::new(Box::new(door.clone())),
-            claims: Arc::default(),
+            registry: Arc::default(),
             descriptors: Descriptors::new(OpenLimits {
                 ordinary: setup.open_files,
                 nameless: UNCAPPED,
@@ -126,7 +126,7 @@ impl World {
             ignore_older: None,
             deleted_max_age: None,
             deleted_max_bytes: None,
-            watch: (setup.hints != Hints::None).then(|| Arc::new(Hinting(door.clone())) as Arc<dyn Vouch>),
+            watch: (setup.hints != Hints::None).then(|| Arc::new(Hinting(door.clone())) as Arc<dyn ChangeWatch>),
         };
         let pace = Pace { poll: Duration::ZERO, sweep: LONG };
         let room = (setup.limit + 1).max(2 * setup.chunk) + setup.room;

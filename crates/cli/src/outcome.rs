@@ -7,14 +7,14 @@ use std::time::Duration;
 use futures_lite::future;
 use tailmerge::{Backend, Fs, InputReport, OsFs, Report};
 
+use crate::console::count;
 use crate::status::{Failure, Status};
-use crate::voice::count;
 
 /// Asking the inputs how much was left unread takes at most this long, since their file system may hang.
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Returns the exit status of a merge that ended without an error.
-pub(crate) async fn of<B: Backend>(report: &Report, backend: &B) -> Result<(), Failure> {
+pub(crate) async fn judge<B: Backend>(report: &Report, backend: &B) -> Result<(), Failure> {
     // Who closes the output has what he wanted.
     if report.output_closed {
         return Ok(());
@@ -43,8 +43,8 @@ pub(crate) async fn of<B: Backend>(report: &Report, backend: &B) -> Result<(), F
     Ok(())
 }
 
-/// Counts the bytes of the inputs that were not read, as far as that can be found out in time. Inputs of a network or of a
-/// program are not asked.
+/// Counts the bytes of the inputs that were not read, as far as that can be found out in time. Inputs of a network or
+/// of a program are not asked.
 async fn unread<B: Backend>(report: &Report, backend: &B) -> u64 {
     let ends: Vec<(PathBuf, u64)> = report.inputs.iter().map(|input| (input.name.clone(), input.offset)).collect();
     let look = backend.unblock(move || {

@@ -16,7 +16,7 @@ const INPUT_MAX: u32 = 5;
 
 /// Counts messages by their kind.
 #[derive(Debug, Default)]
-pub(crate) struct Flood {
+pub(crate) struct RateLimit {
     kinds: HashMap<u64, Kind>,
 }
 
@@ -32,7 +32,7 @@ struct Kind {
     example: String,
 }
 
-impl Flood {
+impl RateLimit {
     /// Returns true if a message may be printed; otherwise it is counted as left out.
     pub(crate) fn admits(
         &mut self,
@@ -89,39 +89,39 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// Offers `number` messages about an input, and returns how many may be printed.
-    fn told(flood: &mut Flood, kind: u64, input: &str, number: usize, now: Instant) -> usize {
+    fn told(rate_limit: &mut RateLimit, kind: u64, input: &str, number: usize, now: Instant) -> usize {
         let text = || format!("{input}: {kind}");
-        (0..number).filter(|_| flood.admits(kind, Some(Path::new(input)), now, text)).count()
+        (0..number).filter(|_| rate_limit.admits(kind, Some(Path::new(input)), now, text)).count()
     }
 
     #[test]
     fn one_input_does_not_hide_what_is_told_of_another() {
-        let (mut flood, start) = (Flood::default(), Instant::now());
-        assert_eq!(told(&mut flood, 1, "a", 1000, start), 5);
-        assert_eq!(told(&mut flood, 1, "b", 2, start), 2);
-        assert_eq!(told(&mut flood, 2, "a", 3, start), 3);
-        assert_eq!(flood.due(), Some(start + PERIOD));
-        assert!(flood.over(start + PERIOD - SECOND).is_empty());
-        assert_eq!(flood.over(start + PERIOD), ["995 more like this one within a minute: a: 1"]);
-        assert_eq!(flood.due(), None);
-        assert_eq!(told(&mut flood, 1, "a", 1000, start + PERIOD), 5);
+        let (mut rate_limit, start) = (RateLimit::default(), Instant::now());
+        assert_eq!(told(&mut rate_limit, 1, "a", 1000, start), 5);
+        assert_eq!(told(&mut rate_limit, 1, "b", 2, start), 2);
+        assert_eq!(told(&mut rate_limit, 2, "a", 3, start), 3);
+        assert_eq!(rate_limit.due(), Some(start + PERIOD));
+        assert!(rate_limit.over(start + PERIOD - SECOND).is_empty());
+        assert_eq!(rate_limit.over(start + PERIOD), ["995 more like this one within a minute: a: 1"]);
+        assert_eq!(rate_limit.due(), None);
+        assert_eq!(told(&mut rate_limit, 1, "a", 1000, start + PERIOD), 5);
     }
 
     #[test]
     fn many_inputs_together_have_a_limit_and_take_no_memory() {
-        let (mut flood, start) = (Flood::default(), Instant::now());
-        let told: usize = (0..1000).map(|input| told(&mut flood, 1, &input.to_string(), 1, start)).sum();
+        let (mut rate_limit, start) = (RateLimit::default(), Instant::now());
+        let told: usize = (0..1000).map(|input| told(&mut rate_limit, 1, &input.to_string(), 1, start)).sum();
         assert_eq!(told, 20);
-        assert!(flood.kinds[&1].inputs.len() <= 20);
-        assert_eq!(flood.end(), ["980 more like this one within a minute: 20: 1"]);
-        assert!(flood.end().is_empty());
+        assert!(rate_limit.kinds[&1].inputs.len() <= 20);
+        assert_eq!(rate_limit.end(), ["980 more like this one within a minute: 20: 1"]);
+        assert!(rate_limit.end().is_empty());
     }
 
     #[test]
     fn what_has_no_input_is_limited_too() {
-        let (mut flood, start) = (Flood::default(), Instant::now());
-        let admitted = (0..50).filter(|_| flood.admits(1, None, start, || "waiting".into())).count();
+        let (mut rate_limit, start) = (RateLimit::default(), Instant::now());
+        let admitted = (0..50).filter(|_| rate_limit.admits(1, None, start, || "waiting".into())).count();
         assert_eq!(admitted, 20);
-        assert_eq!(flood.end(), ["30 more like this one within a minute: waiting"]);
+        assert_eq!(rate_limit.end(), ["30 more like this one within a minute: waiting"]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A thread of its own writes them, because standard error may be a pipe that no program reads, and a merge must be
 //! able to stop in time all the same. Messages beyond the queue's bound are dropped and counted; errors of writing are
-//! ignored. Warnings of one kind are limited in number, see [`Flood`].
+//! ignored. Warnings of one kind are limited in number, see [`RateLimit`].
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter};
 use tailmerge::{Event, escaped};
 
-use crate::flood::Flood;
+use crate::rate_limit::RateLimit;
 
 /// At most so many lines wait to be written.
 const LINES_MAX: usize = 1000;
@@ -27,7 +27,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Prints messages of the levels that the user asked for. Clones share one thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Voice {
+pub(crate) struct Console {
     level: LevelFilter,
     shared: Arc<Shared>,
 }
@@ -44,17 +44,17 @@ struct Queue {
     lines: VecDeque<String>,
     /// The number of lines that were dropped.
     lost: u64,
-    flood: Flood,
+    rate_limit: RateLimit,
     /// True while a line that was taken out is being written.
     writing: bool,
 }
 
-impl Voice {
-    /// Starts the thread `tailmerge-voice`, which runs as long as the program.
+impl Console {
+    /// Starts the thread `tailmerge-console`, which runs as long as the program.
     pub(crate) fn new(level: LevelFilter) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
-        thread::Builder::new().name("tailmerge-voice".into()).spawn(move || theirs.write_all())?;
+        thread::Builder::new().name("tailmerge-console".into()).spawn(move || theirs.write_all())?;
         Ok(Self { level, shared })
     }
 
@@ -90,14 +90,14 @@ impl Voice {
         };
         // Who wants to hear more hears all of it.
         let limited = level <= Level::Warn && level <= self.level;
-        if !limited || self.shared.lock().flood.admits(kind(event), event.input(), Instant::now(), text) {
+        if !limited || self.shared.lock().rate_limit.admits(kind(event), event.input(), Instant::now(), text) {
             self.say(level, text());
         }
     }
 
     /// Prints how many messages were left out so far.
     pub(crate) fn left_out(&self) {
-        let left_out = self.shared.lock().flood.end();
+        let left_out = self.shared.lock().rate_limit.end();
         left_out.into_iter().for_each(|count| self.note(count));
     }
 
@@ -144,14 +144,14 @@ impl Shared {
         let mut queue = self.lock();
         loop {
             let now = Instant::now();
-            let left_out = queue.flood.over(now);
+            let left_out = queue.rate_limit.over(now);
             queue.lines.extend(left_out.iter().map(|count| escaped(count).to_string()));
             let lost = |lost: &mut u64| (*lost > 0).then(|| format!("{} messages are left out here", mem::take(lost)));
             if let Some(line) = queue.lines.pop_front().or_else(|| lost(&mut queue.lost)) {
                 queue.writing = true;
                 return line;
             }
-            let due = queue.flood.due().map_or(Duration::MAX, |due| due.saturating_duration_since(now));
+            let due = queue.rate_limit.due().map_or(Duration::MAX, |due| due.saturating_duration_since(now));
             (queue, _) = self.changed.wait_timeout(queue, due).unwrap_or_else(PoisonError::into_inner);
         }
     }

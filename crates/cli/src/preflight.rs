@@ -17,8 +17,8 @@ use rustix::process::{Resource, getrlimit};
 use tailmerge::{Backend, escaped};
 
 use crate::POOL_THREADS;
+use crate::console;
 use crate::status::Failure;
-use crate::voice;
 
 /// A merge opens so many descriptors besides streams: 15 of its own and its executor's, and at least three for files,
 /// which are then opened by turns.
@@ -52,7 +52,7 @@ pub(crate) struct Needs {
 }
 
 /// Checks that a merge can have what it needs, and starts the executor.
-pub(crate) fn make<B: Backend>(backend: &B, needs: Needs) -> Result<(), Failure> {
+pub(crate) fn check<B: Backend>(backend: &B, needs: Needs) -> Result<(), Failure> {
     if needs.executor == 0 {
         return Err(Failure::usage("the environment allows the executor no thread: unset SMOL_THREADS"));
     }
@@ -145,7 +145,7 @@ pub(crate) fn tell_panics() {
             let place = panicked.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
             let why = panicked.payload_as_str().unwrap_or("a panic");
             let message = format!("{why}, at {place}: a bug in the program, please report it");
-            voice::write_line(&escaped(&message).to_string());
+            console::write_line(&escaped(&message).to_string());
         }
     }));
 }
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn an_executor_that_cannot_start_is_told() {
         let needs = Needs { executor: 1, streams: 0, buffers: 0 };
-        let failure = make(&Broken, needs).unwrap_err();
+        let failure = check(&Broken, needs).unwrap_err();
         assert!(failure.message.contains("not all threads can be started"), "{failure:?}");
     }
 }
