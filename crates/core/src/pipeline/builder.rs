@@ -24,7 +24,7 @@ use crate::output::thread::{Serve, serve};
 use crate::output::{Writer, WriterContext};
 use crate::pipeline::builder::buffers::{Buffers, HOST_BATCHES, LINE_BYTES_MAX};
 use crate::pipeline::error::StartError;
-use crate::pipeline::readers::Inputs;
+use crate::pipeline::start_readers::Inputs;
 use crate::record::format::{Format, LineFormat, Prefix};
 use crate::record::limit::{LineLimit, LongLines};
 use crate::report::event::{Event, Observer};

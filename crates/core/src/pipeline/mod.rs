@@ -5,4 +5,5 @@ pub(crate) mod error;
 pub(crate) mod merge;
 pub(crate) mod readers;
 pub(crate) mod start;
+pub(crate) mod start_readers;
 pub(crate) mod tail;

@@ -2,81 +2,20 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread;
-use std::time::Duration;
-
-use futures_lite::FutureExt;
 
 use crate::backend::Backend;
-use crate::batch::pool::BatchPool;
-use crate::batch::{Batch, Source};
-use crate::discover::Discovery;
 use crate::discover::command::Request;
-use crate::discover::pattern::Excludes;
-use crate::discover::remote::{REMOTE_READERS_MAX, RemoteReaders, RemoteStatus, Remotes};
-use crate::discover::run::{Requests, SharedDiscovery, discover, requests};
-use crate::discover::spec::Spec;
-use crate::follow::context::{StartAt, TailContext};
-use crate::follow::fifo::Streams;
-use crate::follow::remote::RemoteReader;
-use crate::follow::shard::{FileShard, Pace};
+use crate::discover::remote::RemoteReaders;
 use crate::own_thread::{Marked, is_own_thread};
 use crate::pipeline::error::FollowError;
-use crate::record::limit::LineLimit;
-use crate::report::event::Event;
-use crate::report::ledger::Ledger;
-use crate::source::host_tailers::{Failures, HostTailers, HostTailersContext, Joining, record_failure};
-use crate::source::reader::{Feed, read};
-use crate::source::stream::PipeTailer;
-use crate::source::tailer::{TailError, Tailer};
-use crate::stall::guard_with;
+use crate::pipeline::start_readers::{Files, Inputs, Reader, ReaderStarter, Sink, State};
+use crate::source::host_tailers::Joining;
+use crate::source::tailer::TailError;
 use crate::sync::lock::lock;
-use crate::sync::stop::{Stage, Stop};
-use crate::watch::names::Names;
-use crate::watch::{ChangeWatch, Mailbox, Notifier, WatchSlot, Watcher, Watching};
-
-/// At most so many tasks read files. With discovery and the host's tailers, at most four jobs run on the blocking pool.
-const FILE_READERS_MAX: usize = 2;
-
-/// Returns the number of tasks that read files. One processor is left to the writer, which is slower than a reader.
-fn file_readers() -> usize {
-    thread::available_parallelism().map_or(1, |count| (count.get() - 1).clamp(1, FILE_READERS_MAX))
-}
-
-/// Where changes are notified, each file is polled at most this often all the same.
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
-
-/// The inputs, and the settings for reading them.
-pub(crate) struct Inputs {
-    pub(crate) specs: Vec<Spec>,
-    pub(crate) excludes: Excludes,
-    pub(crate) start: StartAt,
-    pub(crate) tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>,
-    pub(crate) tail: TailContext,
-    pub(crate) poll_interval: Duration,
-    /// Notifies changes; none if files are polled.
-    pub(crate) notifier: Option<Notifier>,
-    pub(crate) stall_limit: Option<Duration>,
-    /// The capacity of a batch in bytes.
-    pub(crate) capacity: usize,
-    pub(crate) stop: Arc<Stop>,
-}
-
-/// Called at the end with the failures, and true if readers were lost. It may be called more than once.
-pub(crate) type AtEnd = Box<dyn Fn(&Failures, bool) + Send + Sync>;
-
-/// Takes what the readers read.
-pub(crate) struct Sink {
-    pub(crate) pool: Arc<BatchPool>,
-    pub(crate) submit: Arc<dyn Fn(Batch) + Send + Sync>,
-    /// Keeps the thread that watches for changes.
-    pub(crate) watch: WatchSlot,
-    /// Called when no reader is left.
-    pub(crate) end: AtEnd,
-}
+use crate::sync::stop::Stage;
+use crate::watch::{Mailbox, WatchSlot};
 
 /// The handle of all readers.
 pub(crate) struct Readers {
@@ -94,23 +33,6 @@ pub(crate) struct Readers {
 
 type Begin = Box<dyn FnOnce(&Readers) + Send>;
 type StartFiles = Box<dyn FnOnce() -> Files + Send>;
-
-/// Running readers of files.
-struct Files {
-    requests: Requests,
-    discovery: Arc<SharedDiscovery>,
-    /// Wakes discovery.
-    names: Arc<Names>,
-    mailboxes: Vec<Arc<Mailbox>>,
-}
-
-impl Files {
-    /// Wakes the shards, which have messages from discovery, and discovery, whose patterns have changed.
-    fn wake(&self) {
-        self.names.wake.wake();
-        self.mailboxes.iter().for_each(|mailbox| mailbox.wake.wake());
-    }
-}
 
 impl Readers {
     /// Prepares the readers; [`Readers::begin`] starts them.
@@ -293,218 +215,5 @@ impl Drop for Readers {
 impl fmt::Debug for Readers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Readers").field("live", &self.state.live).finish_non_exhaustive()
-    }
-}
-
-/// Starts readers, and holds what all of them share.
-#[derive(Clone)]
-struct ReaderStarter<B> {
-    backend: B,
-    pool: Arc<BatchPool>,
-    submit: Arc<dyn Fn(Batch) + Send + Sync>,
-    state: Arc<State>,
-    ledger: Arc<Ledger>,
-    stall_limit: Option<Duration>,
-    poll_interval: Duration,
-    watch: WatchSlot,
-    joining: Arc<Joining>,
-    /// True once the reader of streams and of the host's tailers has been started.
-    has_tailers: Arc<AtomicBool>,
-    limit: LineLimit,
-    /// The capacity of a batch in bytes.
-    capacity: usize,
-    remote: Arc<RemoteReaders>,
-}
-
-impl<B: Backend> ReaderStarter<B> {
-    /// Starts the reader of the host's tailers, and of streams; once.
-    fn start_tailers(&self, tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>) {
-        if self.has_tailers.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        let cx = HostTailersContext {
-            ledger: self.ledger.clone(),
-            failures: self.state.failures.clone(),
-            joining: self.joining.clone(),
-            waits: !self.state.once,
-            stop: self.state.stop.clone(),
-            limit: self.limit,
-            poll_interval: self.poll_interval,
-            capacity: self.capacity,
-        };
-        self.spawn("tailmerge: tailers", HostTailers::new(tailers, cx), self.joining.mailbox.clone(), None, None);
-    }
-
-    /// Returns what hands FIFOs that shards find to the reader of streams and of the host's tailers.
-    fn streams(&self, cx: &TailContext) -> Streams {
-        let (starter, cx) = (self.clone(), cx.clone());
-        Streams(Arc::new(move |path, fifo| {
-            let source = Source::new(path.clone(), cx.format.labelled(path));
-            cx.ledger.add_source(&source);
-            let pipe = PipeTailer::fifo(fifo, source.clone(), &cx, starter.state.stop.clone());
-            starter.joining.add(source, pipe);
-            starter.start_tailers(Vec::new());
-        }))
-    }
-
-    /// Starts a reader, woken by its mailbox.
-    fn spawn(
-        &self,
-        name: &'static str,
-        tailer: impl Tailer,
-        mailbox: Arc<Mailbox>,
-        watcher: Option<Arc<Watcher>>,
-        remote: Option<Arc<RemoteStatus>>,
-    ) {
-        let feed = Feed {
-            pool: self.pool.clone(),
-            submit: self.submit.clone(),
-            mailbox,
-            watcher,
-            remote,
-            stop: self.state.stop.clone(),
-            poll_interval: self.poll_interval,
-        };
-        self.run(name, read(self.backend.clone(), tailer, feed));
-    }
-
-    /// Starts readers of remote devices when discovery comes upon them. Each holds a batch while it hangs; one is left
-    /// for the others.
-    fn remotes(&self, excludes: &Excludes, tail: &TailContext, pace: Pace) -> Remotes {
-        let most = REMOTE_READERS_MAX.min(self.pool.count() - 1).max(1);
-        let (starter, excludes) = (self.clone(), excludes.clone());
-        let tail = TailContext { watch: None, ..tail.clone() };
-        let start = move |orders, status: Arc<RemoteStatus>| {
-            let (commands, inbox) = async_channel::unbounded();
-            let (cx, names) = (tail.clone(), Arc::default());
-            let shard = FileShard::new(cx.clone(), inbox, status.mailbox.clone(), pace);
-            let discovery = Discovery::new(cx, Vec::new(), excludes.clone(), StartAt::Start, vec![commands], names);
-            let reader = RemoteReader::new(orders, discovery.of_remotes(), shard, starter.poll_interval);
-            starter.spawn("tailmerge: remote reader", reader, status.mailbox.clone(), None, Some(status));
-        };
-        Remotes::new(most, self.ledger.clone(), self.remote.clone(), Box::new(start))
-    }
-
-    /// Starts the readers of files and their discovery.
-    fn follow(
-        &self,
-        specs: Vec<Spec>,
-        excludes: Excludes,
-        start: StartAt,
-        mut tail: TailContext,
-        notifier: Option<Notifier>,
-    ) -> Files {
-        let (requests, asked) = requests();
-        let names = Arc::<Names>::default();
-        let mailboxes: Vec<Arc<Mailbox>> = (0..file_readers()).map(|_| Arc::default()).collect();
-        let watching = notifier.and_then(|notifier| {
-            let (fs, ledger) = (tail.fs.clone(), tail.ledger.clone());
-            Watching::start(notifier, fs, ledger, mailboxes.clone(), names.clone())
-        });
-        let watcher = watching.as_ref().map(Watching::watcher);
-        if !tail.once {
-            tail.streams = Some(self.streams(&tail));
-        }
-        tail.watch = watcher.clone().map(|watcher| watcher as Arc<dyn ChangeWatch>);
-        watching.into_iter().for_each(|watching| self.watch.put(watching));
-        let pace = Pace { poll: self.poll_interval, sweep: SWEEP_EVERY.max(self.poll_interval) };
-        let mut shards = Vec::new();
-        for mailbox in &mailboxes {
-            let (commands, inbox) = async_channel::unbounded();
-            shards.push(commands);
-            let shard = FileShard::new(tail.clone(), inbox, mailbox.clone(), pace);
-            self.spawn("tailmerge: reader", shard, mailbox.clone(), watcher.clone(), None);
-        }
-        let remotes = self.remotes(&excludes, &tail, pace);
-        let discovery = Discovery::new(tail, specs, excludes, start, shards, names.clone()).with_remotes(remotes);
-        let discovery = SharedDiscovery::new(discovery);
-        let shared = discovery.clone();
-        let (backend, stop, every) = (self.backend.clone(), self.state.stop.clone(), self.poll_interval);
-        let (state, readers) = (self.state.clone(), mailboxes.clone());
-        self.run("tailmerge: discovery", async move {
-            let wake = || readers.iter().for_each(|mailbox| mailbox.wake.wake());
-            let discovered = discover(backend, discovery, asked, stop.clone(), every, wake).await;
-            state.discovered.store(true, Ordering::SeqCst);
-            if stop.stage() > Stage::Running {
-                stop.advance(Stage::Draining);
-            }
-            readers.iter().for_each(|mailbox| mailbox.wake.wake());
-            discovered
-        });
-        Files { requests, discovery: shared, names, mailboxes }
-    }
-
-    /// Runs a task that counts as a reader.
-    fn run(&self, name: &'static str, task: impl Future<Output = Result<(), TailError>> + Send + 'static) {
-        let mut reader = Reader::new(self.state.clone());
-        let ledger = self.ledger.clone();
-        let task = async move {
-            // What the host gave is called on the pool, where panics are caught; what is left to panic is its
-            // backend, and that leaves nothing of ours half done.
-            let ended = AssertUnwindSafe(task).catch_unwind().await;
-            let ended = ended.unwrap_or_else(|panic| Err(TailError::panicked(&*panic)));
-            reader.end(name, ended, &ledger);
-        };
-        let ledger = self.ledger.clone();
-        match self.stall_limit {
-            Some(limit) => self.backend.spawn(guard_with(name, limit, task, move |name, took| {
-                ledger.emit(&Event::Stalled { name, took });
-            })),
-            None => self.backend.spawn(task),
-        }
-    }
-}
-
-/// The state that all readers share.
-struct State {
-    live: AtomicUsize,
-    /// True once a reader was dropped before its end.
-    lost: AtomicBool,
-    /// True once readers were stopped before they had read everything.
-    left: AtomicBool,
-    failures: Arc<Failures>,
-    once: bool,
-    stop: Arc<Stop>,
-    /// True once discovery has given its last file to the shards.
-    discovered: AtomicBool,
-    end: AtEnd,
-}
-
-impl State {
-    fn end(&self) {
-        (self.end)(&self.failures, self.lost.load(Ordering::SeqCst));
-    }
-}
-
-/// Counts a reader as running until it ends or is dropped.
-struct Reader {
-    state: Arc<State>,
-    ended: bool,
-}
-
-impl Reader {
-    fn new(state: Arc<State>) -> Self {
-        state.live.fetch_add(1, Ordering::SeqCst);
-        Self { state, ended: false }
-    }
-
-    fn end(&mut self, name: &str, ended: Result<(), TailError>, ledger: &Ledger) {
-        self.ended = true;
-        if let Err(error) = ended {
-            record_failure(&self.state.failures, name, error, ledger);
-        }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let state = &self.state;
-        if !self.ended {
-            state.lost.store(true, Ordering::SeqCst);
-        }
-        let last = state.live.fetch_sub(1, Ordering::SeqCst) == 1;
-        if last && (state.once || state.lost.load(Ordering::SeqCst) || state.stop.stage() > Stage::Running) {
-            state.end();
-        }
     }
 }
