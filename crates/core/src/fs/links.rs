@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
@@ -214,31 +214,49 @@ impl LinkedFs {
     /// Opens what a path leads to, if the links on the way allow it.
     fn reach(&self, path: &Path, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::CLOEXEC;
-        for _ in 0..TRIES {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
             let (start, rest) = self.start(path)?;
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            match rustix::fs::openat2(&start, rest, flags, Mode::empty(), rustix::fs::ResolveFlags::NO_SYMLINKS) {
+            let start = start.as_ref().map_or(CWD, AsFd::as_fd);
+            match rustix::fs::openat2(start, rest, flags, Mode::empty(), rustix::fs::ResolveFlags::NO_SYMLINKS) {
                 // There is a link; or the system does not know the call, or does not allow it.
                 Err(Errno::LOOP | Errno::NOSYS | Errno::PERM) => {}
                 opened => return Ok(opened?.into()),
             }
-            if let Step::Done(file) = self.walk(start, rest, flags)? {
+        }
+        self.refuse_early(path)?;
+        for _ in 0..TRIES {
+            if let Step::Done(file) = self.walk(path, flags)? {
                 return Ok(file);
             }
         }
         Err(Errno::LOOP.into())
     }
 
-    /// From where a path is walked, and the rest of it.
-    fn start<'a>(&self, path: &'a Path) -> io::Result<(OwnedFd, &'a Path)> {
+    /// Refuses most of what the walk would refuse, which costs more: what leads nowhere, or is itself a link that leads
+    /// where it may not. What this allows is still walked.
+    fn refuse_early(&self, path: &Path) -> io::Result<()> {
+        if self.links == Links::Owned {
+            let (target, link) = (fs::metadata(path)?, fs::symlink_metadata(path)?);
+            let owner = link.is_symlink().then_some(link.uid());
+            self.check(owner.as_slice(), target.uid(), target.is_dir())?;
+        }
+        Ok(())
+    }
+
+    /// From where a path is walked, if not from where it begins itself, and the rest of it.
+    fn start<'a>(&self, path: &'a Path) -> io::Result<(Option<OwnedFd>, &'a Path)> {
         let named = path.ancestors().find(|path| self.links == Links::Skip && lock(&self.named).contains(*path));
-        let base = named.unwrap_or(Path::new(if path.is_absolute() { "/" } else { "" }));
+        let Some(base) = named else { return Ok((None, here(path))) };
         let start = openat(CWD, here(base), DIR.difference(OFlags::NOFOLLOW), Mode::empty())?;
-        Ok((start, here(path.strip_prefix(base).unwrap_or(path))))
+        Ok((Some(start), here(path.strip_prefix(base).unwrap_or(path))))
     }
 
     /// Goes by each name of a path.
-    fn walk(&self, mut at: OwnedFd, path: &Path, flags: OFlags) -> io::Result<Step> {
+    fn walk(&self, path: &Path, flags: OFlags) -> io::Result<Step> {
+        let (start, path) = self.start(path)?;
+        let begins = if path.is_absolute() { "/" } else { "." };
+        let mut at = start.map_or_else(|| openat(CWD, begins, DIR, Mode::empty()), Ok)?;
         let (mut rest, mut owners, mut bytes) = (names(path), Vec::new(), 0);
         while let Some(name) = rest.pop() {
             let stat = statat(&at, &*name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -282,7 +300,7 @@ impl LinkedFs {
     fn last(&self, at: &OwnedFd, name: &OsStr, flags: OFlags, owners: &[u32]) -> io::Result<Step> {
         let nofollow = flags.contains(OFlags::NOFOLLOW);
         let before = statat(at, name, if nofollow { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() })?;
-        self.check(owners, &before)?;
+        self.check_stat(owners, &before)?;
         let file = match openat(at, name, flags, Mode::empty()) {
             Err(Errno::LOOP | Errno::MLINK) => return Ok(Step::Changed),
             opened => opened?,
@@ -291,15 +309,17 @@ impl LinkedFs {
         if nofollow && FileType::from_raw_mode(after.st_mode) == FileType::Symlink {
             return Ok(Step::Changed);
         }
-        self.check(owners, &after)?;
+        self.check_stat(owners, &after)?;
         Ok(Step::Done(file.into()))
     }
 
-    /// Whether all links on the way may lead to what they led to.
-    fn check(&self, owners: &[u32], stat: &rustix::fs::Stat) -> io::Result<()> {
-        let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        let may = |owner: u32| owner == 0 || owner == self.user || owner == stat.st_uid;
-        match owners.iter().find(|owner| !may(**owner)) {
+    fn check_stat(&self, owners: &[u32], stat: &rustix::fs::Stat) -> io::Result<()> {
+        self.check(owners, stat.st_uid, FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+    }
+
+    /// Refuses what belongs to a user where one of the links on the way may not lead there.
+    fn check(&self, owners: &[u32], user: u32, is_dir: bool) -> io::Result<()> {
+        match owners.iter().find(|owner| ![0, self.user, user].contains(owner)) {
             Some(&owner) => Err(RefusedLink { owner: Some(owner), is_dir }.into()),
             None => Ok(()),
         }
