@@ -57,7 +57,7 @@ pub async fn merge<B: Backend>(
 ) -> Result<(), Error> {
     let observer = {
         let warn = warn.clone();
-        move |event: &Event<'_>| {
+        move |event: &Event| {
             if let Event::Stalled { name, took } = event {
                 warn(name, *took);
             }

@@ -74,7 +74,7 @@ impl Console {
     }
 
     /// Prints an event of a merge into `output`.
-    pub(crate) fn event(&self, event: &Event<'_>, output: Option<&Path>) {
+    pub(crate) fn event(&self, event: &Event, output: Option<&Path>) {
         let level = match event {
             // What the program ends with says so.
             Event::OutputFailed { .. } => return,
@@ -158,7 +158,7 @@ impl Shared {
 }
 
 /// Returns a number for an event's kind, the same for all events of that kind.
-fn kind(event: &Event<'_>) -> u64 {
+fn kind(event: &Event) -> u64 {
     let mut hasher = DefaultHasher::new();
     mem::discriminant(event).hash(&mut hasher);
     hasher.finish()

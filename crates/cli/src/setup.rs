@@ -26,7 +26,7 @@ pub(crate) fn builder(args: &Args, console: &Console) -> Builder {
         .prefix(args.prefix.into())
         .format(args.format.into())
         .append(args.append)
-        .observer(move |event: &Event<'_>| console.event(event, output.as_deref()));
+        .observer(move |event: &Event| console.event(event, output.as_deref()));
     for input in &args.inputs {
         builder = if input == "-" { builder.stdin() } else { builder.input(input) };
     }

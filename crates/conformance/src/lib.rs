@@ -254,6 +254,7 @@ macro_rules! conformance {
                     an_observer_may_call_the_merge
                     an_observer_may_stop_the_merge
                     a_tailer_and_a_writer_may_send
+                    events_come_as_a_stream
                 }
                 errors {
                     a_file_that_cannot_be_read_is_read_on_later

@@ -53,6 +53,7 @@ pub use record::escape::{escaped, is_escaped};
 pub use record::format::{Format, LineFormat, Prefix, Renderer};
 pub use record::limit::LongLines;
 pub use report::event::{Event, Observer};
+pub use report::events::Events;
 pub use report::gap::{Gap, GapReason};
 pub use report::snapshot::Snapshot;
 pub use report::summary::{InputReport, Report};

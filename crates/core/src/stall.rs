@@ -30,7 +30,7 @@ pub const STALL_LIMIT: Duration = Duration::from_millis(100);
 /// ```
 pub fn guard<F: Future>(name: impl Into<String>, limit: Duration, future: F) -> Guard<F, impl FnMut(&str, Duration)> {
     guard_with(name, limit, future, |name, took| {
-        let event = Event::Stalled { name, took };
+        let event = Event::Stalled { name: name.to_owned(), took };
         log::log!(target: "tailmerge", event.level(), "{event}");
     })
 }

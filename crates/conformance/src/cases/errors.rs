@@ -194,7 +194,7 @@ pub fn under_once_what_cannot_be_read_is_reported<B: Backend>(backend: B) {
     // From when it is open.
     let broken = {
         let (on, events) = (fault.on.clone(), scene.events.clone());
-        move |event: &tailmerge_core::Event<'_>| {
+        move |event: &tailmerge_core::Event| {
             tailmerge_core::Observer::event(&events, event);
             if event.to_string().contains("a.log: followed") {
                 on.store(true, Ordering::SeqCst);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_lite::StreamExt;
 use tailmerge_core::{
     Backend, Batch, Event, LineSender, Merge, Observer, PartialWrite, Progress, SendError, TailError, Tailer, Writer,
 };
@@ -22,7 +23,7 @@ pub fn an_observer_that_panics_changes_nothing<B: Backend>(backend: B) {
         let told = Arc::new(AtomicUsize::new(0));
         let observer = {
             let told = told.clone();
-            move |_: &Event<'_>| {
+            move |_: &Event| {
                 if told.fetch_add(1, Ordering::Relaxed) == 0 || !first_only {
                     // Without the message of a panic hook, which would look as if the case had failed.
                     resume_unwind(Box::new("the case wants it so"));
@@ -48,14 +49,14 @@ pub fn an_observer_that_panics_changes_nothing<B: Backend>(backend: B) {
 pub fn what_fails_is_an_error_whatever_the_observer_does<B: Backend>(backend: B) {
     let scene = Scene::new();
     let feed = Feed::new([Step::FailAfter("the last".into())]);
-    let builder = scene.builder().tailer("feed", feed).observer(|_: &Event<'_>| resume_unwind(Box::new("no")));
+    let builder = scene.builder().tailer("feed", feed).observer(|_: &Event| resume_unwind(Box::new("no")));
     let merge = start(builder, backend.clone());
     let error = failed(&merge);
     assert!(error.to_string().contains("feed") && !error.is_panic(), "{error}");
     scene.assert_output("the last\n");
 
     let builder = scene.builder().once(true).path(scene.path("missing")).tailer("empty", Feed::new([Step::End]));
-    let merge = start(builder.observer(|_: &Event<'_>| resume_unwind(Box::new("no"))), backend);
+    let merge = start(builder.observer(|_: &Event| resume_unwind(Box::new("no"))), backend);
     let report = stop(&merge);
     assert_eq!(report.failed_inputs.len(), 1);
     assert!(!report.is_complete());
@@ -83,7 +84,7 @@ pub fn an_observer_may_call_the_merge<B: Backend>(backend: B) {
     let told = Arc::new(AtomicUsize::new(0));
     let observer = {
         let (merge, told, events) = (merge.clone(), told.clone(), scene.events.clone());
-        move |event: &Event<'_>| {
+        move |event: &Event| {
             events.event(event);
             let Some(merge) = merge.get() else { return };
             told.fetch_add(1, Ordering::Relaxed);
@@ -114,7 +115,7 @@ pub fn an_observer_may_stop_the_merge<B: Backend>(backend: B) {
     let merge: Arc<OnceLock<Merge>> = Arc::default();
     let observer = {
         let merge = merge.clone();
-        move |event: &Event<'_>| {
+        move |event: &Event| {
             if let (Event::Joined { .. }, Some(merge)) = (event, merge.get()) {
                 let error = merge.stop_blocking(DEADLINE).expect_err("it cannot wait for itself");
                 assert!(error.to_string().contains("cannot wait for its end"), "{error}");
@@ -173,4 +174,23 @@ pub fn a_tailer_and_a_writer_may_send<B: Backend>(backend: B) {
     until("the tailer's line is out", || sink.bytes().windows(4).any(|bytes| bytes == b"own\n"));
     let report = stop(&merge);
     assert!(report.is_complete(), "{report:?}");
+}
+
+/// A host that takes its time with events gets them as a stream, which ends with the merge.
+pub fn events_come_as_a_stream<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    scene.write("a.log", "a\n");
+    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    let (mut events, dropped) = (merge.events(), merge.events());
+    drop(dropped);
+    scene.expect("a\n");
+    scene.write("b.log", "b\n");
+    block_on("follow", merge.follow(scene.path("b.log"))).expect("the merge runs");
+    let joined = |event: &Event| matches!(event, Event::Joined { input, .. } if *input == scene.path("b.log"));
+    let event = block_on("the file joins", events.find(joined)).expect("the merge runs");
+    // It can be kept.
+    drop((event.clone(), event.to_string()));
+    stop(&merge);
+    block_on("the stream ends", events.for_each(drop));
+    assert!(block_on("it is over", merge.events().next()).is_none());
 }

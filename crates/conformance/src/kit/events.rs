@@ -40,7 +40,7 @@ impl Events {
 }
 
 impl Observer for Events {
-    fn event(&self, event: &Event<'_>) {
+    fn event(&self, event: &Event) {
         let mut told = self.lock();
         told.texts.push(event.to_string());
         if let Event::Stalled { name, took } = event {

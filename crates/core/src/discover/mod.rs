@@ -398,7 +398,7 @@ impl Discovery {
     /// Tells that it panicked, which only what the host gave does.
     fn failed(&self, panic: &(dyn Any + Send)) -> TailError {
         let error = TailError::panicked(panic);
-        self.cx.ledger.emit(&Event::Failed { name: "tailmerge: discovery", reason: &error.to_string() });
+        self.cx.ledger.emit(&Event::Failed { name: "tailmerge: discovery".to_owned(), reason: error.to_string() });
         error
     }
 

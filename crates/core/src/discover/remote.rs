@@ -106,7 +106,7 @@ impl Remotes {
             if watched {
                 let reason =
                     "its file system is of a network or a program, and does not tell of changes made elsewhere";
-                self.ledger.emit(&Event::Polled { path: Some(path), reason });
+                self.ledger.emit(&Event::Polled { path: Some(path.to_owned()), reason: reason.to_owned() });
             }
         }
         self.ask(at, order);
@@ -192,7 +192,7 @@ impl RemoteStatus {
             backend.sleep(SLOW).await;
             if !self.told.swap(true, Ordering::Relaxed) {
                 let reason = "its file system does not answer, or is slow; others are read on meanwhile";
-                self.ledger.emit(&Event::Refused { input: &self.path, reason });
+                self.ledger.emit(&Event::Refused { input: self.path.clone(), reason: reason.to_owned() });
             }
             pending().await
         };

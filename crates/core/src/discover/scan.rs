@@ -486,11 +486,11 @@ impl Scan<'_> {
     pub(crate) fn tell(&mut self, told_too_long: &mut bool, cx: &TailContext) {
         let refuse = |input: &Path, reason: &str, done: &str, failed| match failed {
             true => cx.ledger.input_failed(input, &reason),
-            false => cx.ledger.emit(&Event::Refused { input, reason: &format!("{reason}; {done}") }),
+            false => cx.ledger.emit(&Event::Refused { input: input.to_owned(), reason: format!("{reason}; {done}") }),
         };
         for (dir, error) in &self.failed {
             if let Some(link) = RefusedLink::of(error) {
-                cx.ledger.emit(&Event::Refused { input: here(dir), reason: &link.to_string() });
+                cx.ledger.emit(&Event::Refused { input: here(dir).to_owned(), reason: link.to_string() });
                 continue;
             }
             let last = cx.once || self.last;
@@ -511,7 +511,7 @@ impl Scan<'_> {
         if self.found.is_empty() && self.failed.is_empty() && self.elsewhere.is_empty() && is_ours {
             match cx.once {
                 true => cx.ledger.input_failed(input, &"no file matches"),
-                false => cx.ledger.emit(&Event::NoMatch { input }),
+                false => cx.ledger.emit(&Event::NoMatch { input: input.to_owned() }),
             }
         }
     }

@@ -320,7 +320,7 @@ impl Input {
             self.is_watched = cx.is_watched(&self.path);
         }
         if self.current.is_some() {
-            cx.ledger.emit(&Event::Rotated { input: &self.path });
+            cx.ledger.emit(&Event::Rotated { input: self.path.to_path_buf() });
             self.retire_current(cx);
         }
         if let Some(at) = self.older.iter().position(|older| older.id == stat.id) {
@@ -439,9 +439,9 @@ impl Input {
         if generation.number == 0 {
             source.written.offset.store(generation.offset(), Ordering::Relaxed);
         }
-        cx.ledger.emit(&Event::Joined { input: source.path(), offset: generation.offset() });
+        cx.ledger.emit(&Event::Joined { input: source.path().to_owned(), offset: generation.offset() });
         if generation.is_pseudo() && !cx.once {
-            cx.ledger.emit(&Event::SizeUnknown { input: source.path() });
+            cx.ledger.emit(&Event::SizeUnknown { input: source.path().to_owned() });
         }
         *current = generation;
         (self.trouble, self.unopened) = (None, None);
@@ -466,7 +466,7 @@ impl Input {
     /// The file under the path has another content now, which is read from its start.
     fn restart(&mut self, size: u64, reason: GapReason, cx: &TailContext) {
         let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return };
-        cx.ledger.emit(&Event::Truncated { input: &self.path });
+        cx.ledger.emit(&Event::Truncated { input: self.path.to_path_buf() });
         if self.unopened.is_none()
             && let Some(copy) = self.copies.adopt(current, &self.path, self.next_number, cx)
         {
@@ -514,8 +514,8 @@ impl Input {
         let seen = self.trouble.replace(trouble).is_some() || self.source.is_some();
         match trouble {
             _ if self.gone => {}
-            Trouble::Old => cx.ledger.emit(&Event::SetAside { input: &self.path }),
-            Trouble::SameFile => cx.ledger.emit(&Event::SameFile { input: &self.path }),
+            Trouble::Old => cx.ledger.emit(&Event::SetAside { input: self.path.to_path_buf() }),
+            Trouble::SameFile => cx.ledger.emit(&Event::SameFile { input: self.path.to_path_buf() }),
             Trouble::Missing if !self.named => {}
             Trouble::Output if !self.named => {}
             Trouble::NotAFile(Kind::Dir) | Trouble::Link(RefusedLink { owner: None, .. }) if !self.named => {}
@@ -524,12 +524,12 @@ impl Input {
             }
             // It is told at the end, if it cannot be opened by then.
             Trouble::Unreadable(_) if cx.once && self.unopened.is_some() => {}
-            Trouble::Missing => cx.ledger.emit(&Event::Missing { input: &self.path, seen }),
+            Trouble::Missing => cx.ledger.emit(&Event::Missing { input: self.path.to_path_buf(), seen }),
             Trouble::Unreadable(_) => {
                 let reason = format!("{trouble}; trying again");
-                cx.ledger.emit(&Event::Refused { input: &self.path, reason: &reason });
+                cx.ledger.emit(&Event::Refused { input: self.path.to_path_buf(), reason });
             }
-            _ => cx.ledger.emit(&Event::Refused { input: &self.path, reason: &trouble.to_string() }),
+            _ => cx.ledger.emit(&Event::Refused { input: self.path.to_path_buf(), reason: trouble.to_string() }),
         }
     }
 
@@ -617,7 +617,11 @@ impl Input {
         self.unsettled = true;
         self.pause.failed(cx.poll_interval);
         if self.read_failed.replace(error.kind()) != Some(error.kind()) {
-            cx.ledger.emit(&Event::ReadFailed { input: &self.path, error });
+            cx.ledger.emit(&Event::ReadFailed {
+                input: self.path.to_path_buf(),
+                kind: error.kind(),
+                reason: error.to_string(),
+            });
         }
     }
 

@@ -253,7 +253,7 @@ impl OutputWriter {
         let output = path.unwrap_or(Path::new("standard output"));
         let ledger = &self.cx.ledger;
         if let Some(before) = file.measured(own.size) {
-            ledger.emit(&Event::OutputCut { output, from: before, to: own.size });
+            ledger.emit(&Event::OutputCut { output: output.to_owned(), from: before, to: own.size });
         }
         let in_place = path.is_none_or(|path| match self.output.fs.stat(path) {
             Ok(leads) => is_same(&own, &leads),
@@ -265,7 +265,7 @@ impl OutputWriter {
             return true;
         }
         let removed = own.links == 0;
-        ledger.emit(&Event::OutputMoved { output, removed });
+        ledger.emit(&Event::OutputMoved { output: output.to_owned(), removed });
         if removed {
             let (start, end) = file.unseen();
             ledger.gap(output, start, end, GapReason::OutputRemoved);

@@ -65,7 +65,7 @@ impl WriterThread {
             match &outcome {
                 Ok(Outcome::OutputClosed) => ledger.emit(&Told::OutputClosed),
                 Ok(Outcome::Drained | Outcome::Aborted) => {}
-                Err(cause) => ledger.emit(&Told::OutputFailed { reason: &cause.to_string() }),
+                Err(cause) => ledger.emit(&Told::OutputFailed { reason: cause.to_string() }),
             }
             // Nobody takes lines any more: readers leave, senders hear of it, and so does who waits for a flush.
             stop.advance(Stage::Leaving);
@@ -74,6 +74,7 @@ impl WriterThread {
             messages.close();
             while messages.next().is_ok() {}
             set_ended.set(outcome);
+            ledger.end_events();
         };
         let handle = thread::Builder::new().name(NAME.into()).spawn(|| own_thread::mark_writer(run))?;
         Ok(Self { handle: Mutex::new(Some(handle)), ended })

@@ -203,7 +203,7 @@ impl WriterLoop {
         poll_fn(|cx| {
             let (poll, took) = timed(|| future.as_mut().poll(cx));
             if took > limit {
-                self.ledger.emit(&Event::Stalled { name, took });
+                self.ledger.emit(&Event::Stalled { name: name.to_owned(), took });
             }
             poll
         })

@@ -116,7 +116,7 @@ impl Builder {
             format: LineFormat::default(),
             memory: None,
             stall_limit: Some(STALL_LIMIT),
-            observer: Box::new(|_: &Event<'_>| {}),
+            observer: Box::new(|_: &Event| {}),
             fs: Arc::new(OsFs),
             links: Links::Follow,
             output: Output::Stdout,

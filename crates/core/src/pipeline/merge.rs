@@ -16,6 +16,7 @@ use crate::own_thread::is_own_thread;
 use crate::pipeline::error::{Cause, Closed, FollowError, MergeError};
 use crate::pipeline::readers::Readers;
 use crate::record::format::LineFormat;
+use crate::report::events::Events;
 use crate::report::ledger::Ledger;
 use crate::report::snapshot::Snapshot;
 use crate::report::summary::{InputReport, Report};
@@ -230,6 +231,28 @@ impl Merge {
     /// Hints that an input has news: readers look now rather than after the poll interval.
     pub fn wake(&self) {
         self.parts.readers.wake();
+    }
+
+    /// Returns the events from now on as a stream, for a host whose reaction to an event may take time: an
+    /// [`Observer`](crate::Observer) must not block. It ends when the merge has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use futures_lite::StreamExt;
+    /// use tailmerge_core::Event;
+    ///
+    /// # async fn example(merge: &tailmerge_core::Merge) {
+    /// let mut events = merge.events();
+    /// while let Some(event) = events.next().await {
+    ///     if let Event::Gap(gap) = event {
+    ///         eprintln!("lost: {gap}");
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn events(&self) -> Events {
+        self.parts.ledger.subscribe()
     }
 
     /// Returns the state of the merge at this moment: counts, how far the output is behind, and whether it has ended. It

@@ -241,7 +241,7 @@ impl<B: Backend> ReaderStarter<B> {
         let ledger = self.ledger.clone();
         match self.stall_limit {
             Some(limit) => self.backend.spawn(guard_with(name, limit, task, move |name, took| {
-                ledger.emit(&Event::Stalled { name, took });
+                ledger.emit(&Event::Stalled { name: name.to_owned(), took });
             })),
             None => self.backend.spawn(task),
         }

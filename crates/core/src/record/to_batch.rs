@@ -136,7 +136,7 @@ impl RecordSink for ToBatch<'_> {
         if self.ledger.long_line(self.source) {
             let offset = if self.is_merged { self.range.start } else { start };
             let LineLimit { max: limit, policy } = self.limit;
-            self.ledger.emit(&Event::LongLine { input: self.source.path(), offset, limit, policy });
+            self.ledger.emit(&Event::LongLine { input: self.source.path().to_owned(), offset, limit, policy });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use log::Level;
@@ -15,37 +15,37 @@ use crate::report::gap::Gap;
 ///
 /// Its `Display` form is one line for people; the same line goes to [`log`] at [`Event::level`], with the
 /// target `tailmerge`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Event<'a> {
+pub enum Event {
     /// A file is followed from now on.
     Joined {
         /// The input.
-        input: &'a Path,
+        input: PathBuf,
         /// The offset in bytes where reading begins.
         offset: u64,
     },
     /// A named input is missing; it is waited for.
     Missing {
         /// The input.
-        input: &'a Path,
+        input: PathBuf,
         /// True if the file existed before.
         seen: bool,
     },
     /// No file matches a pattern; one is waited for.
     NoMatch {
         /// The pattern.
-        input: &'a Path,
+        input: PathBuf,
     },
     /// A path is another name of a file that is followed already.
     SameFile {
         /// The path.
-        input: &'a Path,
+        input: PathBuf,
     },
     /// A file has not changed for long; only what it gets from now on is read.
     SetAside {
         /// The input.
-        input: &'a Path,
+        input: PathBuf,
     },
     /// There are too many open files; fewer are kept open for now. Emitted once.
     TooManyOpen {
@@ -55,31 +55,33 @@ pub enum Event<'a> {
     /// The input was rotated: another file has its name now, and the old one is read to its end.
     Rotated {
         /// The input.
-        input: &'a Path,
+        input: PathBuf,
     },
     /// The file was truncated; it is read from its start.
     Truncated {
         /// The input.
-        input: &'a Path,
+        input: PathBuf,
     },
     /// An input cannot be followed: not a regular file, not readable, or the output itself.
     Refused {
         /// The input or directory.
-        input: &'a Path,
+        input: PathBuf,
         /// The reason, and what is done about it.
-        reason: &'a str,
+        reason: String,
     },
     /// A file could not be read just now; it is tried again.
     ReadFailed {
         /// The input.
-        input: &'a Path,
-        /// The error of the system.
-        error: &'a io::Error,
+        input: PathBuf,
+        /// The kind of the error.
+        kind: io::ErrorKind,
+        /// The error of the system, as text.
+        reason: String,
     },
     /// An input has a line longer than the limit. Emitted for the first one.
     LongLine {
         /// The input.
-        input: &'a Path,
+        input: PathBuf,
         /// The offset of the line in bytes.
         offset: u64,
         /// The limit in bytes.
@@ -90,7 +92,7 @@ pub enum Event<'a> {
     /// A hole of a file was skipped: its writer went on at its old place after the file was truncated.
     Hole {
         /// The input.
-        input: &'a Path,
+        input: PathBuf,
         /// The offset of the hole's start in bytes.
         start: u64,
         /// The offset of its end in bytes.
@@ -99,21 +101,21 @@ pub enum Event<'a> {
     /// The size of a file does not tell what can be read, as in `/proc`: it is read again, more and more seldom.
     SizeUnknown {
         /// The input.
-        input: &'a Path,
+        input: PathBuf,
     },
     /// The system does not notify changes here: files are polled. Emitted once.
     Polled {
         /// The first directory or file without notification; none if that is so everywhere.
-        path: Option<&'a Path>,
+        path: Option<PathBuf>,
         /// The reason.
-        reason: &'a str,
+        reason: String,
     },
     /// Bytes that will not be delivered.
-    Gap(&'a Gap),
+    Gap(Gap),
     /// The output cannot be written to now. Nothing is lost: reading waits for it.
     OutputWaiting {
         /// The reason.
-        reason: &'a str,
+        reason: String,
     },
     /// The output can be written to again.
     OutputResumed,
@@ -121,14 +123,14 @@ pub enum Event<'a> {
     /// file since it was last seen are a [`Gap`].
     OutputMoved {
         /// The output.
-        output: &'a Path,
+        output: PathBuf,
         /// True if the file has no name any more.
         removed: bool,
     },
     /// Another process truncated the output. The next lines go to its end.
     OutputCut {
         /// The output.
-        output: &'a Path,
+        output: PathBuf,
         /// Its length in bytes before.
         from: u64,
         /// Its length after.
@@ -139,26 +141,26 @@ pub enum Event<'a> {
     /// The output failed for good, or its writer panicked. The merge ends.
     OutputFailed {
         /// The cause.
-        reason: &'a str,
+        reason: String,
     },
     /// One poll of a task, or one write, took longer than the limit: see
     /// [`Builder::stall_limit`](crate::Builder::stall_limit).
     Stalled {
         /// The name of the task.
-        name: &'a str,
+        name: String,
         /// The duration of the poll or write.
         took: Duration,
     },
     /// A tailer of the host's, or a part of the merge, failed or panicked. The others go on.
     Failed {
         /// Its name.
-        name: &'a str,
+        name: String,
         /// The reason.
-        reason: &'a str,
+        reason: String,
     },
 }
 
-impl Event<'_> {
+impl Event {
     /// Returns the level at which the event is logged.
     pub fn level(&self) -> Level {
         match self {
@@ -199,7 +201,7 @@ impl Event<'_> {
             | Self::LongLine { input, .. }
             | Self::Hole { input, .. }
             | Self::SizeUnknown { input } => Some(input),
-            Self::Polled { path, .. } => *path,
+            Self::Polled { path, .. } => path.as_deref(),
             Self::Gap(gap) => Some(&gap.input),
             Self::TooManyOpen { .. }
             | Self::OutputWaiting { .. }
@@ -214,26 +216,26 @@ impl Event<'_> {
     }
 }
 
-impl fmt::Display for Event<'_> {
+impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Reasons may hold names.
         let f = &mut Escaping(f);
         match self {
-            Self::Joined { input, offset } => write!(f, "{}: followed from byte {offset}", Name::from(*input)),
-            Self::Missing { input, .. } => write!(f, "{}: not there, waiting for it", Name::from(*input)),
-            Self::NoMatch { input } => write!(f, "{}: no file matches, waiting for one", Name::from(*input)),
-            Self::SameFile { input } => write!(f, "{}: another name of a file that is followed", Name::from(*input)),
+            Self::Joined { input, offset } => write!(f, "{}: followed from byte {offset}", Name::from(&**input)),
+            Self::Missing { input, .. } => write!(f, "{}: not there, waiting for it", Name::from(&**input)),
+            Self::NoMatch { input } => write!(f, "{}: no file matches, waiting for one", Name::from(&**input)),
+            Self::SameFile { input } => write!(f, "{}: another name of a file that is followed", Name::from(&**input)),
             Self::SetAside { input } => {
-                write!(f, "{}: not changed for long, set aside until it grows", Name::from(*input))
+                write!(f, "{}: not changed for long, set aside until it grows", Name::from(&**input))
             }
             Self::TooManyOpen { kept } => {
                 write!(f, "too many open files: at most {kept} are kept open for now; raise the limit ('ulimit -n')")
             }
-            Self::Rotated { input } => write!(f, "{}: rotated, the old file is read to its end", Name::from(*input)),
-            Self::Truncated { input } => write!(f, "{}: truncated, read from its start", Name::from(*input)),
-            Self::Refused { input, reason } => write!(f, "{}: {reason}", Name::from(*input)),
-            Self::ReadFailed { input, error } => {
-                write!(f, "{}: cannot be read ({error}), trying again", Name::from(*input))
+            Self::Rotated { input } => write!(f, "{}: rotated, the old file is read to its end", Name::from(&**input)),
+            Self::Truncated { input } => write!(f, "{}: truncated, read from its start", Name::from(&**input)),
+            Self::Refused { input, reason } => write!(f, "{}: {reason}", Name::from(&**input)),
+            Self::ReadFailed { input, reason, .. } => {
+                write!(f, "{}: cannot be read ({reason}), trying again", Name::from(&**input))
             }
             Self::LongLine { input, offset, limit, policy } => {
                 let done = match policy {
@@ -241,26 +243,30 @@ impl fmt::Display for Event<'_> {
                     LongLines::Truncate => "truncated",
                     LongLines::Skip => "skipped",
                 };
-                let input = Name::from(*input);
+                let input = Name::from(&**input);
                 write!(f, "{input}: the line at byte {offset} is longer than {limit} bytes: such lines are {done}")
             }
             Self::Hole { input, start, end } => {
-                write!(f, "{}: skipped a hole from byte {start} to {end}, left by a truncation", Name::from(*input))
+                write!(f, "{}: skipped a hole from byte {start} to {end}, left by a truncation", Name::from(&**input))
             }
             Self::SizeUnknown { input } => {
-                write!(f, "{}: its size says nothing of what it holds, looked at ever more seldom", Name::from(*input))
+                write!(
+                    f,
+                    "{}: its size says nothing of what it holds, looked at ever more seldom",
+                    Name::from(&**input)
+                )
             }
-            Self::Polled { path: Some(path), reason } => write!(f, "{}: polled, since {reason}", Name::from(*path)),
+            Self::Polled { path: Some(path), reason } => write!(f, "{}: polled, since {reason}", Name::from(&**path)),
             Self::Polled { path: None, reason } => write!(f, "files are polled, since {reason}"),
             Self::Gap(gap) => write!(f, "{gap}"),
             Self::OutputWaiting { reason } => write!(f, "the output cannot be written: {reason}; waiting"),
             Self::OutputResumed => f.write_str("the output can be written again"),
             Self::OutputMoved { output, removed } => {
                 let how = if *removed { "removed" } else { "moved" };
-                write!(f, "{}: {how} by somebody else; opened anew for what follows", Name::from(*output))
+                write!(f, "{}: {how} by somebody else; opened anew for what follows", Name::from(&**output))
             }
             Self::OutputCut { output, from, to } => {
-                let output = Name::from(*output);
+                let output = Name::from(&**output);
                 write!(f, "{output}: cut by somebody else from {from} to {to} bytes; what follows goes to its end")
             }
             Self::OutputClosed => f.write_str("the reader of the output went away"),
@@ -282,7 +288,7 @@ impl fmt::Display for Event<'_> {
 /// ```
 /// use tailmerge_core::{Builder, Event};
 ///
-/// let builder = Builder::new().observer(|event: &Event<'_>| {
+/// let builder = Builder::new().observer(|event: &Event| {
 ///     if let Event::Gap(gap) = event {
 ///         eprintln!("lost: {gap}");
 ///     }
@@ -290,11 +296,11 @@ impl fmt::Display for Event<'_> {
 /// ```
 pub trait Observer: Send + Sync + 'static {
     /// Handles an event.
-    fn event(&self, event: &Event<'_>);
+    fn event(&self, event: &Event);
 }
 
-impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observer for F {
-    fn event(&self, event: &Event<'_>) {
+impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
+    fn event(&self, event: &Event) {
         self(event);
     }
 }

@@ -13,6 +13,7 @@ use crate::batch::Source;
 use crate::own_thread::is_writer_thread;
 use crate::panic::caught;
 use crate::report::event::{Event, Observer};
+use crate::report::events::{Events, Subscriber};
 use crate::report::gap::{Gap, GapReason};
 use crate::report::rows::Rows;
 use crate::report::snapshot::Snapshot;
@@ -23,6 +24,8 @@ use crate::sync::lock::lock;
 pub(crate) struct Ledger {
     observer: Box<dyn Observer>,
     observer_panicked: AtomicBool,
+    /// Streams of events; none any more once the merge has ended.
+    subscribers: Mutex<Option<Vec<Subscriber>>>,
     logger_panicked: AtomicBool,
     unlogged: Mutex<Unlogged>,
     log_later: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -114,6 +117,7 @@ impl Ledger {
         Arc::new(Self {
             observer,
             observer_panicked: AtomicBool::new(false),
+            subscribers: Mutex::new(Some(Vec::new())),
             logger_panicked: AtomicBool::new(false),
             unlogged: Mutex::default(),
             log_later: OnceLock::new(),
@@ -133,7 +137,10 @@ impl Ledger {
 
     /// Logs an event and gives it to the observer. The caller records what it says first: the host's logger and
     /// observer may panic, and that must change nothing else.
-    pub(crate) fn emit(&self, event: &Event<'_>) {
+    pub(crate) fn emit(&self, event: &Event) {
+        // Without the lock: who waits for an event is woken here.
+        let subscribers = lock(&self.subscribers).clone();
+        subscribers.iter().flatten().for_each(|subscriber| subscriber.send(event));
         let logged = self.log(event.level(), event);
         let told = caught(|| self.observer.event(event));
         if let Err(message) = told
@@ -146,8 +153,23 @@ impl Ledger {
             && !self.logger_panicked.swap(true, Ordering::Relaxed)
         {
             let reason = format!("panicked, told once: {message}");
-            drop(caught(|| self.observer.event(&Event::Failed { name: "logger", reason: &reason })));
+            drop(caught(|| self.observer.event(&Event::Failed { name: "logger".to_owned(), reason })));
         }
+    }
+
+    /// Returns a stream of the events from now on.
+    pub(crate) fn subscribe(&self) -> Events {
+        let (subscriber, events) = Subscriber::new();
+        if let Some(subscribers) = &mut *lock(&self.subscribers) {
+            subscribers.retain(|subscriber| !subscriber.is_gone());
+            subscribers.push(subscriber);
+        }
+        events
+    }
+
+    /// Ends the streams of events.
+    pub(crate) fn end_events(&self) {
+        lock(&self.subscribers).take();
     }
 
     /// Logs a message. On the writer's thread it is left to another thread, since the host's logger may have a lock
@@ -200,13 +222,13 @@ impl Ledger {
         }
         let gap = Gap { input: input.to_owned(), start, end, reason, time: SystemTime::now() };
         lock(&self.gaps).add(&gap);
-        self.emit(&Event::Gap(&gap));
+        self.emit(&Event::Gap(gap));
     }
 
     /// Counts a hole. Nothing is missing: its bytes were never written.
     pub(crate) fn hole(&self, input: &Path, start: u64, end: u64) {
         self.hole_bytes.fetch_add(end - start, Ordering::Relaxed);
-        self.emit(&Event::Hole { input, start, end });
+        self.emit(&Event::Hole { input: input.to_owned(), start, end });
     }
 
     pub(crate) fn add_source(&self, source: &Arc<Source>) {
@@ -217,7 +239,7 @@ impl Ledger {
     pub(crate) fn input_failed(&self, input: &Path, reason: &dyn fmt::Display) {
         let reason = reason.to_string();
         lock(&self.failed).add(input, &reason);
-        self.emit(&Event::Refused { input, reason: &reason });
+        self.emit(&Event::Refused { input: input.to_owned(), reason });
     }
 
     /// Counts a line over the limit. Returns true for the first of its source.
@@ -246,7 +268,7 @@ impl Ledger {
     /// Emits once that the output has to be waited for, until [`Ledger::output_works`].
     pub(crate) fn output_waits(&self, reason: &str) {
         if !self.waiting.swap(true, Ordering::Relaxed) {
-            self.emit(&Event::OutputWaiting { reason });
+            self.emit(&Event::OutputWaiting { reason: reason.to_owned() });
         }
     }
 
@@ -332,7 +354,7 @@ mod tests {
 
     #[test]
     fn gaps_are_counted_beyond_those_that_are_listed() {
-        let ledger = Ledger::new(Box::new(|_: &Event<'_>| {}));
+        let ledger = Ledger::new(Box::new(|_: &Event| {}));
         let gap = |start, end| ledger.gap(Path::new("a"), start, end, GapReason::Gone);
         (0..GAPS_MAX as u64 + 1).for_each(|number| gap(10 * number, 10 * number + 5));
         let last = 10 * GAPS_MAX as u64;

@@ -1,6 +1,7 @@
 //! Events of a merge while it runs, and the report at its end.
 
 pub(crate) mod event;
+pub(crate) mod events;
 pub(crate) mod gap;
 pub(crate) mod ledger;
 pub(crate) mod rows;

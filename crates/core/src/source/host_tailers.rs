@@ -34,7 +34,7 @@ pub(crate) type Failures = Mutex<Vec<(String, Arc<TailError>)>>;
 pub(crate) fn record_failure(failures: &Failures, name: &str, error: TailError, ledger: &Ledger) {
     let reason = error.to_string();
     lock(failures).push((name.to_owned(), Arc::new(error)));
-    ledger.emit(&Event::Failed { name, reason: &reason });
+    ledger.emit(&Event::Failed { name: name.to_owned(), reason });
 }
 
 /// A tailer, and whose lines it gives.

@@ -117,7 +117,7 @@ impl PipeTailer {
             Err(error) if self.fifo.is_some() => {
                 if !is_missing(&error) && !std::mem::replace(&mut self.refused, true) {
                     let reason = format!("cannot be opened: {}; trying again", error.kind());
-                    self.ledger.emit(&Event::Refused { input: self.source.path(), reason: &reason });
+                    self.ledger.emit(&Event::Refused { input: self.source.path().to_owned(), reason });
                 }
                 return Ok(false);
             }

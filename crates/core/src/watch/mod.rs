@@ -216,7 +216,7 @@ impl Notifier {
             Ok(_) => Err(io::ErrorKind::Unsupported.into()),
             Err(error) if mode == WatchMode::Notify => Err(io::Error::other(system::reason(&error))),
             Err(error) => {
-                ledger.emit(&Event::Polled { path: None, reason: &system::reason(&error) });
+                ledger.emit(&Event::Polled { path: None, reason: system::reason(&error) });
                 Ok(None)
             }
         }
@@ -398,7 +398,7 @@ impl Watcher {
 
     fn tell(&self, path: &Path, reason: &str) {
         if !self.told.swap(true, Ordering::Relaxed) {
-            self.ledger.emit(&Event::Polled { path: Some(here(path)), reason });
+            self.ledger.emit(&Event::Polled { path: Some(here(path).to_owned()), reason: reason.to_owned() });
         }
     }
 }
@@ -424,7 +424,10 @@ impl ChangeWatch for Watcher {
         }
         if system::is_mounted(path) {
             if !self.told_mounted.swap(true, Ordering::Relaxed) {
-                self.ledger.emit(&Event::Polled { path: Some(path), reason: "it is mounted over the name" });
+                self.ledger.emit(&Event::Polled {
+                    path: Some(path.to_owned()),
+                    reason: "it is mounted over the name".to_owned(),
+                });
             }
             return false;
         }
@@ -493,7 +496,7 @@ impl Watching {
         match thread::Builder::new().name("tailmerge-watch".into()).spawn(|| own_thread::mark(run)) {
             Ok(thread) => Some(Self { watcher, thread: Some(thread) }),
             Err(error) => {
-                watcher.ledger.emit(&Event::Polled { path: None, reason: &error.to_string() });
+                watcher.ledger.emit(&Event::Polled { path: None, reason: error.to_string() });
                 None
             }
         }

@@ -131,7 +131,7 @@ impl Input {
                         }
                     };
                     if older.is_unsure() {
-                        cx.ledger.emit(&Event::Truncated { input: &self.path });
+                        cx.ledger.emit(&Event::Truncated { input: self.path.to_path_buf() });
                         older.restart(self.next_number, older.size(), reason, turn.source, cx);
                         self.next_number += 1;
                         continue;

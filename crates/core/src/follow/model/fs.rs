@@ -226,7 +226,7 @@ impl Drop for Handle {
 }
 
 impl Observer for Door {
-    fn event(&self, event: &Event<'_>) {
+    fn event(&self, event: &Event) {
         match event {
             Event::Gap(gap) => {
                 let (path, reason) = (gap.input.clone(), gap.reason);
