@@ -50,31 +50,69 @@ fn changes_are_hinted_at_however_a_path_is_spelled_and_wherever_it_leads() {
     running.stop().expect(0);
 }
 
-#[test]
-fn many_files_that_have_to_be_polled_are_looked_at_once_an_interval() {
-    const FILES: usize = 2300;
-    let dir = Dir::new();
-    for file in 0..FILES {
+/// Makes files that have another name elsewhere each, `other0` and so on.
+fn write_linked(dir: &Dir, files: usize) {
+    for file in 0..files {
         dir.write(format!("logs/{file}.log"), "a line\n");
-        // A file with two names may change by the other one.
         fs::hard_link(dir.path(format!("logs/{file}.log")), dir.path(format!("other{file}"))).unwrap();
     }
+}
+
+/// Returns the time of a processor that a program has taken in user mode and in the kernel's, in hundredths of a second.
+fn busy(running: &mut Running) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", running.child().id())).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn files_of_several_names_are_watched_themselves() {
+    const FILES: usize = 1000;
+    let dir = Dir::new();
+    write_linked(&dir, FILES);
+    let mut running = dir.tailmerge(["-o", "all", "--poll-interval", "20ms", "logs/*.log"]).start();
+    wait_until("all lines are merged", || dir.text("all").lines().count() == FILES);
+    let comes = |running: &mut Running, line: &str| {
+        let began = Instant::now();
+        wait_until(line, || dir.text("all").lines().last() == Some(line));
+        // The slow look at all files comes after five.
+        assert!(began.elapsed() < HINTED, "{line:?} was merged after {:?} only", began.elapsed());
+        running.is_running();
+    };
+    // Files are looked at once more after they are watched.
+    let settled = Instant::now();
+    wait_until("they are watched", || settled.elapsed() > Duration::from_millis(500));
+    let (began, before) = (Instant::now(), busy(&mut running));
+    wait_until("a second is over", || began.elapsed() > Duration::from_secs(1));
+    let used = busy(&mut running) - before;
+    assert!(used <= 3, "{used} % of a processor while nothing changes");
+    dir.append("other7", "by the other name\n");
+    comes(&mut running, "by the other name");
+    // It is another file that has two names now.
+    fs::rename(dir.path("logs/7.log"), dir.path("gone")).unwrap();
+    dir.write("new", "a new file\n");
+    fs::hard_link(dir.path("new"), dir.path("logs/7.log")).unwrap();
+    comes(&mut running, "a new file");
+    dir.append("new", "more of it\n");
+    comes(&mut running, "more of it");
+    running.stop().expect(0);
+}
+
+#[test]
+fn many_files_that_have_to_be_polled_are_looked_at_once_an_interval() {
+    // Only so many are watched.
+    const FILES: usize = 5300;
+    let dir = Dir::new();
+    write_linked(&dir, FILES);
     let mut running = dir.tailmerge(["-o", "all", "--poll-interval", "200ms", "logs/*.log"]).start();
     wait_until("all lines are merged", || dir.text("all").lines().count() == FILES);
-    let stat = format!("/proc/{}/stat", running.child().id());
-    // In hundredths of a second, in user mode and in the kernel's.
-    let busy = || -> u64 {
-        let stat = fs::read_to_string(&stat).unwrap();
-        let (_, fields) = stat.rsplit_once(')').unwrap();
-        fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum()
-    };
-    let (began, before) = (Instant::now(), busy());
-    dir.append("other0", "by the other name\n");
+    let (began, before) = (Instant::now(), busy(&mut running));
+    dir.append("other5299", "by the other name\n");
     wait_until("the line is merged", || dir.text("all").ends_with("by the other name\n"));
     // The slow look at all files comes after five.
     assert!(began.elapsed() < Duration::from_secs(2), "merged after {:?} only", began.elapsed());
     wait_until("a second is over", || began.elapsed() > Duration::from_secs(1));
-    let used = (busy() - before) as f64 / began.elapsed().as_secs_f64();
+    let used = (busy(&mut running) - before) as f64 / began.elapsed().as_secs_f64();
     assert!(used < 50.0, "{used:.0} % of a processor");
     running.stop().expect_quiet();
 }

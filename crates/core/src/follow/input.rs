@@ -78,8 +78,10 @@ pub(crate) struct Input {
     is_watched: bool,
     /// Whether it is among those that are polled by turns.
     pub(crate) has_turn: bool,
-    /// Whether the file has other names: it may be written to by one elsewhere, of which nobody hears.
+    /// Whether the file has other names: it may be written to by one elsewhere, of which its directory does not tell.
     linked: bool,
+    /// Which file is watched itself for that.
+    watched_file: Option<FileId>,
     /// Whether what the last look or visit came to may change without a word: it failed, or waits for something.
     unsettled: bool,
     /// How long it is left alone, unless somebody hints at it, after looks and visits that came to nothing.
@@ -129,6 +131,7 @@ impl Input {
             is_watched: false,
             has_turn: false,
             linked: false,
+            watched_file: None,
             unsettled: false,
             pause: Pause::default(),
             gone: false,
@@ -154,7 +157,7 @@ impl Input {
     pub(crate) fn polling(&self) -> Polling {
         let reads = self.current.is_some() || !self.older.is_empty() || !self.copies.is_empty();
         let needs_polling = !self.is_watched
-            || self.linked
+            || self.linked && self.watched_file.is_none()
             || self.unsettled
             || self.pause.has_failed()
             || !self.older.is_empty()
@@ -200,7 +203,8 @@ impl Input {
         let start = std::mem::take(&mut self.start);
         let base_input = base_input.filter(|_| !self.present);
         (self.unsettled, self.linked) = (false, false);
-        if !self.is_watched {
+        let renewed = !self.is_watched;
+        if renewed {
             self.is_watched = cx.is_watched(&self.path);
         }
         let stat = cx.fs.stat(&self.path);
@@ -212,8 +216,8 @@ impl Input {
         match stat {
             Ok(stat) => match Trouble::of(stat.kind) {
                 None => {
-                    self.linked = stat.links > 1;
                     self.apply_path_stat(stat, start, base_input, scratch, cx);
+                    self.note_names(&stat, renewed, cx);
                 }
                 Some(trouble) => {
                     self.retire_current(cx);
@@ -259,6 +263,35 @@ impl Input {
         self.unopened.is_some()
             || self.current.as_ref().is_some_and(Generation::has_news)
             || self.older.iter().any(|older| older.has_news() || older.is_quiet(cx))
+    }
+
+    /// Notes whether the file has other names. What is read is watched itself then, if it can be: that tells of what is
+    /// written by any of them. `renewed`: what is under the path may be another file than the one that is watched.
+    fn note_names(&mut self, stat: &Stat, renewed: bool, cx: &TailContext) {
+        self.linked = stat.links > 1;
+        let Some(watch) = &cx.watch else { return };
+        let reads = self.is_watched && self.current.as_ref().is_some_and(|current| current.id == stat.id);
+        let wanted = (self.linked && reads).then_some(stat.id);
+        if wanted == self.watched_file && !(renewed && self.linked) {
+            return;
+        }
+        let before = std::mem::take(&mut self.watched_file);
+        match wanted {
+            Some(_) if watch.watch_file(&self.path) => {
+                self.watched_file = wanted;
+                // It may have been written to before it was watched.
+                self.unsettled |= before != wanted;
+            }
+            _ if before.is_some() => watch.leave_file(&self.path),
+            _ => {}
+        }
+    }
+
+    /// Has the file watched no more for its other names.
+    fn leave_names(&mut self, cx: &TailContext) {
+        if let (Some(_), Some(watch)) = (self.watched_file.take(), &cx.watch) {
+            watch.leave_file(&self.path);
+        }
     }
 
     /// What a pattern found is not there at the first look.
@@ -483,6 +516,7 @@ impl Input {
 
     /// The current file is not under the path any more: it is read to its end and then let go.
     fn retire_current(&mut self, cx: &TailContext) {
+        self.leave_names(cx);
         let (Some(mut current), Some(source)) = (self.current.take(), &self.source) else { return };
         let found = match self.unopened.take().as_deref() {
             // Where reading begins in it is not known by now.
@@ -733,6 +767,7 @@ impl Input {
 
     /// Stops following, where it stands: should the file be followed again, it goes on from there.
     pub(crate) fn abandon(&mut self, cx: &TailContext) {
+        self.leave_names(cx);
         self.fifo.take().into_iter().for_each(FifoInput::leave);
         let Some(source) = &self.source else { return };
         for mut generation in self.older.drain(..).chain(self.current.take()) {

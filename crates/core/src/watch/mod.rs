@@ -39,6 +39,9 @@ use crate::watch::names::{NameNow, Names};
 /// Beyond so many inputs with news it is as well to look at all of them.
 const HINTS_MAX: usize = 4096;
 
+/// So many files are watched at most beside their directories: anybody can make any number that have several names.
+const FILES_MAX: usize = 4096;
+
 /// How changes are noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -59,6 +62,15 @@ pub(crate) trait ChangeWatch: Debug + Send + Sync + 'static {
 
     /// Whether changes of the file at a path will be hinted at.
     fn is_watched(&self, path: &Path) -> bool;
+
+    /// Watches a file that has other names: its directory tells only of what is written by this one. False: it has to be
+    /// polled.
+    fn watch_file(&self, _: &Path) -> bool {
+        false
+    }
+
+    /// Stops watching such a file.
+    fn leave_file(&self, _: &Path) {}
 
     /// Stops watching what is at these paths no longer.
     fn retain(&self, keep: &dyn Fn(&Path) -> bool);
@@ -257,6 +269,8 @@ struct Table {
     watches: HashMap<system::Key, Vec<Arc<Path>>>,
     /// Where each of these paths leads.
     paths: HashMap<Arc<Path>, Watched>,
+    /// How many of these lead to files.
+    files: usize,
     /// A path that something happened to. Kept, to allocate nothing for each event.
     changed: PathBuf,
 }
@@ -333,7 +347,7 @@ impl Watcher {
     fn changed(&self, key: Option<&system::Key>, name: Option<&OsStr>, change: Change) {
         let Some(key) = key else { return self.all_changed() };
         let mut table = lock(&self.table);
-        let Table { watches, paths, changed } = &mut *table;
+        let Table { watches, paths, changed, .. } = &mut *table;
         for path in watches.get(key).into_iter().flatten() {
             match name {
                 // The path may lead to another directory by now.
@@ -354,8 +368,7 @@ impl Watcher {
                 }
             }
         }
-        if change == Change::Gone && watches.contains_key(key) {
-            table.remove(key);
+        if change == Change::Gone && table.remove(key) {
             drop(table);
             self.all_changed();
         }
@@ -434,6 +447,26 @@ impl ChangeWatch for Watcher {
         !self.fs.is_link(path) || system::is_remote(path).is_none() && self.watch(path, None)
     }
 
+    fn watch_file(&self, path: &Path) -> bool {
+        // A link is watched for where it leads already.
+        if self.fs.is_link(path) {
+            return true;
+        }
+        let mut table = lock(&self.table);
+        if table.files >= FILES_MAX {
+            return false;
+        }
+        let Ok(key) = self.system.add(path) else { return false };
+        table.enter(path, Watched { key, id: None }).0.inspect(|key| self.system.remove(key));
+        true
+    }
+
+    fn leave_file(&self, path: &Path) {
+        if !self.fs.is_link(path) {
+            lock(&self.table).leave(path).inspect(|key| self.system.remove(key));
+        }
+    }
+
     fn retain(&self, keep: &dyn Fn(&Path) -> bool) {
         let mut table = lock(&self.table);
         let unused: Vec<_> = table.paths.keys().filter(|path| !keep(path)).cloned().collect();
@@ -450,19 +483,23 @@ impl Table {
         let old = self.paths.get_mut(path);
         let is_other = watched.id.is_some() && old.as_ref().is_some_and(|old| old.id != watched.id);
         if let Some(old) = old.filter(|old| old.key == watched.key) {
+            self.files += usize::from(watched.id.is_none());
+            self.files -= usize::from(old.id.is_none());
             old.id = watched.id;
             return (None, is_other);
         }
         let unused = self.leave(path);
         let path: Arc<Path> = path.into();
         self.watches.entry(watched.key.clone()).or_default().push(path.clone());
+        self.files += usize::from(watched.id.is_none());
         self.paths.insert(path, watched);
         (unused, is_other)
     }
 
     /// A path does not lead to what it was watched for. Gives the watch if that was the last one.
     fn leave(&mut self, path: &Path) -> Option<system::Key> {
-        let key = self.paths.remove(path)?.key;
+        let Watched { key, id } = self.paths.remove(path)?;
+        self.files -= usize::from(id.is_none());
         let paths = self.watches.get_mut(&key)?;
         paths.retain(|other| **other != *path);
         if !paths.is_empty() {
@@ -472,11 +509,13 @@ impl Table {
         Some(key)
     }
 
-    /// A watch is over.
-    fn remove(&mut self, key: &system::Key) {
-        for path in self.watches.remove(key).unwrap_or_default() {
-            self.paths.remove(&path);
-        }
+    /// A watch is over. True: it was that of a directory.
+    fn remove(&mut self, key: &system::Key) -> bool {
+        let paths = self.watches.remove(key).unwrap_or_default();
+        let watched: Vec<_> = paths.iter().filter_map(|path| self.paths.remove(path)).collect();
+        let files = watched.iter().filter(|watched| watched.id.is_none()).count();
+        self.files -= files;
+        files < watched.len()
     }
 }
 
