@@ -28,13 +28,16 @@ use crate::discover::command::{Command, Related, Request};
 use crate::discover::cost::{Cost, share};
 use crate::discover::pattern::{Excludes, PatternError};
 use crate::discover::remote::{Order, Reach, Remotes};
-use crate::discover::scan::{ByName, Dirs, Large, Scan, watch_above};
+use crate::discover::scan::{ByName, Dirs, Large, Next, Scan, watch_above};
 use crate::discover::spec::Spec;
 use crate::follow::context::{StartAt, TailContext};
 use crate::fs::{here, is_missing};
 use crate::report::event::Event;
 use crate::source::tailer::TailError;
 use crate::watch::names::{NameChange, Names};
+
+/// How long a step of a scan takes at most, but for listing one directory: as long as one that is not large.
+const STEP_MAX: Duration = Duration::from_millis(5);
 
 /// Taking on names that the system tells of takes at most one part in this many of the time.
 const NAMES_SHARE: u32 = 10;
@@ -45,8 +48,8 @@ const REST_MAX: Duration = Duration::from_secs(5);
 /// How long to rest at least, whatever it hints at.
 const REST_MIN: Duration = Duration::from_millis(5);
 
-/// How many paths that are gone are remembered, in case they come back.
-const FORMER_SHARDS_MAX: usize = 16 * 1024;
+/// Bytes of paths that are gone and remembered, in case they come back.
+const FORMER_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Finds files and hands them to shards.
 #[derive(Debug)]
@@ -63,6 +66,8 @@ pub(crate) struct Discovery {
     /// Which shard had a path that is gone: should it come back, its older files may still be read there, and
     /// they come first.
     former_shards: HashMap<Arc<Path>, usize>,
+    /// How long these paths are together, but for those that have come back.
+    former_bytes: usize,
     aliases: Aliases,
     /// Which devices it looks at.
     reach: Reach,
@@ -80,13 +85,40 @@ pub(crate) struct Discovery {
     changed: bool,
     /// Whether there is a directory that is not watched.
     needs_polling: bool,
-    /// How long scans take, and when the last one was over.
+    /// The scan under way.
+    walk: Option<Walk>,
+    /// How long scans take that are made at once.
     cost: Cost,
+    /// How long the last one took, or the last step of one, and when that was over.
+    took: Duration,
     over: Instant,
     /// How long it takes to take on names.
     names_cost: Cost,
     /// When the next large directory may be listed.
     large_due: Instant,
+}
+
+/// A scan, which is made in steps where there is much to look at.
+#[derive(Debug, Default)]
+struct Walk {
+    /// Which input it has come to.
+    at: usize,
+    steps: Steps,
+    /// What is known by it so far, as discovery knows it from the last one.
+    needs_polling: bool,
+    above: HashSet<PathBuf>,
+    /// Of the large directories that wait, the one that was listed first, and by which input.
+    large: Option<(usize, Large)>,
+    /// Whether it is not the first step.
+    goes_on: bool,
+}
+
+/// What is left of a pattern's directories in a scan.
+#[derive(Debug, Default)]
+struct Steps {
+    next: Vec<Next>,
+    /// How long it took to list those that were looked at.
+    listing: Duration,
 }
 
 /// A path that is found.
@@ -132,6 +164,7 @@ impl Discovery {
             parents,
             above,
             former_shards,
+            former_bytes: 0,
             aliases: Aliases::default(),
             reach: Reach::Local,
             remotes: None,
@@ -142,7 +175,9 @@ impl Discovery {
             names,
             changed: false,
             needs_polling: false,
+            walk: None,
             cost: Cost::default(),
+            took: Duration::ZERO,
             over: Instant::now(),
             names_cost: Cost::default(),
             large_due: Instant::now(),
@@ -174,7 +209,7 @@ impl Discovery {
                 (self.start, self.scanned) = (start, !present);
                 // Otherwise the last scan is the first.
                 if !self.cx.once {
-                    self.scan_one(at, true, false);
+                    self.scan_one(at, &mut Steps::default(), None, false);
                     (self.start, self.scanned) = (StartAt::Start, true);
                 }
             }
@@ -199,8 +234,8 @@ impl Discovery {
     /// How long after a scan the next one is due, if a poll interval is so long.
     fn scan_after(&self, every: Duration) -> Duration {
         let watched = self.cx.watch.is_some() && !self.needs_polling;
-        let least = (self.cost.least() * share(watched)).max(REST_MIN);
-        match self.changed {
+        let least = (self.took * share(watched)).max(REST_MIN);
+        match self.changed || self.walk.is_some() {
             true => least,
             false => least.max(if watched { every.max(REST_MAX) } else { every }),
         }
@@ -223,8 +258,10 @@ impl Discovery {
         let (changes, others) = self.names.take();
         self.changed |= others;
         let news = self.take_on(&changes);
-        let due = last || !self.scanned || self.over.elapsed() >= self.scan_after(every);
-        due && self.scan(last) || news
+        if last || !self.scanned {
+            return self.scan(last) || news;
+        }
+        self.over.elapsed() >= self.scan_after(every) && self.step(last, Some(Instant::now() + STEP_MAX)) || news
     }
 
     /// Names have come or gone: does what a scan would do about them.
@@ -245,29 +282,54 @@ impl Discovery {
     /// Looks at everything once and tells the shards; at the last look without sparing any directory. True
     /// if there was anything to tell.
     pub(crate) fn scan(&mut self, last: bool) -> bool {
-        let (mut news, mut large, began) = (false, None::<(usize, Large)>, Instant::now());
-        (self.needs_polling, self.changed) = (false, false);
-        let above = std::mem::take(&mut self.above);
-        self.watch_parents();
-        for at in 0..self.followed.len() {
-            let (some, waits) = self.scan_one(at, last, last);
-            news |= some;
-            let first = |waits: &Large| large.as_ref().is_none_or(|(_, large)| waits.listed < large.listed);
-            if let Some(waits) = waits.filter(first) {
-                large = Some((at, waits));
-            }
+        self.walk = None;
+        self.step(last, None)
+    }
+
+    /// Goes on with a scan, or begins one, and looks at directories until then. True if there was anything to tell.
+    fn step(&mut self, last: bool, until: Option<Instant>) -> bool {
+        let (mut news, began) = (false, Instant::now());
+        if self.walk.is_none() {
+            (self.walk, self.changed) = (Some(Walk::default()), false);
+            self.watch_parents();
         }
+        while let Some(walk) = self.walk.as_mut().filter(|walk| walk.at < self.followed.len()) {
+            let (at, mut steps) = (walk.at, std::mem::take(&mut walk.steps));
+            let (some, waits) = self.scan_one(at, &mut steps, until, last);
+            news |= some;
+            let Some(walk) = &mut self.walk else { break };
+            let first = |waits: &Large| walk.large.as_ref().is_none_or(|(_, large)| waits.listed < large.listed);
+            if let Some(waits) = waits.filter(first) {
+                walk.large = Some((at, waits));
+            }
+            if !steps.next.is_empty() {
+                (walk.steps, walk.goes_on) = (steps, true);
+                (self.over, self.took) = (Instant::now(), began.elapsed().min(STEP_MAX));
+                return news;
+            }
+            walk.at += 1;
+        }
+        news | self.walked(began)
+    }
+
+    /// The last step of a scan is made, or the only one. True if there was anything to tell the shards.
+    fn walked(&mut self, began: Instant) -> bool {
+        let Some(walk) = self.walk.take() else { return false };
+        self.needs_polling = walk.needs_polling;
+        let above = std::mem::replace(&mut self.above, walk.above);
         if !above.is_subset(&self.above) {
             self.leave_dirs();
         }
-        if self.scanned {
-            // The first one is never again.
+        // The first one is never again.
+        if self.scanned && !walk.goes_on {
             self.cost.note(began.elapsed());
         }
+        self.took = if walk.goes_on { began.elapsed().min(STEP_MAX) } else { self.cost.least() };
         (self.start, self.scanned) = (StartAt::Start, true);
-        if let Some((at, large)) = large.filter(|_| Instant::now() >= self.large_due) {
+        let mut news = false;
+        if let Some((at, large)) = walk.large.filter(|_| Instant::now() >= self.large_due) {
             let began = Instant::now();
-            news |= self.search(at, false, |scan, dirs| scan.large(large, dirs)).0;
+            news = self.search(at, false, |scan, dirs| scan.large(large, dirs)).0;
             let watched = self.cx.watch.is_some() && !self.needs_polling;
             self.large_due = Instant::now() + began.elapsed() * share(watched);
         }
@@ -275,19 +337,32 @@ impl Discovery {
         news
     }
 
+    /// Notes that there is something that is not watched, unless all is.
+    fn note_polling(&mut self, needs_polling: bool) {
+        self.needs_polling |= needs_polling;
+        self.walk.iter_mut().for_each(|walk| walk.needs_polling |= needs_polling);
+    }
+
+    /// Notes what is watched for what is missing below it.
+    fn note_above(&mut self, above: Option<PathBuf>) {
+        self.walk.iter_mut().for_each(|walk| walk.above.extend(above.clone()));
+        self.above.extend(above);
+    }
+
     /// Has it hinted at what comes and goes under the names that the user gave.
     fn watch_parents(&mut self) {
-        let Some(watch) = &self.cx.watch else { return };
-        for dir in &self.parents {
+        let Some(watch) = self.cx.watch.clone() else { return };
+        for dir in self.parents.clone() {
+            let dir = &dir;
             if self.cx.fs.remote_device(here(dir)).is_some() {
                 continue;
             }
             match self.cx.fs.stat(here(dir)) {
-                Ok(stat) => self.needs_polling |= !watch.watch_dir(dir, stat.id),
+                Ok(stat) => self.note_polling(!watch.watch_dir(dir, stat.id)),
                 Err(error) if is_missing(&error) => {
-                    let above = watch_above(dir, &*self.cx.fs, &**watch);
-                    self.needs_polling |= above.is_none();
-                    self.above.extend(above);
+                    let above = watch_above(dir, &*self.cx.fs, &*watch);
+                    self.note_polling(above.is_none());
+                    self.note_above(above);
                 }
                 Err(_) => {}
             }
@@ -295,7 +370,7 @@ impl Discovery {
     }
 
     /// Scans for one input. Tells whether there was anything to tell the shards, and which large directory waits.
-    fn scan_one(&mut self, at: usize, thorough: bool, last: bool) -> (bool, Option<Large>) {
+    fn scan_one(&mut self, at: usize, steps: &mut Steps, until: Option<Instant>, last: bool) -> (bool, Option<Large>) {
         let followed = &mut self.followed[at];
         let first = !std::mem::replace(&mut followed.scanned, true);
         if let Spec::Path(path) = &followed.spec {
@@ -311,14 +386,16 @@ impl Discovery {
             }
             return (first, None);
         }
-        let (cx, mut listing) = (first.then(|| self.cx.clone()), Duration::ZERO);
-        let scanned = self.search(at, thorough, |scan, dirs| {
+        let (cx, until) = (first.then(|| self.cx.clone()), until.filter(|_| !first));
+        let scanned = self.search(at, last, |scan, dirs| {
             scan.last = last;
-            scan.all(dirs);
+            scan.some(&mut steps.next, until, dirs);
             cx.iter().for_each(|cx| scan.tell_no_match(cx));
-            listing = scan.listing;
+            steps.listing += scan.listing;
         });
-        self.followed[at].listing = listing;
+        if steps.next.is_empty() {
+            self.followed[at].listing = std::mem::take(&mut steps.listing);
+        }
         scanned
     }
 
@@ -340,9 +417,10 @@ impl Discovery {
         scan.relist = *listing * share(scan.watch.is_some());
         look(&mut scan, dirs);
         scan.tell(told_too_long, &self.cx);
-        self.needs_polling |= scan.needs_polling;
-        self.above.extend(scan.above.take());
+        let (needs_polling, above) = (scan.needs_polling, scan.above.take());
         let (mut found, gone, large, elsewhere) = (scan.found, scan.gone, scan.large, scan.elsewhere);
+        self.note_polling(needs_polling);
+        self.note_above(above);
         for (device, path) in elsewhere {
             self.leave_to(at, device, &path);
         }
@@ -387,8 +465,10 @@ impl Discovery {
                 let shard = found.shard;
                 self.found.remove(&path);
                 tell(&self.shards[shard], command(&path));
-                if self.former_shards.len() >= FORMER_SHARDS_MAX {
+                self.former_bytes += path.as_os_str().len();
+                if self.former_bytes > FORMER_BYTES_MAX {
                     self.former_shards.clear();
+                    self.former_bytes = path.as_os_str().len();
                 }
                 self.former_shards.insert(path, shard);
             }
@@ -417,7 +497,7 @@ impl Discovery {
 
     fn follow(&mut self, input: &OsStr) -> Result<(), PatternError> {
         if let (at, true) = self.add(Spec::new(input, &*self.cx.fs)?) {
-            self.scan_one(at, true, false);
+            self.scan_one(at, &mut Steps::default(), None, false);
         }
         Ok(())
     }
@@ -436,6 +516,8 @@ impl Discovery {
     fn unfollow(&mut self, input: &OsStr) {
         let (out, kept): (Vec<_>, _) = self.followed.drain(..).partition(|followed| followed.spec.text() == input);
         self.followed = kept;
+        // They have other places now.
+        self.changed |= self.walk.take().is_some();
         self.remotes.iter().for_each(|remotes| remotes.unfollow(input));
         for followed in out {
             let files = followed.dirs.into_values().flat_map(|dir| dir.files).map(|ByName(path)| path);

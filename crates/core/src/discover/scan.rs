@@ -48,6 +48,9 @@ const DEPTH_MAX: usize = 128;
 /// The directories of a pattern, by their paths.
 pub(crate) type Dirs = HashMap<PathBuf, Dir>;
 
+/// A directory that is to be looked at.
+pub(crate) type Next = (PathBuf, State);
+
 /// A directory as it was when last listed.
 #[derive(Debug)]
 pub(crate) struct Dir {
@@ -219,7 +222,30 @@ impl<'a> Scan<'a> {
 
     /// Looks at all directories.
     pub(crate) fn all(&mut self, dirs: &mut Dirs) {
-        self.below(self.pattern.base(), self.pattern.start(), dirs);
+        self.some(&mut Vec::new(), None, dirs);
+    }
+
+    /// Looks at the next directories, at least at one, until then; at the first one if there are no next ones. Leaves
+    /// those that are to come.
+    pub(crate) fn some(&mut self, next: &mut Vec<Next>, until: Option<Instant>, dirs: &mut Dirs) {
+        if next.is_empty() {
+            next.push((self.pattern.base().to_owned(), self.pattern.start()));
+        }
+        while let Some((path, state)) = next.pop() {
+            // Since it was noted it may have gone.
+            if self.is_wanted(&path, state, dirs) {
+                self.dir(path, state, dirs, next);
+                if until.is_some_and(|until| Instant::now() >= until) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether what is known leads to a directory.
+    fn is_wanted(&self, path: &Path, state: State, dirs: &Dirs) -> bool {
+        let (parent, name) = (path.parent().and_then(|parent| dirs.get(parent)), path.file_name());
+        path == self.pattern.base() || parent.zip(name).is_some_and(|(dir, name)| dir.dirs.get(name) == Some(&state))
     }
 
     /// Lists a large directory, whose turn it is.

@@ -121,3 +121,39 @@ fn what_names_tell_is_what_a_listing_finds() {
         assert!(most > 1, "{pattern} found {most} files at most");
     }
 }
+
+#[test]
+fn a_scan_in_steps_looks_at_what_is_there_by_then() {
+    let root = tempfile::tempdir().unwrap();
+    let log = |dir: &str| {
+        fs::create_dir_all(root.path().join(dir)).unwrap();
+        fs::write(root.path().join(dir).join("a.log"), "").unwrap();
+    };
+    ["1/2", "3/4", "5"].iter().for_each(|dir| log(dir));
+    let mut known = Known::new(&root.path().join("**/*.log"), &[]);
+    let (mut next, mut steps) = (Vec::new(), 0);
+    let mut step = |known: &mut Known| {
+        known.look(|scan, dirs| scan.some(&mut next, Some(Instant::now()), dirs));
+        steps += 1;
+        next.is_empty()
+    };
+    while !step(&mut known) {}
+    assert_eq!(known.files(), known.listed());
+    assert_eq!(known.files().len(), 3);
+    // One directory a step: the root, and five below it.
+    assert_eq!(steps, 6);
+
+    // Between two steps one tree goes, which the next look at what it is in finds, and another one comes.
+    known.look(|scan, dirs| scan.some(&mut next, Some(Instant::now()), dirs));
+    fs::remove_dir_all(root.path().join("1")).unwrap();
+    let went = NameChange { dir: root.path().into(), name: "1".into(), what: NameNow::Nothing };
+    known.look(|scan, dirs| scan.name(&went, dirs));
+    log("6/7");
+    let came = NameChange { dir: root.path().into(), name: "6".into(), what: NameNow::Dir };
+    known.look(|scan, dirs| scan.name(&came, dirs));
+    while !next.is_empty() {
+        known.look(|scan, dirs| scan.some(&mut next, Some(Instant::now()), dirs));
+    }
+    assert_eq!(known.files(), known.listed());
+    assert_eq!(known.dirs.len(), 6);
+}
