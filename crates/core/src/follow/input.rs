@@ -247,7 +247,7 @@ impl Input {
             }
         }
         self.present = false;
-        self.stat_older(cx);
+        self.stat_older(scratch, cx);
         if let Some(current) = self.current.as_mut().filter(|current| current.is_pseudo()) {
             // Only reading tells whether there is anything new; under `once` it is read once.
             if !cx.once && self.pause.until().is_none() {
@@ -573,6 +573,7 @@ impl Input {
         // What the new file holds now was written after what the old ones will turn out to hold.
         let end =
             if self.older.is_empty() { u64::MAX } else { self.current.as_ref().map_or(0, Generation::claimed_size) };
+        scratch.was_put_off();
         let mut turn = Turn { source: &source, batch, scratch, cx };
         let visit = self.visit_older(&mut turn).and_then(|visit| match &mut self.current {
             Some(_) if visit == ReadOutcome::End && self.unopened.is_some() => match self.begin(turn.scratch, cx)? {
@@ -594,7 +595,10 @@ impl Input {
             }
             _ => Ok(visit),
         });
-        self.visited(visit, cx)
+        match self.visited(visit, cx) {
+            ReadOutcome::End if scratch.was_put_off() => ReadOutcome::More,
+            visit => visit,
+        }
     }
 
     /// Takes note of what came of a visit.

@@ -25,11 +25,18 @@ use crate::watch::{Change, Mailbox};
 /// over many files holds up those with news for a few milliseconds only.
 const SWEEP_STEP: usize = 1024;
 
+/// How many are looked at between two rests in a sweep that only makes sure.
+const SPREAD_STEP: usize = 256;
+
 /// So many inputs are polled by themselves; more of them by the sweep, which is then as frequent.
 const POLLED_MAX: usize = SWEEP_STEP;
 
 /// How many inputs of those that are polled by turns.
 const TURNS: usize = 32;
+
+/// For how long at most looks, and then files that join, keep lines that are read from being delivered. One look may
+/// list a large directory, and an attacker can have thousands made.
+const LOOKS_MAX: Duration = Duration::from_millis(5);
 
 /// How many files are added between two batches while there is something to read: each costs some microseconds to be
 /// opened, and the writer is to have something to do meanwhile.
@@ -75,7 +82,7 @@ pub(crate) struct FileShard {
     inbox: Receiver<Command>,
     /// What there may be news of, and at which place each path is.
     mailbox: Arc<Mailbox>,
-    /// What was taken from there. Kept, to allocate nothing for each hint.
+    /// What was taken from there and is left to be looked at. Kept, to allocate nothing for each hint.
     hints: Vec<(usize, Change)>,
     inputs: Vec<Option<Input>>,
     vacant: Vec<usize>,
@@ -105,6 +112,10 @@ pub(crate) struct FileShard {
 struct Sweep {
     /// Where the one under way stands; at the end when there is none.
     at: usize,
+    /// When that goes on, if it is one that only makes sure: it is spread over the time until the next one.
+    resume: Option<Instant>,
+    /// Whether the next one is of that kind.
+    spread: bool,
     /// When the last one began.
     began: Instant,
     /// Whether it was put off for files with news.
@@ -120,19 +131,28 @@ struct Sweep {
 impl Default for Sweep {
     fn default() -> Self {
         let now = Instant::now();
-        Self { at: 0, began: now, waits: false, hinted: false, cost: Duration::ZERO, due: after(now, Duration::MAX) }
+        let due = after(now, Duration::MAX);
+        Self { at: 0, resume: None, spread: false, began: now, waits: false, hinted: false, cost: Duration::ZERO, due }
     }
 }
 
 impl Sweep {
     /// Whether one is under way, or it is time for one.
     fn is_due(&self, inputs: usize) -> bool {
-        self.at < inputs || Instant::now() >= self.due
+        self.at < inputs && self.resume.is_none() || Instant::now() >= self.next(inputs)
+    }
+
+    /// When it goes on, or the next one is due.
+    fn next(&self, inputs: usize) -> Instant {
+        self.resume.filter(|_| self.at < inputs).map_or(self.due, |resume| resume.min(self.due))
     }
 
     /// Has the next one begin so soon after the last one, if it is not due before.
     fn within(&mut self, time: Duration) {
-        self.due = self.due.min(after(self.began, time));
+        let due = after(self.began, time);
+        if due < self.due {
+            (self.due, self.spread) = (due, false);
+        }
     }
 }
 
@@ -258,15 +278,22 @@ impl FileShard {
     }
 
     /// Looks at what was hinted at; `read_next` says whether files with news are read then.
-    fn take_hints(&mut self, read_next: bool) {
+    fn take_hints(&mut self, read_next: bool, until: Option<Instant>) {
         let mut hints = std::mem::take(&mut self.hints);
         if self.mailbox.take(&mut hints) {
-            (self.sweep.due, self.sweep.hinted) = (Instant::now(), true);
+            (self.sweep.due, self.sweep.spread, self.sweep.hinted) = (Instant::now(), false, true);
         }
         if self.mailbox.take_all_in_turn() {
             self.sweep.within(self.sweep.cost * HINTED_SHARE);
         }
+        // That only the content changed is the quickest to be dealt with: nobody's lines wait for what is done about names.
+        hints.sort_by_key(|(_, change)| *change != Change::Content);
+        let mut done = 0;
         for &(at, change) in &hints {
+            if done > 0 && is_over(until) {
+                break;
+            }
+            done += 1;
             let Some(input) = &mut self.inputs[at] else { continue };
             let news = match change {
                 Change::Content => input.stat_content(read_next && self.hot.is_empty(), &self.cx),
@@ -281,6 +308,7 @@ impl FileShard {
                 None => self.apply_path_stat(at),
             }
         }
+        hints.drain(..done);
         self.hints = hints;
     }
 
@@ -360,8 +388,9 @@ impl FileShard {
             return true;
         }
         let began = Instant::now();
-        if self.sweep.at >= self.inputs.len() {
+        if self.sweep.at >= self.inputs.len() || self.sweep.resume.is_some() && began >= self.sweep.due {
             (self.sweep.at, self.sweep.began, self.sweep.cost) = (0, began, Duration::ZERO);
+            self.sweep.resume = self.sweep.spread.then_some(began);
             // What is hinted at from here on makes the next one due.
             self.sweep.due = after(began, Duration::MAX);
             if !self.polls() {
@@ -369,7 +398,8 @@ impl FileShard {
                 self.poll_due = after(began, self.pace.poll);
             }
         }
-        let end = self.inputs.len().min(self.sweep.at + SWEEP_STEP);
+        let step = if self.sweep.resume.is_some() { SPREAD_STEP } else { SWEEP_STEP };
+        let end = self.inputs.len().min(self.sweep.at + step);
         for at in self.sweep.at..end {
             let rests = self.inputs[at].as_ref().is_some_and(|input| input.rests_until().is_some());
             if self.sweep.hinted || !rests {
@@ -377,16 +407,22 @@ impl FileShard {
             }
         }
         self.sweep.at = end;
-        self.sweep.cost += began.elapsed();
+        let took = began.elapsed();
+        self.sweep.cost += took;
         if end < self.inputs.len() {
-            return false;
+            let resume = self.sweep.resume.as_mut();
+            return resume.map(|resume| *resume = Instant::now() + took * SWEEP_SHARE).is_some();
         }
-        let every = match self.cx.watch {
-            Some(_) if self.needs_polling.len() <= POLLED_MAX => self.pace.sweep.max(self.sweep.cost * SWEEP_SHARE),
-            _ => self.pace.poll,
+        self.sweep.resume = None;
+        let watched = self.cx.watch.is_some() && self.needs_polling.len() <= POLLED_MAX;
+        let every = match watched {
+            true => self.pace.sweep.max(self.sweep.cost * SWEEP_SHARE),
+            false => self.pace.poll,
         };
         self.sweep.hinted &= self.sweep.is_due(self.inputs.len());
+        let due = self.sweep.due;
         self.sweep.within(every);
+        self.sweep.spread = watched && self.sweep.due < due;
         true
     }
 
@@ -499,7 +535,10 @@ impl FileShard {
         let mut dirs: HashMap<PathBuf, (usize, Vec<usize>)> = HashMap::new();
         for at in 0..self.inputs.len() {
             let Some(input) = &mut self.inputs[at] else { continue };
-            while self.cx.descriptors.excess_nameless() > 0 && input.let_go_nameless(false, &self.cx) {}
+            while self.cx.descriptors.excess_nameless() > 0
+                && now.elapsed() < LOOKS_MAX
+                && input.let_go_nameless(false, &self.cx)
+            {}
             let nameless = input.nameless();
             if nameless > 0 {
                 let dir = input.path.parent().unwrap_or(&input.path).to_owned();
@@ -527,6 +566,7 @@ impl FileShard {
 
     /// No input joins any more: fixes how far each is read.
     fn begin_finish(&mut self) {
+        self.scratch.ration(None);
         for at in 0..self.inputs.len() {
             self.apply_path_stat(at);
             if let Some(input) = &mut self.inputs[at] {
@@ -551,6 +591,11 @@ impl FileShard {
     }
 }
 
+/// Returns true if it is that late.
+fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
+}
+
 /// That much later, or so late that it does not matter.
 pub(crate) fn after(instant: Instant, wait: Duration) -> Instant {
     const LATE: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -569,23 +614,27 @@ impl Tailer for FileShard {
             self.begin_finish();
             return Ok(Progress::More);
         }
-        self.take_hints(true);
+        let until = Instant::now() + LOOKS_MAX;
+        self.scratch.ration(Some(until));
+        self.take_hints(true, Some(until));
         self.poll();
         let swept = self.sweep_in_turn();
         self.take_short();
+        let until = Instant::now() + LOOKS_MAX;
+        self.scratch.ration(Some(until));
         self.read(batch);
-        while asked == Asked::More && batch.len() < self.cx.chunk {
+        while asked == Asked::More && batch.len() < self.cx.chunk && !is_over(Some(until)) {
             asked = self.take_commands(ADD_STEP);
             self.read(batch);
         }
         self.give_back();
-        let idle = asked == Asked::Done && swept && self.hot.is_empty();
+        let idle = asked == Asked::Done && swept && self.hot.is_empty() && self.hints.is_empty();
         Ok(if idle { Progress::Idle } else { Progress::More })
     }
 
     fn look(&mut self) {
         if self.take_commands(usize::MAX) != Asked::Last {
-            self.take_hints(false);
+            self.take_hints(false, None);
             self.poll();
             while !self.sweep() {}
         }
@@ -593,7 +642,10 @@ impl Tailer for FileShard {
     }
 
     fn idle_timeout(&self) -> Option<Duration> {
-        let mut due = if self.polls() { self.sweep.due.min(self.poll_due) } else { self.sweep.due };
+        let mut due = self.sweep.next(self.inputs.len());
+        if self.polls() {
+            due = due.min(self.poll_due);
+        }
         if !self.short.is_empty() {
             due = due.min(self.cx.descriptors.due().unwrap_or(due));
         }

@@ -146,10 +146,9 @@ impl Mailbox {
         self.hinted.load(Ordering::Relaxed)
     }
 
-    /// Takes the hints at places. True: there may be news of anything.
+    /// Takes the hints at places, after those that were left of the last ones. True: there may be news of anything.
     pub(crate) fn take(&self, into: &mut Vec<(usize, Change)>) -> bool {
         let Hints { all, news, with_news, .. } = &mut *lock(&self.hints);
-        into.clear();
         into.extend(with_news.drain(..).filter_map(|at| Some((at as usize, news[at as usize].take()?))));
         if *all {
             into.clear();

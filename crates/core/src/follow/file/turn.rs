@@ -1,6 +1,7 @@
 //! The buffers and the context that a file is read with.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::batch::{Batch, Source};
 use crate::follow::context::TailContext;
@@ -11,9 +12,31 @@ use crate::record::to_batch::ToBatch;
 pub(crate) struct Scratch {
     pub(super) bytes: Vec<u8>,
     pub(super) line: Vec<u8>,
+    /// Until when it is time for what can wait; none: for as long as that takes.
+    until: Option<Instant>,
+    /// True if something was put off.
+    put_off: bool,
 }
 
 impl Scratch {
+    /// Bounds the time for what may take long and can wait: letting go of deleted files, which the system then frees,
+    /// and searching large directories.
+    pub(crate) fn ration(&mut self, until: Option<Instant>) {
+        self.until = until;
+    }
+
+    /// Returns true if there is time for it, and takes note if there is none.
+    pub(crate) fn has_time(&mut self) -> bool {
+        let has = self.until.is_none_or(|until| Instant::now() < until);
+        self.put_off |= !has;
+        has
+    }
+
+    /// Returns true if something was put off since it was last asked.
+    pub(crate) fn was_put_off(&mut self) -> bool {
+        std::mem::take(&mut self.put_off)
+    }
+
     pub(crate) fn bytes(&mut self, len: usize) -> &mut [u8] {
         if self.bytes.len() < len {
             self.bytes.resize(len, 0);

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::follow::context::TailContext;
 use crate::follow::descriptors::is_shortage;
-use crate::follow::file::turn::Turn;
+use crate::follow::file::turn::{Scratch, Turn};
 use crate::follow::file::{Generation, ReadOutcome};
 use crate::follow::input::{Input, LAST_TRIES, find, is_gone, lose};
 use crate::follow::trouble::Trouble;
@@ -13,7 +13,7 @@ use crate::report::gap::GapReason;
 
 impl Input {
     /// Looks how they are, and gives up those that are gone.
-    pub(crate) fn stat_older(&mut self, cx: &TailContext) {
+    pub(crate) fn stat_older(&mut self, scratch: &mut Scratch, cx: &TailContext) {
         let Some(source) = self.source.clone() else { return };
         let mut at = 0;
         while at < self.older.len() {
@@ -30,6 +30,7 @@ impl Input {
                     None
                 }
                 // It has moved on from where it was found, or it is gone.
+                Err(error) if is_gone(&error) && !scratch.has_time() => None,
                 Err(error) if is_gone(&error) => match find(&self.path, older.id, cx) {
                     Ok(Some(found)) => {
                         older.close();
@@ -93,7 +94,8 @@ impl Input {
             let older = &mut self.older[at];
             let visit = match older.read(u64::MAX, turn) {
                 Ok(ReadOutcome::End)
-                    if older.is_quiet(cx) || older.is_nameless() && cx.descriptors.excess_nameless() > 0 =>
+                    if (older.is_quiet(cx) || older.is_nameless() && cx.descriptors.excess_nameless() > 0)
+                        && turn.scratch.has_time() =>
                 {
                     match self.let_go(at, turn) {
                         Ok(ReadOutcome::End) => continue,
