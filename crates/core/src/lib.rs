@@ -16,9 +16,13 @@
 //! # Threads
 //!
 //! A merge starts the thread `tailmerge-writer` and, while it follows files by notification, `tailmerge-watch`; both
-//! are joined when it is stopped. Its few other tasks run on the executor of the [`Backend`] and block nothing there;
-//! at most four jobs at a time run on the blocking pool, and three more where files are of a network or of a program. The crate calls [`Backend::block_on`] on the writer's thread
-//! and nowhere else.
+//! are joined when it is stopped. Its few other tasks run on the executor of the [`Backend`] and block nothing there; at
+//! most four jobs at a time run on the blocking pool, and three more where files are of a network or of a program. The
+//! crate calls [`Backend::block_on`] on the writer's thread and nowhere else.
+//!
+//! # The parts
+//!
+//! `docs/architecture.md` in the repository has the picture, the invariants, and where a new thing goes.
 
 mod backend;
 mod batch;

@@ -254,7 +254,7 @@ impl Discovery {
 
     /// Takes on what the system tells of, and scans if it is time, or the last time. True if there was anything to
     /// tell the shards.
-    pub(crate) fn look(&mut self, every: Duration, last: bool) -> bool {
+    pub(crate) fn scan_if_due(&mut self, every: Duration, last: bool) -> bool {
         let (changes, others) = self.names.take();
         self.changed |= others;
         let news = self.take_on(&changes);

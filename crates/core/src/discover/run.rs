@@ -162,7 +162,7 @@ pub(crate) async fn discover<B: Backend>(
                         discovery.serve(request);
                         true
                     }
-                    None => discovery.look(every, last),
+                    None => discovery.scan_if_due(every, last),
                 }));
                 let news = worked.map_err(|panic| discovery.failed(&*panic));
                 (news, discovery.rest(every))

@@ -199,7 +199,7 @@ impl Input {
 
     /// Looks what is under the path now, without reading. True if there is something to read. `base_input` is the input
     /// that this one is beside.
-    pub(crate) fn look(&mut self, base_input: Option<&mut Self>, scratch: &mut Scratch, cx: &TailContext) -> bool {
+    pub(crate) fn stat_path(&mut self, base_input: Option<&mut Self>, scratch: &mut Scratch, cx: &TailContext) -> bool {
         let start = std::mem::take(&mut self.start);
         let base_input = base_input.filter(|_| !self.present);
         (self.unsettled, self.linked) = (false, false);

@@ -39,12 +39,12 @@ impl RemoteReader {
                 Ok(order) => discovery.obey(order),
                 Err(TryRecvError::Empty) => {
                     if !discovery.is_once() {
-                        discovery.look(self.poll_interval, false);
+                        discovery.scan_if_due(self.poll_interval, false);
                     }
                     return;
                 }
                 Err(TryRecvError::Closed) => {
-                    discovery.look(self.poll_interval, true);
+                    discovery.scan_if_due(self.poll_interval, true);
                     self.discovery = None;
                     return;
                 }

@@ -238,7 +238,7 @@ impl FileShard {
         let Some(mut input) = self.inputs[at].take() else { return };
         let base_input = input.base().and_then(|base_input| self.mailbox.place(base_input));
         let base_input = base_input.and_then(|base_input| self.inputs[base_input].as_mut());
-        let news = input.look(base_input, &mut self.scratch, &self.cx);
+        let news = input.stat_path(base_input, &mut self.scratch, &self.cx);
         let over = input.is_over();
         self.inputs[at] = Some(input);
         if over {

@@ -217,7 +217,7 @@ impl OutputWriter {
     /// Checks whether the path still leads to the output, and opens the file that it leads to now.
     ///
     /// Cancel safe: the next check tries again.
-    async fn look(&mut self) -> io::Result<()> {
+    async fn check_path(&mut self) -> io::Result<()> {
         self.looked = Instant::now();
         if self.is_in_place() {
             return Ok(());
@@ -289,7 +289,7 @@ impl Writer for OutputWriter {
         if matches!(self.target, Some(Target::File { .. })) && self.looked.elapsed() >= LOOK_EVERY
             || self.target.is_none()
         {
-            self.look().await.map_err(|error| PartialWrite::retry(0, error))?;
+            self.check_path().await.map_err(|error| PartialWrite::retry(0, error))?;
         }
         self.writes = self.writes.saturating_add(1);
         match &mut self.target {
@@ -305,7 +305,7 @@ impl Writer for OutputWriter {
     }
 
     async fn reopen(&mut self) -> io::Result<()> {
-        if let Err(error) = self.look().await {
+        if let Err(error) = self.check_path().await {
             // The next write tries again, and before it the next look.
             self.cx.waiting(&error.to_string());
         }
@@ -325,7 +325,7 @@ impl Writer for OutputWriter {
             next_look.await;
             self.next_look = None;
             if self.looked.elapsed() >= LOOK_EVERY
-                && let Err(error) = self.look().await
+                && let Err(error) = self.check_path().await
             {
                 self.cx.waiting(&error.to_string());
             }
