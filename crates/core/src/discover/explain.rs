@@ -157,8 +157,7 @@ pub(crate) fn explain(
     }
     for Explained { path, verdict, .. } in &mut explained {
         if let Verdict::Follow { notified, .. } = verdict {
-            // Under a second name it may change without a word.
-            *notified = notifies && !is_remote(path) && fs.stat(path).is_ok_and(|stat| stat.links == 1);
+            *notified = notifies && !is_remote(path);
         }
     }
     explained

@@ -83,6 +83,8 @@ pub(crate) struct Discovery {
     names: Arc<Names>,
     /// Whether something may have changed since the last scan.
     changed: bool,
+    /// Whether something may be watched under a path where it is not any more.
+    lost: bool,
     /// Whether there is a directory that is not watched.
     needs_polling: bool,
     /// The scan under way.
@@ -174,6 +176,7 @@ impl Discovery {
             scanned: false,
             names,
             changed: false,
+            lost: false,
             needs_polling: false,
             walk: None,
             cost: Cost::default(),
@@ -317,7 +320,7 @@ impl Discovery {
         let Some(walk) = self.walk.take() else { return false };
         self.needs_polling = walk.needs_polling;
         let above = std::mem::replace(&mut self.above, walk.above);
-        if !above.is_subset(&self.above) {
+        if std::mem::take(&mut self.lost) || !above.is_subset(&self.above) {
             self.leave_dirs();
         }
         // The first one is never again.
@@ -417,6 +420,7 @@ impl Discovery {
         scan.relist = *listing * share(scan.watch.is_some());
         look(&mut scan, dirs);
         scan.tell(told_too_long, &self.cx);
+        self.lost |= scan.lost;
         let (needs_polling, above) = (scan.needs_polling, scan.above.take());
         let (mut found, gone, large, elsewhere) = (scan.found, scan.gone, scan.large, scan.elsewhere);
         self.note_polling(needs_polling);
@@ -561,3 +565,6 @@ impl Followed {
         Self { spec, dirs, scanned: false, listing: Duration::ZERO, told_too_long: false, elsewhere }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,6 +180,8 @@ pub(crate) struct Scan<'a> {
     pub(crate) watch: Option<&'a dyn ChangeWatch>,
     /// What is watched in place of a directory that is missing.
     pub(crate) above: Option<PathBuf>,
+    /// Whether a directory is gone.
+    pub(crate) lost: bool,
     /// Whether a directory is not watched.
     pub(crate) needs_polling: bool,
     /// After what time a directory is listed that does not seem to have changed.
@@ -213,6 +215,7 @@ impl<'a> Scan<'a> {
             poll_interval: SOON,
             watch: None,
             above: None,
+            lost: false,
             needs_polling: false,
             relist: Duration::ZERO,
             listing: Duration::ZERO,
@@ -499,6 +502,7 @@ impl<'a> Scan<'a> {
 
     /// A directory is gone, with all below it.
     fn forget(&mut self, path: PathBuf, dir: Dir, dirs: &mut Dirs) {
+        self.lost = true;
         let mut gone = vec![(path, dir)];
         while let Some((path, dir)) = gone.pop() {
             self.gone.extend(dir.files.into_iter().map(|ByName(path)| path));

@@ -186,7 +186,12 @@ impl FileShard {
         for _ in 0..most {
             match self.inbox.try_recv() {
                 Ok(Command::Add { path, named, start, present, related }) => match self.mailbox.place(&path) {
-                    Some(at) => self.set_gone(at, false),
+                    Some(at) => {
+                        self.set_gone(at, false);
+                        // Discovery may have had it watched no more.
+                        self.inputs[at].iter_mut().for_each(Input::invalidate_watch);
+                        self.apply_path_stat(at);
+                    }
                     None => {
                         let at = self.vacant.pop().unwrap_or(self.inputs.len());
                         if at == self.inputs.len() {
