@@ -8,24 +8,24 @@ use std::path::{Path, PathBuf};
 
 use crate::fs::{FileId, Fs, here};
 
-/// How many directories are remembered.
+/// At most so many directories are remembered.
 const DIRS_MAX: usize = 16 * 1024;
 
-/// By which path each directory was found first.
+/// The first path by which each directory was found.
 #[derive(Debug, Default)]
 pub(crate) struct Aliases {
     first: HashMap<FileId, PathBuf>,
-    /// The directory that was asked for last, and the first path to it if that is another.
+    /// The last directory that was asked about, and the first path to it if that is another one.
     last: Option<(PathBuf, Option<PathBuf>)>,
 }
 
 impl Aliases {
-    /// Looks at each directory anew from now on.
+    /// Forgets the last answer, so that each directory is looked up again.
     pub(crate) fn refresh(&mut self) {
         self.last = None;
     }
 
-    /// The path under which the same name in the same directory would have been found before.
+    /// Returns the path by which the same name in the same directory was found before.
     pub(crate) fn alias_of(&mut self, path: &Path, fs: &dyn Fs) -> Option<PathBuf> {
         let (dir, name) = (path.parent()?, path.file_name()?);
         if self.last.as_ref().is_none_or(|(last, _)| last != dir) {

@@ -1,4 +1,4 @@
-//! Messages of discovery: what is asked of it, and what it tells the shards.
+//! The messages to discovery and from it to the shards.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -10,38 +10,38 @@ use crate::discover::pattern::PatternError;
 use crate::follow::context::StartAt;
 use crate::fs::FileId;
 
-/// Followed paths of the same shard that a path has to do with.
+/// Followed paths of the same shard that a path is related to.
 #[derive(Debug)]
 pub(crate) struct Related {
-    /// One that this one's name extends.
+    /// The input whose name this path's name extends: this one may be a copy of it.
     pub(crate) base: Option<Arc<Path>>,
-    /// One that leads to the same name in the same directory, and so to the same file: it comes first.
+    /// The path that leads to the same name in the same directory, and so to the same file. That one comes first.
     pub(crate) alias_of: Option<Arc<Path>>,
-    /// A file that was left to the alias, to see whether it takes it.
+    /// A file that was left to the other path, which may take it.
     pub(crate) left: Option<FileId>,
 }
 
-/// What discovery tells a shard.
+/// A message from discovery to a shard.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Follow this path.
     Add {
         path: Arc<Path>,
-        /// Whether the user named it; otherwise a pattern matched it.
+        /// True if the user named it; otherwise a pattern matched it.
         named: bool,
         start: StartAt,
-        /// Whether the first scan found it.
+        /// True if the first scan found it.
         present: bool,
-        /// Followed paths of the same shard that it has to do with. Boxed, since most have none.
+        /// Followed paths that it is related to. Boxed, since most have none.
         related: Option<Box<Related>>,
     },
-    /// No pattern finds it any more: let go of it when it is read to its end.
+    /// No input finds this path any more: stop following it once it is read to its end.
     Gone(Arc<Path>),
-    /// Stop following it, where it stands.
+    /// Stop following this path at once.
     Remove(Arc<Path>),
 }
 
-/// Asked of discovery while it runs. It answers when the shards know.
+/// A request to discovery. It answers once the shards have the message.
 #[derive(Debug)]
 pub(crate) enum Request {
     Follow { input: OsString, reply: Sender<Result<(), PatternError>> },

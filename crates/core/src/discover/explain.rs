@@ -24,24 +24,24 @@ pub struct Explained {
     pub path: PathBuf,
     /// Where it leads, if it is a symbolic link or leads through one.
     pub leads_to: Option<PathBuf>,
-    /// What would become of it.
+    /// What would be done with it.
     pub verdict: Verdict,
 }
 
-/// What would become of a path, and why.
+/// What would be done with a path, and why.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Verdict {
     /// It would be followed.
     Follow {
-        /// Where reading would begin, in bytes; under [`StartAt::End`] the start of the last line if that
+        /// The offset in bytes where reading would begin; under [`StartAt::End`] the start of the last line if that
         /// has no newline yet.
         offset: u64,
-        /// Length in bytes.
+        /// The length in bytes.
         size: u64,
-        /// Which file it is.
+        /// The identity of the file.
         id: FileId,
-        /// Whether the system would tell of changes; otherwise it would be polled.
+        /// True if the system would notify changes; otherwise it would be polled.
         notified: bool,
     },
     /// It would be read as a stream: standard input, or a FIFO.
@@ -55,14 +55,14 @@ pub enum Verdict {
     },
     /// A pattern that no file matches: one would be waited for.
     NoMatch,
-    /// It is wanted and cannot be read now.
+    /// It is an input, but cannot be read now.
     Unreadable {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// It would not be followed.
     Not {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
@@ -93,10 +93,10 @@ impl fmt::Display for Explained {
     }
 }
 
-/// How many files of a directory that do not match are listed.
+/// At most so many files of a directory that do not match are listed.
 const NEAR_MISSES: usize = 100;
 
-/// Looks at what the inputs come to now. Blocks; reads no file's content.
+/// Explains the inputs as they are now. It blocks, and reads no file's content.
 pub(crate) fn explain(
     fs: &dyn Fs,
     specs: &[Spec],
@@ -163,8 +163,8 @@ pub(crate) fn explain(
     explained
 }
 
-/// Under which path a pattern finds the file at a path, and which pattern does. Blocks, but looks only at what is on the
-/// same device, if that or others may hang.
+/// Under which path a pattern finds the file at a path, and which pattern does. Blocks, but looks only at what is on
+/// the same device, if that or others may hang.
 pub(crate) fn find_file<'a>(
     fs: &dyn Fs,
     specs: &'a [Spec],
@@ -179,7 +179,7 @@ pub(crate) fn find_file<'a>(
     })
 }
 
-/// Why nothing can be read of any input, one reason for each; none if something can. Blocks.
+/// Returns why no input can be read, with one reason for each; none if one can be read. It blocks.
 pub(crate) fn nothing_to_read(
     fs: &dyn Fs,
     specs: &[Spec],
@@ -208,7 +208,7 @@ pub(crate) fn nothing_to_read(
     Some(reasons)
 }
 
-/// Why a path cannot be read now, if so. Only one that the user named may be a FIFO.
+/// Returns why a path cannot be read now, if so. Only a named path may be a FIFO.
 fn trouble(fs: &dyn Fs, path: &Path, named: bool, forbidden: &[FileId]) -> Option<Trouble> {
     match fs.stat(path) {
         Ok(stat) if forbidden.contains(&stat.id) => Some(Trouble::Output),
@@ -219,18 +219,18 @@ fn trouble(fs: &dyn Fs, path: &Path, named: bool, forbidden: &[FileId]) -> Optio
     }
 }
 
-/// Judges one path after the other.
+/// Explains one path after the other.
 struct Judge<'a> {
     fs: &'a dyn Fs,
     start: StartAt,
     ignore_older: Option<Duration>,
     forbidden: &'a [FileId],
-    /// Under which path each file was found first.
+    /// The first path by which each file was found.
     seen: HashMap<FileId, PathBuf>,
 }
 
 impl Judge<'_> {
-    /// A path that the user named may be a FIFO, and is wanted whatever it is.
+    /// Explains a path that the user named. It may be a FIFO.
     fn named(&mut self, path: &Path) -> Verdict {
         let stat = self.fs.stat(path).ok().filter(|stat| !self.forbidden.contains(&stat.id));
         match stat.map(|stat| (stat.kind, Trouble::of(stat.kind))) {
@@ -240,7 +240,7 @@ impl Judge<'_> {
         }
     }
 
-    /// A path that a pattern finds.
+    /// Explains a path that a pattern finds.
     fn found(&mut self, path: &Path) -> Verdict {
         let not = |reason: String| Verdict::Not { reason };
         let stat = match self.fs.stat(path) {
@@ -271,7 +271,7 @@ impl Judge<'_> {
     }
 }
 
-/// A duration in the largest unit that fits.
+/// Formats a duration in the largest unit that fits.
 fn told(duration: Duration) -> String {
     match (duration.as_secs(), duration.subsec_nanos()) {
         (seconds @ 1.., 0) if seconds % 3600 == 0 => format!("{}h", seconds / 3600),

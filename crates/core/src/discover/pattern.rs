@@ -1,4 +1,4 @@
-//! Patterns of paths: what a user writes in place of a file's name.
+//! Patterns of paths.
 //!
 //! A pattern is matched one path component at a time, so that only directories which can hold a match
 //! are ever listed.
@@ -10,16 +10,16 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
-/// Most components of a pattern after its first wildcard.
+/// A pattern has at most so many components after its first wildcard.
 const PARTS_MAX: usize = 63;
 
-/// Most bytes of a pattern: no path is longer.
+/// A pattern has at most so many bytes: no path is longer.
 const BYTES_MAX: usize = 4096;
 
-/// How deep braces may be nested. Each level is one of recursion in the crate that compiles them.
+/// Braces are nested at most this deep, since the crate that compiles them recurses for each level.
 const NESTING_MAX: usize = 10;
 
-/// Most bytes of a pattern that a message shows.
+/// A message shows at most so many bytes of a pattern.
 const SHOWN_MAX: usize = 200;
 
 /// A pattern: `*`, `?`, `[a-z]`, `{a,b}` within a component, `**` for any number of directories.
@@ -43,16 +43,16 @@ enum Part {
     AnyDirs,
 }
 
-/// How far a path has got in a pattern.
+/// The progress of matching a path, component by component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    /// Which parts of the pattern may come next, as bits; bit `parts.len()` means that the path matches.
+    /// The parts of the pattern that may come next, as bits; bit `parts.len()` means that the path matches.
     parts: u64,
-    /// How many names of its text it has, if it has nothing else.
+    /// The number of matched components of the pattern's own text, if the path has no others.
     names: Option<u8>,
 }
 
-/// A pattern that cannot be understood.
+/// The error of a malformed pattern.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PatternError {
@@ -80,7 +80,7 @@ impl PatternError {
 
 /// Compiles one pattern.
 ///
-/// What would panic, or overflow the stack, is refused before it comes to that.
+/// Patterns that would panic or overflow the stack are refused before.
 fn glob(text: &str) -> Result<Glob, String> {
     check_length(text)?;
     let mut depth = 0_usize;
@@ -112,7 +112,7 @@ fn glob_set(globs: impl IntoIterator<Item = Glob>) -> Result<GlobSet, String> {
     set.build().map_err(|error| error.kind().to_string())
 }
 
-/// Whether a name has anything in it that makes it a pattern.
+/// Returns true if a name has wildcards.
 pub(crate) fn is_pattern(name: &OsStr) -> bool {
     name.as_encoded_bytes().iter().any(|byte| b"*?[{".contains(byte))
 }
@@ -161,28 +161,28 @@ impl Pattern {
         &self.text
     }
 
-    /// The directory where matching starts; empty for the working directory.
+    /// Returns the directory where matching starts; empty for the working directory.
     pub(crate) fn base(&self) -> &Path {
         &self.base
     }
 
-    /// Where matching starts, in [`Pattern::base`].
+    /// Returns the state in [`Pattern::base`], where matching starts.
     pub(crate) fn start(&self) -> State {
         State { parts: self.close(1), names: Some(0) }
     }
 
-    /// Whether a path in this state matches.
+    /// Returns true if a path in this state matches.
     pub(crate) fn is_match(&self, state: State) -> bool {
         state.parts & (1 << self.parts.len()) != 0 || state.names == Some(self.names.len() as u8)
     }
 
-    /// Whether something below a directory in this state may match.
+    /// Returns true if a path below a directory in this state may match.
     pub(crate) fn goes_on(&self, state: State) -> bool {
         let named = state.names.is_some_and(|names| usize::from(names) < self.names.len());
         state.parts & ((1 << self.parts.len()) - 1) != 0 || named
     }
 
-    /// The state after one more name. Symbolic links are not followed by `**`, which might run in circles.
+    /// Returns the state after one more component. `**` does not follow symbolic links, which might be circular.
     pub(crate) fn next(&self, state: State, name: &OsStr, is_link: bool) -> State {
         let dot = name.as_encoded_bytes().first() == Some(&b'.');
         let mut next = 0;
@@ -209,7 +209,7 @@ impl Pattern {
     }
 }
 
-/// What is left out: patterns for the whole path, or, without a `/`, for the file's name.
+/// Patterns of paths that are left out: of the whole path, or, without a `/`, of the file's name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Excludes {
     globs: GlobSet,
@@ -224,7 +224,7 @@ impl Excludes {
         Ok(Self { globs, texts })
     }
 
-    /// The pattern that leaves `path` out, if one does.
+    /// Returns the pattern that leaves `path` out, if one does.
     pub(crate) fn excluding(&self, path: &Path) -> Option<&str> {
         let named = |at: &usize| !self.texts[*at].contains('/');
         let by_name = path.file_name().map(|name| self.globs.matches(name)).unwrap_or_default();

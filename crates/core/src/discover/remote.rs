@@ -23,23 +23,23 @@ use crate::report::ledger::Ledger;
 use crate::sync::lock::lock;
 use crate::watch::Mailbox;
 
-/// Most readers of this kind.
+/// At most so many readers of remote devices are started.
 pub(crate) const REMOTE_READERS_MAX: usize = 3;
 
-/// A job that takes longer is told of.
+/// A job that takes longer than this is told to the host.
 const SLOW: Duration = Duration::from_secs(5);
 
-/// A job that has taken so long when it is to end at once does not come back soon.
+/// A job that has taken this long when the merge ends at once counts as stuck.
 const STUCK: Duration = Duration::from_millis(100);
 
-/// Tells which devices somebody finds files on.
+/// The devices that a scan may reach.
 #[derive(Clone, Debug)]
 pub(crate) enum Reach {
-    /// All of them, whatever that takes.
+    /// All devices, even if a call may hang.
     All,
-    /// Those of this machine.
+    /// Local devices.
     Local,
-    /// These, and the way there.
+    /// These remote devices, and the local directories on the way to them.
     Remote(Vec<u64>),
 }
 
@@ -52,29 +52,29 @@ impl Reach {
         }
     }
 
-    /// Whether what is on a device may be looked at.
+    /// Returns true if files of a device may be accessed.
     pub(crate) fn allows(&self, device: Option<u64>) -> bool {
         device.is_none() || self.has(device)
     }
 }
 
-/// Asked of the reader of a remote device.
+/// A message to the reader of a remote device.
 #[derive(Debug)]
 pub(crate) enum Order {
     Follow {
         device: u64,
         spec: Spec,
         start: StartAt,
-        /// Whether the first scan is under way.
+        /// True if the first scan is under way.
         present: bool,
     },
     Unfollow(OsString),
 }
 
-/// Starts a reader that takes these orders, and is woken and watched by that.
+/// Starts a reader with its receiver of orders and its status.
 type Start = Box<dyn Fn(Receiver<Order>, Arc<RemoteStatus>) + Send>;
 
-/// The readers of remote devices, to discovery. Dropped, it has them look for files a last time.
+/// The readers of remote devices, as discovery uses them. Dropping it makes them scan a last time.
 pub(crate) struct Remotes {
     readers: Vec<(Sender<Order>, Arc<RemoteStatus>)>,
     by_device: HashMap<u64, usize>,
@@ -89,7 +89,7 @@ impl Remotes {
         Self { readers: Vec::new(), by_device: HashMap::new(), most, ledger, all, start }
     }
 
-    /// Has an input followed on a device, to which this path leads. `watched`: whether others need not be polled.
+    /// Makes the reader of a device follow an input, to which this path leads. `watched`: other inputs are not polled.
     pub(crate) fn follow(&mut self, path: &Path, watched: bool, order: Order) {
         let Order::Follow { device, .. } = order else { return };
         let next = match self.readers.len() {
@@ -139,7 +139,7 @@ impl fmt::Debug for Remotes {
     }
 }
 
-/// All readers of remote devices, to whoever has to do without them.
+/// The status of all readers of remote devices.
 #[derive(Debug, Default)]
 pub(crate) struct RemoteReaders(Mutex<Vec<Arc<RemoteStatus>>>);
 
@@ -157,35 +157,35 @@ impl RemoteReaders {
         status
     }
 
-    /// Hints at everything.
+    /// Makes all of them look at everything.
     pub(crate) fn hint_all(&self) {
         lock(&self.0).iter().for_each(|status| status.mailbox.hint_all());
     }
 
-    /// Reports the inputs of those that are stuck, which nobody waits for any more.
+    /// Reports the inputs of stuck readers as failed, since the merge does not wait for them any more.
     pub(crate) fn leave(&self) {
         let all = lock(&self.0).clone();
         all.iter().for_each(|status| status.leave());
     }
 }
 
-/// The reader of a remote device, as others see it while it is busy.
+/// The status of the reader of a remote device, visible while it is busy.
 #[derive(Debug)]
 pub(crate) struct RemoteStatus {
     /// The first path that led to the device.
     path: PathBuf,
     pub(crate) mailbox: Arc<Mailbox>,
     ledger: Arc<Ledger>,
-    /// Since when a job is under way, if one is.
+    /// The time since which a job is under way, if one is.
     since: Mutex<Option<Instant>>,
-    /// Whether it was told that jobs take long, and none has been quick since.
+    /// True once a slow job was told, until a quick one.
     told: AtomicBool,
-    /// Whether nobody waits for it any more.
+    /// True once the merge does not wait for it any more.
     left: AtomicBool,
 }
 
 impl RemoteStatus {
-    /// Waits for a job, and tells if it takes long.
+    /// Waits for a job, and tells the host if it takes long.
     pub(crate) async fn watch<B: Backend, T>(&self, backend: &B, job: impl Future<Output = T>) -> T {
         *lock(&self.since) = Some(Instant::now());
         let late = async {

@@ -20,32 +20,32 @@ use crate::sync::lock::lock;
 use crate::sync::stop::{Stage, Stop};
 use crate::watch::names::Names;
 
-/// Most requests on their way whose answers are waited for.
+/// At most so many requests wait for their answers.
 const REQUESTS_MAX: usize = 64;
 
-/// Takes requests to discovery. Who waits for an answer waits for room, too, so that requests that are given up take a
-/// bounded part of the memory, however long discovery is busy.
+/// The sender of requests to discovery. A caller that waits for an answer also waits for room, so that abandoned
+/// requests take bounded memory, however long discovery is busy.
 #[derive(Debug)]
 pub(crate) struct Requests {
     awaited: Sender<Request>,
     others: Sender<Request>,
 }
 
-/// Gives discovery the requests.
+/// The receiver of requests to discovery.
 #[derive(Debug)]
 pub(crate) struct Requested {
     awaited: Receiver<Request>,
     others: Receiver<Request>,
 }
 
-/// Connects discovery with those who ask something of it.
+/// Makes a channel of requests to discovery.
 pub(crate) fn requests() -> (Requests, Requested) {
     let (awaited, others) = (async_channel::bounded(REQUESTS_MAX), async_channel::unbounded());
     (Requests { awaited: awaited.0, others: others.0 }, Requested { awaited: awaited.1, others: others.1 })
 }
 
 impl Requests {
-    /// Asks, and waits for the answer. None: discovery is over.
+    /// Asks, and waits for the answer. Returns none if discovery is over.
     pub(crate) async fn ask(
         &self,
         request: impl FnOnce(Sender<Result<(), PatternError>>) -> Request,
@@ -55,14 +55,14 @@ impl Requests {
         replied.recv().await.ok()
     }
 
-    /// Asks, and never waits. None: discovery is over.
+    /// Asks, and never waits. Returns none if discovery is over.
     pub(crate) fn ask_only(&self, request: impl FnOnce(Sender<Result<(), PatternError>>) -> Request) -> Option<()> {
         self.others.try_send(request(async_channel::bounded(1).0)).ok()
     }
 }
 
 impl Requested {
-    /// Waits for the next one; for ever, once nobody can ask any more.
+    /// Waits for the next request; for ever once no sender is left.
     async fn next(&self) -> Request {
         let next = async |requests: &Receiver<Request>| match requests.recv().await {
             Ok(request) => request,
@@ -77,10 +77,10 @@ impl Requested {
 #[derive(Debug)]
 pub(crate) struct SharedDiscovery {
     discovery: Mutex<Option<Discovery>>,
-    /// What the system tells it of.
+    /// Names that the system has told of.
     names: Arc<Names>,
     over: AtomicBool,
-    /// Whether it looks once.
+    /// True if it scans once.
     once: bool,
 }
 
@@ -90,7 +90,7 @@ impl SharedDiscovery {
         Arc::new(Self { discovery: Mutex::new(Some(discovery)), names, over: AtomicBool::new(false), once })
     }
 
-    /// Works with it, on this thread. None: it is over.
+    /// Calls `work` with the discovery, on this thread. Returns none if it is over.
     fn with<T>(&self, work: impl FnOnce(&mut Discovery) -> T) -> Option<T> {
         let done = lock(&self.discovery).as_mut().map(work);
         if self.over.load(Ordering::SeqCst) {
@@ -99,7 +99,7 @@ impl SharedDiscovery {
         done
     }
 
-    /// Lets go of it, so that the shards hear of its end: now, or as soon as who works with it has done so.
+    /// Drops the discovery, which ends the shards' channels: now, or as soon as a call under way returns.
     fn close(&self) {
         self.over.store(true, Ordering::SeqCst);
         if let Ok(mut discovery) = self.discovery.try_lock() {
@@ -107,18 +107,19 @@ impl SharedDiscovery {
         }
     }
 
-    /// Does what the host asks on this thread. None: it is too late.
+    /// Serves a request on this thread. Returns none if discovery is over.
     pub(crate) fn follow_blocking(&self, input: &OsStr) -> Option<Result<(), PatternError>> {
         mark(|| self.with(|discovery| discovery.follow(input)))
     }
 
-    /// Does what the host asks on this thread. None: it is too late.
+    /// Serves a request on this thread. Returns none if discovery is over.
     pub(crate) fn unfollow_blocking(&self, input: &OsStr) -> Option<()> {
         mark(|| self.with(|discovery| discovery.unfollow(input)))
     }
 }
 
-/// The end of discovery. Requests that come too late are dropped, with their replies, so that whoever asked hears of it.
+/// The end of discovery. Requests that come too late are dropped, with their replies, so that whoever asked hears of
+/// it.
 struct AtEnd {
     requests: Requested,
     discovery: Arc<SharedDiscovery>,
@@ -136,12 +137,12 @@ impl Drop for AtEnd {
 
 /// Scans again and again on the blocking pool, until a stop is asked for; then a last time.
 ///
-/// Looks sooner when something is told of by the system. Under `once`, scans once. When it returns, or is dropped, no shard is told of
-/// files any more.
+/// It scans sooner when the system has told of a name, and only once under `once`. When it returns or is dropped, the
+/// shards get no more messages.
 ///
 /// # Errors
 ///
-/// The first panic, at the end: files that are found are followed all the same.
+/// The first panic, at the end: files that were found are followed all the same.
 pub(crate) async fn discover<B: Backend>(
     backend: B,
     discovery: Arc<SharedDiscovery>,

@@ -1,4 +1,4 @@
-//! What a user asks to follow.
+//! An input as the user gave it.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::discover::pattern::{Pattern, PatternError, is_pattern};
 use crate::fs::Fs;
 
-/// What a user asks to follow.
+/// An input as the user gave it.
 #[derive(Clone, Debug)]
 pub(crate) enum Spec {
     Path(Arc<Path>),
@@ -16,7 +16,8 @@ pub(crate) enum Spec {
 }
 
 impl Spec {
-    /// A path, or with wildcards a pattern. One that can be no pattern is a path if there is something of that name.
+    /// Makes an input of a text: a path, or with wildcards a pattern. A malformed pattern is a path if a file has that
+    /// name.
     pub(crate) fn new(input: &OsStr, fs: &dyn Fs) -> Result<Self, PatternError> {
         if !is_pattern(input) {
             return Ok(Self::named(Path::new(input), fs));
@@ -31,13 +32,13 @@ impl Spec {
         }
     }
 
-    /// A path, whatever characters it has.
+    /// Makes an input of a path, whatever characters it has.
     pub(crate) fn named(path: &Path, fs: &dyn Fs) -> Self {
         fs.named(path);
         Self::Path(path.into())
     }
 
-    /// The path, if it is one.
+    /// Returns the path, if it is one.
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             Self::Path(path) => Some(path),
@@ -45,7 +46,7 @@ impl Spec {
         }
     }
 
-    /// The pattern, if it is one.
+    /// Returns the pattern, if it is one.
     pub(crate) fn pattern(&self) -> Option<&Pattern> {
         match self {
             Self::Path(_) => None,
@@ -53,7 +54,7 @@ impl Spec {
         }
     }
 
-    /// As the user gave it.
+    /// Returns the text that the user gave.
     pub(crate) fn text(&self) -> &OsStr {
         match self {
             Self::Path(path) => path.as_os_str(),

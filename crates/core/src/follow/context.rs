@@ -13,7 +13,7 @@ use crate::record::limit::LineLimit;
 use crate::report::ledger::Ledger;
 use crate::watch::ChangeWatch;
 
-/// Where to begin in a file that is present at the start.
+/// The place where reading begins in a file that is present at the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartAt {
@@ -24,40 +24,40 @@ pub enum StartAt {
     End,
 }
 
-/// What everything on the reading side needs to know.
+/// The settings and services of the reading side.
 #[derive(Clone, Debug)]
 pub(crate) struct TailContext {
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) registry: Arc<FileRegistry>,
-    /// How many files may be open. Each shard has its share.
+    /// Limits the open files. Each shard has its share.
     pub(crate) descriptors: Arc<Descriptors>,
     pub(crate) limit: LineLimit,
     pub(crate) format: LineFormat,
-    /// Stop at the end of what is there.
+    /// True to stop at the end of what is there.
     pub(crate) once: bool,
-    /// How long a rotated file must have been quiet to be let go.
+    /// A rotated file must have been quiet for this long to be closed.
     pub(crate) grace: Duration,
-    /// How long a file that may be a copy of an input is held; zero: copies are not looked for.
+    /// A file that may be a copy of an input is held for this long; zero if copies are not searched for.
     pub(crate) copy_grace: Duration,
-    /// Bytes read at a time, and about as many go into a batch.
+    /// The size of a read in bytes.
     pub(crate) chunk: usize,
-    /// How often files are looked at of whose changes nobody hints.
+    /// Files that are not watched are polled this often.
     pub(crate) poll_interval: Duration,
     /// A file that has not changed for longer is not read until it does.
     pub(crate) ignore_older: Option<Duration>,
-    /// How long a deleted file is kept that could not be read to its end.
+    /// A deleted file that could not be read to its end is kept for this long.
     pub(crate) deleted_max_age: Option<Duration>,
-    /// Most bytes of deleted files that are kept because they could not be read.
+    /// So many bytes of deleted files that could not be read are kept.
     pub(crate) deleted_max_bytes: Option<u64>,
-    /// Who reads a FIFO that is found under a named path; none: it is refused.
+    /// Takes FIFOs at named paths; none if they are refused.
     pub(crate) streams: Option<Streams>,
-    /// Who hints at changes; none: everything is polled.
+    /// Watches for changes; none if everything is polled.
     pub(crate) watch: Option<Arc<dyn ChangeWatch>>,
 }
 
 impl TailContext {
-    /// Whether changes of the file at a path will be hinted at.
+    /// Returns true if the system notifies changes of the file at a path.
     pub(crate) fn is_watched(&self, path: &Path) -> bool {
         self.watch.as_ref().is_some_and(|watch| watch.is_watched(path))
     }

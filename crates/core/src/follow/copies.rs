@@ -1,4 +1,4 @@
-//! The copies that copytruncate makes: a new file beside an input, with the input's own content.
+//! The copies that copytruncate makes: a new file beside an input, with the input's content.
 //!
 //! Such a copy is held, not read, for a while. If the input is truncated, its copy is searched for beside it, and
 //! read on from where the input had been read: nothing comes out twice, and what the input still had is not
@@ -17,10 +17,10 @@ use crate::follow::file::bytes::read_all;
 use crate::follow::registry::Claimed;
 use crate::fs::{FileId, Kind, Stat, here, is_missing};
 
-/// Bytes that are compared while a copy is being made.
+/// So many bytes are compared while a copy is being made.
 const COMPARED: u64 = 256;
 
-/// How often a copy is searched for while names change.
+/// A copy is searched for so often while names change.
 const SEARCHES_MAX: usize = 8;
 
 /// Files that may turn out to be copies of an input.
@@ -38,7 +38,7 @@ impl Copies {
         self.0.is_empty()
     }
 
-    /// Whether the file that appeared at `path` is to be held as a copy of `original`.
+    /// Returns true if the file that appeared at `path` is held, since it may be a copy of `original`.
     pub(crate) fn holds(&mut self, original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
         if cx.copy_grace.is_zero() {
             return false;
@@ -68,7 +68,7 @@ impl Copies {
         held
     }
 
-    /// The original, at `path`, was cut: searches for its copy, and gives it ready to be read on from where the
+    /// Searches for the copy of an original at `path` that was cut. Returns the copy, to be read on from where the
     /// original was read.
     pub(crate) fn adopt(
         &mut self,
@@ -92,7 +92,7 @@ impl Copies {
     }
 }
 
-/// A file had another name by the time that it was looked at.
+/// The error that a file had another name by the time it was opened.
 struct Moved;
 
 /// Searches once for the copy of a file that was at `path`.
@@ -157,8 +157,8 @@ fn search(
     if adopted.is_none() && moved { Err(Moved) } else { Ok(adopted) }
 }
 
-/// The file under `path`, open, and whether it holds what is known of the original. It then stands where the original
-/// was read up to.
+/// Opens the file at `path`. Returns it, and true if it has the original's content; it is then at the position where
+/// the original was read up to.
 fn opened(
     original: &Generation,
     path: &Path,
@@ -179,7 +179,7 @@ fn opened(
     Ok(Some((copy, fits)))
 }
 
-/// Whether a file holds what the original held, as far as it goes by now. None if the original was cut meanwhile.
+/// Returns true if a file has the original's content, as far as it goes by now; none if the original was cut meanwhile.
 fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> io::Result<Option<bool>> {
     let place = original.position();
     if original.size() == 0 {

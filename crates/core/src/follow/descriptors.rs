@@ -1,4 +1,4 @@
-//! How many files may be open at a time, and what to do when there are no descriptors left.
+//! Limits the number of open files, and handles a shortage of descriptors.
 //!
 //! Ordinary files can be opened again by their names: those are kept open that changed last, and the others are opened,
 //! read and closed by turns. Files that lost their name cannot be opened again, and have a number of their own; more of
@@ -20,30 +20,30 @@ use crate::report::ledger::Ledger;
 use crate::sync::lock::lock;
 use crate::watch::Mailbox;
 
-/// Files kept open at most, whatever the process may open; the same number again of those that lost their name.
+/// At most so many files are kept open, whatever the process may open; and as many without a name.
 const OPEN_FILES_MAX: u64 = 4096;
 
-/// So many files are kept open however idle they are: an open file can be read on whatever becomes of its name.
+/// So many files are kept open even if they are idle: an open file can be read on whatever happens to its name.
 const IDLE_OPEN_MAX: usize = 32;
 
-/// How long nothing is opened after the system refused it and no file of ours could be closed. Doubles each time.
+/// Nothing is opened for this long after the system refused it and no file could be closed. It doubles each time.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// How many files a merge keeps open.
+/// The limits of a merge's open files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenLimits {
     /// Files that can be opened again by their names.
     pub(crate) ordinary: usize,
-    /// Files that lost their name.
+    /// Files without a name.
     pub(crate) nameless: usize,
-    /// Descriptors that the process may have, whoever opened them.
+    /// Descriptors that the process may have in all.
     pub(crate) process: u64,
 }
 
 impl OpenLimits {
-    /// Half of what the process may have open, and a quarter for files that lost their name: others have the rest.
+    /// Returns half of what the process may have open, and a quarter for files without a name. The rest is for others.
     pub(crate) fn of_process() -> Self {
         let process = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let part = |part: u64| (process / part).clamp(1, OPEN_FILES_MAX) as usize;
@@ -55,27 +55,27 @@ impl OpenLimits {
 #[derive(Debug)]
 pub(crate) struct Descriptors {
     common: Arc<Common>,
-    /// Ordinary files open now.
+    /// The number of ordinary files that are open.
     ordinary: Arc<AtomicUsize>,
-    /// Files open now that lost their name.
+    /// The number of open files without a name.
     nameless: Arc<AtomicUsize>,
-    /// Most ordinary files to be open, as far as a shortage made them fewer.
+    /// The limit of ordinary files that a shortage has set.
     most: AtomicUsize,
-    /// How many of the shortages it has made room after.
+    /// The number of shortages that this shard has made room for.
     heeded: AtomicU64,
-    /// Until when nothing is opened, and how long that is since it was tried.
+    /// The time until which nothing is opened, and the length of that pause.
     pause: Mutex<Option<(Instant, Duration)>>,
 }
 
-/// What all shards of a merge share.
+/// The state that all shards of a merge share.
 #[derive(Debug)]
 struct Common {
     limits: OpenLimits,
-    /// How often descriptors were short.
+    /// The number of shortages so far.
     shortages: AtomicU64,
-    /// Whether that was told.
+    /// True once a shortage was told.
     told: AtomicBool,
-    /// What the system said when it last refused one.
+    /// The error with which the system last refused one.
     refusal: AtomicI32,
     /// Woken to close files for each other.
     shards: Mutex<Vec<Arc<Mailbox>>>,
@@ -83,7 +83,7 @@ struct Common {
 }
 
 impl Descriptors {
-    /// Nothing is open yet.
+    /// Makes the limits, with nothing open yet.
     pub(crate) fn new(limits: OpenLimits) -> Arc<Self> {
         Self::of(Arc::new(Common {
             limits,
@@ -106,14 +106,14 @@ impl Descriptors {
         })
     }
 
-    /// The share of one more shard, which is woken by `mailbox`.
+    /// Returns the share of one more shard, which is woken by `mailbox`.
     pub(crate) fn share(&self, mailbox: Arc<Mailbox>) -> Arc<Self> {
         lock(&self.common.shards).push(mailbox);
         self.common.shard_count.fetch_add(1, Ordering::Relaxed);
         Self::of(self.common.clone())
     }
 
-    /// This shard's part of a number of files.
+    /// Returns this shard's part of a number of files.
     fn part(&self, files: usize) -> usize {
         (files / self.common.shard_count.load(Ordering::Relaxed).max(1)).max(1)
     }
@@ -123,22 +123,22 @@ impl Descriptors {
         Slot::new(&self.ordinary)
     }
 
-    /// Counts a file that lost its name as open for as long as the slot lives.
+    /// Counts a file without a name as open for as long as the slot lives.
     pub(crate) fn nameless_slot(&self) -> Slot {
         Slot::new(&self.nameless)
     }
 
-    /// Whether it makes sense to try to open a file.
+    /// Returns true if a file may be opened now.
     pub(crate) fn may_open(&self) -> bool {
         lock(&self.pause).is_none_or(|(until, _)| Instant::now() >= until)
     }
 
-    /// When it makes sense again to try to open a file; none: now.
+    /// Returns the time when a file may be opened again; none if it may be now.
     pub(crate) fn due(&self) -> Option<Instant> {
         lock(&self.pause).map(|(until, _)| until)
     }
 
-    /// A file was opened; `number` is that of its descriptor.
+    /// Records that a file was opened; `number` is that of its descriptor.
     pub(crate) fn opened(&self, number: Option<u64>, ledger: &Ledger) {
         *lock(&self.pause) = None;
         let limit = self.common.limits.process;
@@ -155,12 +155,12 @@ impl Descriptors {
         }
     }
 
-    /// What the system said when it last refused a descriptor.
+    /// Returns the error with which the system last refused a descriptor.
     pub(crate) fn refusal(&self) -> io::Error {
         io::Error::from_raw_os_error(self.common.refusal.load(Ordering::Relaxed))
     }
 
-    /// There are no descriptors left, or next to none: every shard keeps fewer files open than now.
+    /// Records a shortage: every shard keeps fewer files open than now.
     fn is_short(&self, ledger: &Ledger) {
         self.common.shortages.fetch_add(1, Ordering::Relaxed);
         self.heed();
@@ -169,7 +169,7 @@ impl Descriptors {
         }
     }
 
-    /// Something could not be opened: notes whether descriptors are short.
+    /// Records that a file could not be opened, and a shortage if that is the cause.
     pub(crate) fn failed(&self, error: &io::Error, ledger: &Ledger) {
         if let Some(code) = error.raw_os_error().filter(|_| is_shortage(error)) {
             self.common.refusal.store(code, Ordering::Relaxed);
@@ -177,7 +177,7 @@ impl Descriptors {
         }
     }
 
-    /// Nothing can be opened, and this shard has nothing to close: the others are asked to.
+    /// Asks the other shards to close files, since nothing can be opened and this shard has nothing to close.
     pub(crate) fn pause(&self) {
         let mut pause = lock(&self.pause);
         let time = pause.map_or(PAUSE_MIN, |(_, last)| (last * 2).min(PAUSE_MAX));
@@ -187,7 +187,7 @@ impl Descriptors {
         shards.iter().for_each(|shard| shard.wake.wake());
     }
 
-    /// Keeps fewer files open if there was a shortage, wherever it was noticed.
+    /// Lowers this shard's limit if there was a shortage anywhere.
     fn heed(&self) {
         let shortages = self.common.shortages.load(Ordering::Relaxed);
         if self.heeded.swap(shortages, Ordering::Relaxed) != shortages {
@@ -196,34 +196,33 @@ impl Descriptors {
         }
     }
 
-    /// Most ordinary files to be open, whatever the others are.
+    /// Returns the limit of ordinary files, whatever other files are open.
     fn usual(&self) -> usize {
         self.heed();
         self.most.load(Ordering::Relaxed).min(self.part(self.common.limits.ordinary))
     }
 
-    /// Most ordinary files to be open. Files without a name have their places until they are let go.
+    /// Returns the limit of ordinary files that the open files without a name leave.
     fn most(&self) -> usize {
         self.usual().saturating_sub(self.excess_nameless()).max(1)
     }
 
-    /// How many ordinary files are to be closed before one more is opened.
+    /// Returns how many ordinary files must be closed before one more is opened.
     pub(crate) fn excess(&self) -> usize {
         (self.ordinary.load(Ordering::Relaxed) + 1).saturating_sub(self.most())
     }
 
-    /// Whether as many ordinary files are open as may be.
+    /// Returns true if no more ordinary files may be open.
     pub(crate) fn is_full(&self) -> bool {
         self.excess() > 0
     }
 
-    /// Whether so many files are open that idle ones are better closed.
+    /// Returns true if so many files are open that idle ones are closed.
     pub(crate) fn is_crowded(&self) -> bool {
         self.ordinary.load(Ordering::Relaxed) > self.part(IDLE_OPEN_MAX)
     }
 
-    /// How many of the files that lost their name are to be let go: there are more than may be, and ordinary ones leave
-    /// no room for them.
+    /// Returns how many files without a name must be closed: those over the limit that ordinary ones leave no room for.
     pub(crate) fn excess_nameless(&self) -> usize {
         let nameless = self.nameless.load(Ordering::Relaxed);
         let over = nameless.saturating_sub(self.part(self.common.limits.nameless));
@@ -234,7 +233,7 @@ impl Descriptors {
     }
 }
 
-/// One open file's place among all that may be open.
+/// Counts one open file.
 #[derive(Debug)]
 pub(crate) struct Slot(Arc<AtomicUsize>);
 
@@ -251,7 +250,7 @@ impl Drop for Slot {
     }
 }
 
-/// Whether there are no descriptors left, in the process or in the system, or no memory for one.
+/// Returns true if the process or the system has no descriptors left, or no memory for one.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }

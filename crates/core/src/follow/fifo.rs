@@ -1,4 +1,4 @@
-//! A FIFO that an input finds at its path: it is claimed here, and read as a stream by others.
+//! A FIFO at the path of an input. The input claims it, and the reader of streams reads it.
 
 use std::fmt;
 use std::path::Path;
@@ -9,15 +9,15 @@ use std::time::Duration;
 use crate::follow::registry::FileRegistry;
 use crate::fs::FileId;
 
-/// A FIFO that is found under a named path: claimed as long as somebody has this.
+/// A FIFO at a named path. It is claimed until the last reference is dropped.
 #[derive(Debug)]
 pub(crate) struct Fifo {
     pub(crate) id: FileId,
     registry: Arc<FileRegistry>,
     pub(crate) grace: Duration,
-    /// Whether it has lost its name: it is read until nothing comes for the grace time.
+    /// True once it has lost its name: it is then read until nothing has come for the grace time.
     pub(crate) lost: AtomicBool,
-    /// Whether it is followed no more.
+    /// True once it is not followed any more.
     pub(crate) left: AtomicBool,
 }
 
@@ -27,12 +27,12 @@ impl Drop for Fifo {
     }
 }
 
-/// The FIFO that an input has read as a stream; dropped, it says that the FIFO has lost its name.
+/// The FIFO of an input. Dropping it records that the FIFO has lost its name.
 #[derive(Debug)]
 pub(crate) struct FifoInput(Arc<Fifo>);
 
 impl FifoInput {
-    /// Has it read. It is claimed already.
+    /// Hands a FIFO, which is claimed already, to the reader of streams.
     pub(crate) fn new(
         path: &Arc<Path>,
         id: FileId,
@@ -50,7 +50,7 @@ impl FifoInput {
         self.0.id
     }
 
-    /// It is followed no more.
+    /// Stops following it.
     pub(crate) fn leave(self) {
         self.0.left.store(true, Ordering::Relaxed);
     }
@@ -62,11 +62,11 @@ impl Drop for FifoInput {
     }
 }
 
-/// Who reads the FIFOs that are found.
+/// Hands FIFOs to the reader of streams.
 #[derive(Clone)]
 pub(crate) struct Streams(pub(crate) Arc<Take>);
 
-/// Has a FIFO read that was found under a path.
+/// Reads a FIFO that was found at a path.
 type Take = dyn Fn(&Arc<Path>, Arc<Fifo>) + Send + Sync;
 
 impl fmt::Debug for Streams {

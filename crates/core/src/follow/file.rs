@@ -24,27 +24,27 @@ use crate::fs::{FileId, ReadFile, Storage, is_missing};
 use crate::record::framer::LineState;
 use crate::report::gap::GapReason;
 
-/// How long a file has not changed that is idle.
+/// A file that has not changed for this long is idle.
 const IDLE_AFTER: Duration = Duration::from_secs(10);
 
-/// Most bytes that are read of a file whose size says nothing, and which may have no end.
+/// At most so many bytes are read of a file whose size does not tell its length, since it may have no end.
 const PSEUDO_MAX: u64 = 16 * 1024 * 1024;
 
-/// How far apart, at least, two places are in time that are remembered for finding short copies.
+/// Two positions that are remembered for finding short copies are at least this far apart in time.
 const MARK_EVERY: Duration = Duration::from_secs(1);
 
-/// What one visit came to.
+/// The outcome of reading a file once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadOutcome {
-    /// Something was read or passed by, and there is probably more.
+    /// Bytes were read or skipped, and there are probably more.
     More,
-    /// Nothing came of it, but it is to be tried again in its turn.
+    /// No progress was made; it is tried again when it is its turn.
     Again,
     /// All whole lines that are there have been taken.
     End,
     /// The batch has no room for the next line.
     Full,
-    /// The file does not hold any more, before the offset, what was read there.
+    /// The file does not hold the bytes any more that were read before the offset.
     Changed,
     /// There is no descriptor to open the file with.
     Short,
@@ -57,44 +57,44 @@ pub(crate) struct Generation {
     pub(crate) number: u32,
     pub(crate) id: FileId,
     file: Option<(Box<dyn ReadFile>, Slot)>,
-    /// On what kind of file system it is, once it was open.
+    /// The kind of its file system; none before it was first opened.
     storage: Option<Storage>,
-    /// Everything before is delivered.
+    /// All bytes before it are delivered or counted as a gap.
     offset: u64,
-    /// What stands before the offset.
+    /// The fingerprint of the bytes before the offset.
     fingerprint: Fingerprint,
-    /// No newline between `offset` and here.
+    /// There is no newline between `offset` and here.
     searched: u64,
-    /// What stands before `searched`, while that is far from the offset.
+    /// The fingerprint of the bytes before `searched`, while that is far from the offset.
     searched_fingerprint: Fingerprint,
-    /// Length when last seen, as far as that can be believed.
+    /// The length when it was last seen, as far as that can be believed.
     size: u64,
-    /// A length that was seen, but is more than could be read.
+    /// A length that was seen, although fewer bytes could be read.
     ahead: Option<u64>,
-    /// Length when the content was last seen to be the same.
+    /// The length when the content was last known to be the same.
     sure_size: u64,
-    /// When the length was last seen to move.
+    /// The time when the length was last seen to change.
     moved: Instant,
-    /// Last change of the content when last seen; none if it may have changed again without showing it.
+    /// The modification time when it was last seen; none if a later change may not have moved it.
     modified: Option<SystemTime>,
-    /// Whether the content may be another although the length is the same.
+    /// True if the content may have changed although the length is the same.
     suspect: bool,
-    /// Its length before it got shorter, until it is known whether the content before the offset is the same.
+    /// The length before it got shorter, until it is known whether the content before the offset is the same.
     shrunk: Option<u64>,
-    /// Since when it cannot be read.
+    /// The time since which it cannot be read.
     failing: Option<Instant>,
-    /// When it was seen that it has lost its name.
+    /// The time when it was seen to have lost its name.
     retired: Option<Instant>,
-    /// Whether its content may have become another while it had its name.
+    /// True if its content may have changed while it had its name.
     unsure: bool,
-    /// Another name that it was found under then, by which it can be opened again.
+    /// The other name that it was then found under, by which it can be opened again.
     found: Option<Box<Path>>,
-    /// What is not read of it, once it is deleted.
+    /// Counts its unread bytes, once it is deleted.
     kept: Option<Box<Kept>>,
-    /// Earlier places, the last one first, of a file that is read again and again.
+    /// Two earlier positions, the later one first.
     marks: Option<Box<[(Instant, Position); 2]>>,
     line: LineState,
-    /// Where the hole began that is being passed by.
+    /// The start of the hole that is being skipped.
     hole: Option<u64>,
 }
 
@@ -135,27 +135,27 @@ impl Generation {
         self.size
     }
 
-    /// Its length as it says itself; if that says nothing, as much as may be.
+    /// Returns the length that the system reports; the greatest possible one if that does not tell it.
     pub(crate) fn claimed_size(&self) -> u64 {
         if self.is_pseudo() { u64::MAX } else { self.ahead.unwrap_or(self.size) }
     }
 
-    /// Whether its size says nothing of what can be read.
+    /// Returns true if its size does not tell how much can be read.
     pub(crate) fn is_pseudo(&self) -> bool {
         self.storage == Some(Storage::Pseudo)
     }
 
-    /// Whether there is more than is read of a file whose size says nothing.
+    /// Returns true if a file whose size does not tell its length was read to the limit.
     pub(crate) fn is_endless(&self) -> bool {
         self.is_pseudo() && self.searched >= PSEUDO_MAX
     }
 
-    /// Whether a file that lost its name has been quiet for long enough to be let go.
+    /// Returns true if a file without its name has been quiet for long enough to be closed.
     pub(crate) fn is_quiet(&self, cx: &TailContext) -> bool {
         self.is_quieter_than(cx.grace)
     }
 
-    /// Whether its length has not moved for longer.
+    /// Returns true if its length has not changed for longer than `time`.
     pub(crate) fn is_quieter_than(&self, time: Duration) -> bool {
         self.moved.elapsed() >= time
     }
@@ -164,17 +164,17 @@ impl Generation {
         self.file.is_some()
     }
 
-    /// Whether there may be bytes that were never looked at.
+    /// Returns true if there may be bytes that were never read.
     pub(crate) fn has_news(&self) -> bool {
         self.has_more() || self.suspect
     }
 
-    /// Whether there are bytes that were never looked at, by the size last seen.
+    /// Returns true if there are bytes that were never read, by the size last seen.
     pub(crate) fn has_more(&self) -> bool {
         self.size > self.searched
     }
 
-    /// Closes the file by whose name it can be opened again, if it is read and has not changed for long.
+    /// Closes a file that can be opened again by its name, if it is read and has not changed for long.
     pub(crate) fn close_idle(&mut self, cx: &TailContext) {
         let old = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > IDLE_AFTER);
         if cx.descriptors.is_crowded() && self.offset == self.size && !self.suspect && self.modified.is_some_and(old) {
@@ -182,28 +182,28 @@ impl Generation {
         }
     }
 
-    /// Whether all that was seen is read, so that the next read tells as much as a look.
+    /// Returns true if all bytes that were seen are read, so that the next read tells as much as a stat.
     pub(crate) fn is_read(&self) -> bool {
         self.is_open() && self.offset > 0 && !self.has_news() && self.storage == Some(Storage::Local)
     }
 
-    /// Has the content before the offset checked at the next visit.
+    /// Makes the next visit check the content before the offset.
     pub(crate) fn suspect(&mut self) {
         self.suspect = true;
     }
 
-    /// Reads with the open file; none if it is closed.
+    /// Calls `read` with the open file; returns none if it is closed.
     pub(crate) fn with_file<T>(&self, read: impl FnOnce(&dyn ReadFile) -> io::Result<T>) -> io::Result<Option<T>> {
         self.file.as_ref().map(|(file, _)| read(&**file)).transpose()
     }
 
-    /// Whether something of it is left to be read that cannot be read now. Where only its length is ahead of it, what
-    /// there is can be.
+    /// Returns true if bytes of it are unread and cannot be read now. A file whose length is ahead of its bytes can be
+    /// read as far as it goes.
     pub(crate) fn is_unread(&self) -> bool {
         self.size > self.offset && (!self.is_open() || self.failing.is_some() && self.ahead.is_none())
     }
 
-    /// Whether it ends in a fragment.
+    /// Returns true if it ends in a fragment.
     pub(crate) fn has_rest(&self) -> bool {
         self.searched > self.offset
     }
@@ -214,7 +214,7 @@ impl Generation {
         self.offset = self.offset.max(offset.min(seen));
     }
 
-    /// Opens the file under `path`; false if that is another one by now, or none.
+    /// Opens the file at `path`. Returns false if another one is there by now, or none.
     pub(crate) fn open(&mut self, path: &Path, cx: &TailContext) -> io::Result<bool> {
         if !cx.descriptors.may_open() {
             return Err(cx.descriptors.refusal());
@@ -241,8 +241,8 @@ impl Generation {
         Ok(true)
     }
 
-    /// Has the file open, under `path` if it is closed; false if that is another one by now. After a failed read it
-    /// is opened anew: its descriptor may be what is wrong, as when a file server has forgotten it.
+    /// Opens the file at `path` if it is closed. Returns false if another one is there by now. After a failed read it
+    /// is opened again: its descriptor may be the cause, as when a file server has forgotten it.
     pub(crate) fn ready(&mut self, path: &Path, cx: &TailContext) -> io::Result<bool> {
         if self.file.is_none() {
             return self.open(path, cx);
@@ -254,7 +254,7 @@ impl Generation {
         Ok(true)
     }
 
-    /// Takes note of what came of reading: what failed is tried again.
+    /// Records the outcome of a read. A failed one is tried again.
     fn tried(&mut self, visit: io::Result<ReadOutcome>) -> io::Result<ReadOutcome> {
         match visit {
             Ok(ReadOutcome::Changed) => self.failing = None,
@@ -271,7 +271,7 @@ impl Generation {
         visit
     }
 
-    /// For how long it cannot be read, if so.
+    /// Returns for how long it could not be read, if it cannot be read.
     pub(crate) fn failing(&self) -> Option<Duration> {
         self.failing.map(|since| since.elapsed())
     }
@@ -287,7 +287,7 @@ impl Generation {
         *self = Self { file, storage, retired, found, ..Self::new(number, self.id, size) };
     }
 
-    /// Gives up on what was not read.
+    /// Records the unread bytes as a gap.
     pub(crate) fn abandon(&mut self, reason: GapReason, source: &Source, cx: &TailContext) {
         self.leave(source, cx);
         // Of content that is gone, only so much was there for certain.

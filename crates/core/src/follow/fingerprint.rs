@@ -1,10 +1,10 @@
-//! The check bytes: telling whether a file still holds, before an offset, what was read there.
+//! The fingerprint of the bytes before an offset, by which a file's content is recognized.
 //!
-//! A file's name, inode and length may all stay while its content is another: truncated and grown again,
-//! rewritten in place. What stands just before the offset tells. Unlike a check of the file's head this works
-//! from the first byte on and tells files with one banner apart. Its blind spot: the very same bytes again.
+//! A file's name, inode and length may all stay while its content changes: it is truncated and grows again, or is
+//! rewritten in place. The bytes just before the offset show that. Unlike a check of the file's head, they do so from
+//! the first byte on, and tell files with the same banner apart. The blind spot is the very same bytes again.
 
-/// Most bytes that are checked.
+/// A fingerprint covers at most so many bytes.
 const FINGERPRINT_MAX: usize = 256;
 
 /// The length and check sum (CRC-32) of the bytes before an offset.
@@ -15,13 +15,13 @@ pub(crate) struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Bytes before the offset that are checked.
+    /// Returns the number of bytes that it covers.
     pub(crate) fn len(self) -> usize {
         self.len.into()
     }
 }
 
-/// The bytes before an offset, as far as they are checked.
+/// The bytes before an offset that a fingerprint covers.
 #[derive(Debug)]
 pub(crate) struct FingerprintWindow {
     bytes: [u8; FINGERPRINT_MAX],
@@ -37,7 +37,7 @@ impl FingerprintWindow {
         &mut self.bytes[..self.len]
     }
 
-    /// Moves on past `bytes`, which follow upon those in the window. What stands before the offset then.
+    /// Moves past `bytes`, which follow those in the window. Returns the fingerprint at the new offset.
     pub(crate) fn slide(&mut self, bytes: &[u8]) -> Fingerprint {
         let new = &bytes[bytes.len().saturating_sub(FINGERPRINT_MAX)..];
         let kept = self.len.min(FINGERPRINT_MAX - new.len());

@@ -5,22 +5,22 @@ use std::time::{Duration, Instant};
 /// So many tries in a row are made at the usual pace.
 const USUAL: u32 = 4;
 
-/// So often a pause doubles, unless it is [`PAUSE_MAX`] before.
+/// A pause doubles so often at most, and up to [`PAUSE_MAX`].
 const DOUBLED_MAX: u32 = 6;
 
 /// The longest pause, unless the usual one is longer.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// How long to wait for the next try.
+/// The pause before the next try.
 #[derive(Debug, Default)]
 pub(crate) struct Pause {
-    /// How many tries in a row came to nothing.
+    /// The number of fruitless tries in a row.
     failed: u32,
     until: Option<Instant>,
 }
 
 impl Pause {
-    /// A try came to nothing; `usual` is how long it is to the next one otherwise.
+    /// Records a fruitless try; `usual` is the pause without it.
     pub(crate) fn failed(&mut self, usual: Duration) {
         self.failed = self.failed.saturating_add(1);
         if let Some(doubled) = self.failed.checked_sub(USUAL) {
@@ -29,17 +29,17 @@ impl Pause {
         }
     }
 
-    /// A try came to something.
+    /// Records a try that made progress.
     pub(crate) fn succeeded(&mut self) {
         *self = Self::default();
     }
 
-    /// Whether the last try came to nothing.
+    /// Returns true if the last try was fruitless.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed > 0
     }
 
-    /// Until when there is a pause, if there is one now.
+    /// Returns the end of the current pause, if there is one.
     pub(crate) fn until(&self) -> Option<Instant> {
         self.until.filter(|until| Instant::now() < *until)
     }

@@ -1,4 +1,4 @@
-//! Which file is read by whom, so that two names of one file are one input.
+//! The registry of files: each file is read by one input, whatever its names.
 //!
 //! Shared by the shards; the lock is held for a look-up only, and only on threads that may block.
 
@@ -13,42 +13,42 @@ use crate::fs::{FileId, Fs, Storage};
 use crate::record::framer::LineState;
 use crate::sync::lock::lock;
 
-/// How many files that were let go are remembered, in case they turn up under another name.
+/// So many released files are remembered, in case they turn up under another name.
 const RELEASED_MAX: usize = 16 * 1024;
 
-/// For how long a device is known: its number may be another one's later.
+/// The storage of a device is remembered for this long, since its number may be given to another one.
 const DEVICE_KNOWN: Duration = Duration::from_secs(1);
 
-/// The files that are taken.
+/// The registry of all files that are read, were read, or must not be read.
 #[derive(Debug, Default)]
 pub(crate) struct FileRegistry {
     state: Mutex<State>,
-    /// Where the output is, if that is a file.
+    /// The output's path, if it is a file.
     output: OnceLock<PathBuf>,
-    /// The device that was asked for last, what kind of storage it is, and when that was.
+    /// The last device that was asked about, its storage, and the time of that.
     device: Mutex<Option<(u64, Storage, Instant)>>,
-    /// Bytes of deleted files that are not read.
+    /// The number of unread bytes of deleted files.
     kept: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     files: HashMap<FileId, Registration>,
-    /// Released ones, oldest first; entries may be out of date.
+    /// Released files, the oldest first; entries may be out of date.
     released: VecDeque<FileId>,
-    /// Never to be read: the output.
+    /// Files that are never read, such as the output.
     forbidden: HashSet<FileId>,
 }
 
 #[derive(Debug)]
 enum Registration {
-    /// Somebody reads it. `wanted`: another name of it is followed too.
+    /// An input reads it. `wanted`: another name of it is followed, too.
     Held { wanted: bool },
-    /// Read up to here and let go. Boxed, since most files are held.
+    /// It was read up to a position and released. Boxed, since most files are held.
     Released { at: Box<Position> },
 }
 
-/// Where a file was left, and what stood there.
+/// A position in a file: an offset, with the fingerprint of the bytes before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) offset: u64,
@@ -57,25 +57,25 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// Whether it is known what stood there.
+    /// Returns true if there is a fingerprint, or nothing before the offset.
     pub(crate) fn is_sure(&self) -> bool {
         self.offset == 0 || self.fingerprint.len() > 0
     }
 }
 
-/// What came of asking for a file.
+/// The answer to a claim of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claimed {
-    /// It is the caller's, who begins where it was left off, if it was.
+    /// The caller reads it, from the position where it was released if there is one.
     Taken { resume: Option<Position> },
-    /// Somebody else reads it.
+    /// Another input reads it.
     Held,
-    /// It is the output.
+    /// It must not be read.
     Forbidden,
 }
 
 impl FileRegistry {
-    /// Asks for a file. `came_on`: the file system, if the file came after the start.
+    /// Claims a file for the caller. `came_on` is the file system, if the file came after the start.
     pub(crate) fn claim(&self, id: FileId, came_on: Option<&dyn Fs>) -> Claimed {
         // Before the writer learns of it: whoever moved the output may have put another file in its place.
         let leads_there = |path: &PathBuf| came_on.is_some_and(|fs| fs.stat(path).is_ok_and(|stat| stat.id == id));
@@ -103,29 +103,29 @@ impl FileRegistry {
         }
     }
 
-    /// Whether somebody reads this file, or nobody may.
+    /// Returns true if an input reads this file, or none may.
     pub(crate) fn is_held(&self, id: FileId) -> bool {
         let state = lock(&self.state);
         state.forbidden.contains(&id) || matches!(state.files.get(&id), Some(Registration::Held { .. }))
     }
 
-    /// Whether it is neither an input nor the output, as far as is known.
+    /// Returns true if the registry does not know the file.
     fn is_untouched(&self, id: FileId) -> bool {
         let state = lock(&self.state);
         !state.files.contains_key(&id) && !state.forbidden.contains(&id)
     }
 
-    /// Whether nobody has had to do with this file.
+    /// Returns true if no input has claimed this file.
     pub(crate) fn is_new(&self, id: FileId) -> bool {
         !lock(&self.state).files.contains_key(&id)
     }
 
-    /// Whether another name of this file is followed, so that somebody will go on reading it.
+    /// Returns true if another name of this file is followed, so that its reading will continue.
     pub(crate) fn is_wanted(&self, id: FileId) -> bool {
         matches!(lock(&self.state).files.get(&id), Some(Registration::Held { wanted: true }))
     }
 
-    /// Lets go of a file that was read up to a place and still has a name.
+    /// Releases a file that was read up to a position and still has a name.
     pub(crate) fn release(&self, id: FileId, at: Position) {
         let mut state = lock(&self.state);
         state.files.insert(id, Registration::Released { at: Box::new(at) });
@@ -143,7 +143,7 @@ impl FileRegistry {
         lock(&self.state).files.remove(&id);
     }
 
-    /// Says that this file is never an input. False: it is one.
+    /// Forbids that this file becomes an input. Returns false if it is one.
     pub(crate) fn forbid(&self, id: FileId) -> bool {
         let mut state = lock(&self.state);
         let free = !state.files.contains_key(&id);
@@ -153,18 +153,18 @@ impl FileRegistry {
         free
     }
 
-    /// Says that there is no such file any more.
+    /// Removes a forbidden file that is gone.
     pub(crate) fn allow(&self, id: FileId) {
         lock(&self.state).forbidden.remove(&id);
     }
 
-    /// Has what this path leads to be no input, whichever file that is by then.
+    /// Forbids whatever file is at this path at any time.
     pub(crate) fn forbid_path(&self, output: &Path) {
         // Set once, as the merge starts.
         self.output.set(output.to_owned()).ok();
     }
 
-    /// What kind of storage a device is; `ask` says so where it was another device that was asked for last.
+    /// Returns the kind of a device's storage. It calls `ask` if the last question was about another device.
     pub(crate) fn storage(&self, device: u64, ask: impl FnOnce() -> Storage) -> Storage {
         let known = *lock(&self.device);
         if let Some((last, storage, when)) = known
@@ -179,19 +179,19 @@ impl FileRegistry {
         storage
     }
 
-    /// Counts bytes of a deleted file that are not read, for as long as what is returned lives.
+    /// Counts unread bytes of a deleted file, until the returned value is dropped.
     pub(crate) fn keep(&self, bytes: u64) -> Kept {
         self.kept.fetch_add(bytes, Ordering::Relaxed);
         Kept { bytes, all: self.kept.clone() }
     }
 
-    /// Bytes of all deleted files that are not read.
+    /// Returns the number of unread bytes of all deleted files.
     pub(crate) fn kept(&self) -> u64 {
         self.kept.load(Ordering::Relaxed)
     }
 }
 
-/// Bytes on the disk that nobody but us keeps there.
+/// Counts unread bytes of a deleted file that only this process keeps on the disk.
 #[derive(Debug)]
 pub(crate) struct Kept {
     bytes: u64,

@@ -15,7 +15,7 @@ use crate::source::tailer::{Progress, TailError, Tailer};
 #[derive(Debug)]
 pub(crate) struct RemoteReader {
     orders: Receiver<Order>,
-    /// None: it has looked a last time.
+    /// The discovery; none after its last scan.
     discovery: Option<Discovery>,
     shard: FileShard,
     poll_interval: Duration,
@@ -31,7 +31,7 @@ impl RemoteReader {
         Self { orders, discovery: Some(discovery), shard, poll_interval }
     }
 
-    /// Looks for files if it is time.
+    /// Obeys orders, and scans if it is due.
     fn discover(&mut self) {
         let Some(discovery) = &mut self.discovery else { return };
         loop {

@@ -1,11 +1,11 @@
-//! Why there is nothing to read under a path.
+//! The reasons why a path cannot be read.
 
 use std::fmt;
 use std::io;
 
 use crate::fs::{Kind, RefusedLink};
 
-/// Why there is nothing to read under a path.
+/// The reason why a path cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     Missing,
@@ -17,7 +17,7 @@ pub(crate) enum Trouble {
     Unreadable(Said),
 }
 
-/// What the system said. Unlike an error it can be compared.
+/// The error of the system. Unlike an `io::Error` it can be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Said {
     kind: io::ErrorKind,
@@ -40,12 +40,12 @@ impl fmt::Display for Said {
 }
 
 impl Trouble {
-    /// What is wrong with a file of this kind as an input.
+    /// Returns the reason why a file of this kind cannot be an input, if it cannot.
     pub(crate) fn of(kind: Kind) -> Option<Self> {
         (kind != Kind::File).then_some(Self::NotAFile(kind))
     }
 
-    /// It cannot be looked at, or opened; or it may not be, for it is behind a link.
+    /// Makes the reason of a path that cannot be read or opened, or is behind a link that is not followed.
     pub(crate) fn unreadable(error: &io::Error) -> Self {
         RefusedLink::of(error).map_or_else(|| Self::Unreadable(error.into()), Self::Link)
     }

@@ -24,16 +24,16 @@ use self::links::LinkedFs;
 pub use self::links::Links;
 pub(crate) use self::links::RefusedLink;
 
-/// What changed less than this before it was looked at may change again without showing a later [`Stat::modified`].
+/// A file that changed less than this before a stat may change again without a later [`Stat::modified`].
 pub(crate) const MODIFIED_GRAIN: Duration = Duration::from_millis(50);
 
-/// Most bytes of a path that the system takes.
+/// The system accepts paths of at most so many bytes.
 pub(crate) const PATH_BYTES_MAX: usize =
     if cfg!(any(target_os = "linux", target_os = "android")) { 4095 } else { 1023 };
 
-/// Which file it is, whatever its name: device, inode, and time of birth where the file system keeps one.
+/// The identity of a file, whatever its name: device, inode, and birth time where the file system keeps one.
 ///
-/// Inode numbers are given out again as soon as a file is gone; the time of birth tells the two apart.
+/// Inode numbers are used again as soon as a file is gone; the birth time tells the two files apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {
     /// Device number.
@@ -44,7 +44,7 @@ pub struct FileId {
     pub born: Option<u64>,
 }
 
-/// What kind of file something is.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -52,7 +52,7 @@ pub enum Kind {
     File,
     /// A directory.
     Dir,
-    /// A symbolic link; only [`Fs::list`] says so, everything else follows links, or refuses to.
+    /// A symbolic link; only [`Fs::list`] returns this, everything else follows links, or refuses to.
     Link,
     /// A named pipe.
     Fifo,
@@ -64,32 +64,32 @@ pub enum Kind {
     Unknown,
 }
 
-/// How far what a file system says of a file can be believed.
+/// The kind of a file's storage: how far the size that the system reports can be believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Storage {
-    /// On this machine's disks or in its memory: a read that is short has come to the end of the file.
+    /// A disk or the memory of this machine: a short read has reached the end of the file.
     Local,
-    /// Of a network, of a program, or unknown: a read may be short without any reason, and the size may be ahead of
-    /// what can be read.
+    /// A network, a program, or unknown: a read may be short without any reason, and the size may be ahead of the bytes
+    /// that can be read.
     #[default]
     Other,
-    /// Made up by the kernel as it is read, as in `/proc`: the size says nothing.
+    /// Made by the kernel as it is read, as in `/proc`: the size tells nothing.
     Pseudo,
 }
 
-/// What [`Fs::stat`] tells of a file.
+/// The state of a file, as [`Fs::stat`] returns it.
 #[derive(Clone, Copy, Debug)]
 pub struct Stat {
-    /// Which file it is.
+    /// The identity of the file.
     pub id: FileId,
-    /// What kind of file it is.
+    /// The kind of the file.
     pub kind: Kind,
-    /// Length in bytes.
+    /// The length in bytes.
     pub size: u64,
-    /// Number of names.
+    /// The number of names.
     pub links: u64,
-    /// Last change of the content; of a directory, of anything about it, which nobody can put back.
+    /// The time of the last change of the content; of a directory, of any change, which nobody can set back.
     pub modified: Option<SystemTime>,
 }
 
@@ -98,7 +98,7 @@ pub struct Stat {
 pub struct Entry<'a> {
     /// Its name.
     pub name: &'a OsStr,
-    /// What it is; of a symbolic link, that it is one.
+    /// Its kind; a link is not followed.
     pub kind: Kind,
     /// Its inode number.
     pub ino: u64,
@@ -113,14 +113,14 @@ pub(crate) fn here(path: &Path) -> &Path {
 ///
 /// [`OsFs`] is the machine's own.
 pub trait Fs: Debug + Send + Sync + 'static {
-    /// Tells what is at a path, links followed.
+    /// Returns the state of the file at a path, links followed.
     ///
     /// # Errors
     ///
     /// As the system reports them; `NotFound` if there is nothing.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
 
-    /// Whether a path is a symbolic link itself. Only asked where [`Fs::notifies`].
+    /// Returns true if a path is a symbolic link itself. Only called where [`Fs::notifies`].
     fn is_link(&self, path: &Path) -> bool {
         let _ = path;
         false
@@ -134,7 +134,8 @@ pub trait Fs: Debug + Send + Sync + 'static {
         None
     }
 
-    /// Tells where a path leads that is a symbolic link, or leads through one. Only asked to explain what is followed.
+    /// Returns where a path leads that is a symbolic link, or leads through one. Only called to explain what is
+    /// followed.
     fn leads_to(&self, path: &Path) -> Option<PathBuf> {
         let _ = path;
         None
@@ -157,12 +158,12 @@ pub trait Fs: Debug + Send + Sync + 'static {
         let _ = path;
     }
 
-    /// Whether what happens here is what the system notifies of, at the same paths.
+    /// Returns true if changes here are those that the system notifies, at the same paths.
     fn notifies(&self) -> bool {
         false
     }
 
-    /// Opens a file for reading. Never waits, not even for the other end of a FIFO.
+    /// Opens a file for reading. It never waits, not even for the other end of a FIFO.
     ///
     /// # Errors
     ///
@@ -178,11 +179,11 @@ pub trait Fs: Debug + Send + Sync + 'static {
         OsFs::open_as(path, write)
     }
 
-    /// Tells each entry of a directory, `.` and `..` left out.
+    /// Calls `tell` with each entry of a directory but `.` and `..`.
     ///
     /// # Errors
     ///
-    /// As the system reports them. The entries told before the error stand.
+    /// As the system reports them. The entries before the error are valid.
     fn list(&self, dir: &Path, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()>;
 
     /// Opens the output, creates it if need be, and changes nothing in it. Every write goes to the end of the file,
@@ -196,14 +197,14 @@ pub trait Fs: Debug + Send + Sync + 'static {
 
 /// A file open for reading.
 pub trait ReadFile: Debug + Send + 'static {
-    /// Tells what the open file is, whatever its name is by now.
+    /// Returns the state of the open file, whatever its name is by now.
     ///
     /// # Errors
     ///
     /// As the system reports them.
     fn stat(&self) -> io::Result<Stat>;
 
-    /// On what kind of file system it is.
+    /// Returns the kind of its storage.
     ///
     /// # Errors
     ///
@@ -220,8 +221,8 @@ pub trait ReadFile: Debug + Send + 'static {
     /// As the system reports them, `Interrupted` included.
     fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize>;
 
-    /// Where the next bytes stand that were ever written, at or after an offset; the offset itself where the file
-    /// system does not tell holes. None: there is nothing but a hole up to the end.
+    /// Returns where the next data begins at or after an offset; the offset itself if the file system does not report
+    /// holes; none if there is only a hole up to the end.
     ///
     /// # Errors
     ///
@@ -230,7 +231,7 @@ pub trait ReadFile: Debug + Send + 'static {
         Ok(Some(offset))
     }
 
-    /// The number of its descriptor, if it has one: the lowest that was free in the process when it was opened.
+    /// Returns the number of its descriptor, if it has one: the lowest that was free when it was opened.
     fn descriptor(&self) -> Option<u64> {
         None
     }
@@ -238,7 +239,7 @@ pub trait ReadFile: Debug + Send + 'static {
 
 /// The output file.
 pub trait WriteFile: ReadFile {
-    /// Writes at the end of the file. May write less than all.
+    /// Writes at the end of the file. It may write fewer bytes than given.
     ///
     /// # Errors
     ///
@@ -252,7 +253,7 @@ pub trait WriteFile: ReadFile {
     /// As the system reports them.
     fn truncate(&self, len: u64) -> io::Result<()>;
 
-    /// Takes a lock on the file, until it is closed; tells whether it was free.
+    /// Locks the file until it is closed. Returns false if it is locked by another process.
     ///
     /// # Errors
     ///
@@ -394,7 +395,7 @@ impl From<&Metadata> for Stat {
     }
 }
 
-/// Numbers from `statfs(2)` and the kernel's `magic.h`.
+/// Returns the kind of storage of a file system's magic number, from `statfs(2)` and the kernel's `magic.h`.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn storage(kind: u64) -> Storage {
     match kind & 0xffff_ffff {
@@ -429,7 +430,7 @@ fn kind(file_type: fs::FileType) -> Kind {
     }
 }
 
-/// Whether there is nothing at a path.
+/// Returns true if the error means that there is nothing at a path.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -21,7 +21,7 @@ use crate::pipeline::start::{TailParts, tail_on};
 use crate::source::tailer::TailError;
 use crate::sync::stop::Stage;
 
-/// A tail alone, on its way to being a stream; see [`tail`].
+/// A tail alone that is not started yet; see [`tail`].
 #[derive(Debug)]
 #[must_use = "a tail does nothing until it is made a stream"]
 pub struct Tail {
@@ -51,8 +51,7 @@ pub fn tail(input: impl AsRef<OsStr>) -> Tail {
 }
 
 impl Builder {
-    /// Makes a tail alone of the inputs: a stream of lines or of batches. Settings of the output have no
-    /// effect.
+    /// Makes a tail alone of the inputs: a stream of lines or of batches. Settings of the output have no effect.
     pub fn into_tail(self) -> Tail {
         Tail { builder: self }
     }
@@ -63,7 +62,7 @@ impl Tail {
     ///
     /// # Errors
     ///
-    /// If a setting cannot be or a pattern is not understood.
+    /// If a setting is out of range, or a pattern is malformed.
     ///
     /// # Cancel safety
     ///
@@ -111,7 +110,7 @@ impl Batches {
         Self { full: Box::pin(full), pool, readers }
     }
 
-    /// Has what is in the inputs now read to its end; after that the stream ends. It does not wait.
+    /// Makes the stream end after what is in the inputs now. It does not wait.
     pub fn stop(&self) {
         self.readers.stop();
     }
@@ -192,7 +191,7 @@ impl Drop for ReadBatch {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Line {
-    /// Where it comes from.
+    /// The input.
     pub source: Arc<Source>,
     /// The number of the file of that name; see [`Extent::generation`](crate::Extent::generation).
     pub generation: u32,
@@ -211,7 +210,7 @@ pub struct Line {
 #[must_use = "dropping it stops the readers"]
 pub struct Lines {
     batches: Batches,
-    /// The batch at hand and where in it the next line stands.
+    /// The current batch, and where its next line is.
     current: Option<(ReadBatch, Cursor)>,
 }
 
@@ -225,7 +224,7 @@ struct Cursor {
 }
 
 impl Lines {
-    /// Has what is in the inputs now read to its end; after that the stream ends. It does not wait.
+    /// Makes the stream end after what is in the inputs now. It does not wait.
     pub fn stop(&self) {
         self.batches.stop();
     }

@@ -18,29 +18,29 @@ use crate::sync::lock::lock;
 use crate::sync::stop::{Stage, Stop};
 use crate::watch::Mailbox;
 
-/// How often in a row a tailer may say that there is more, and give nothing, before it is made to pause.
+/// A tailer that so often in a row says that there is more, and gives nothing, is made to pause.
 const FRUITLESS_MAX: u32 = 1000;
 
 /// Its first pause; each is twice as long as the one before, up to a poll interval.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 
-/// How long nobody is asked when there is nobody, unless somebody joins.
+/// Without any tailer, the job comes again after this time, or when one joins.
 const ALONE: Duration = Duration::from_secs(3600);
 
-/// What failed, first cause first.
+/// The tailers that failed, with their errors; the first one first.
 pub(crate) type Failures = Mutex<Vec<(String, Arc<TailError>)>>;
 
-/// Records what failed, then tells of it.
+/// Records a failure, and emits it.
 pub(crate) fn record_failure(failures: &Failures, name: &str, error: TailError, ledger: &Ledger) {
     let reason = error.to_string();
     lock(failures).push((name.to_owned(), Arc::new(error)));
     ledger.emit(&Event::Failed { name: name.to_owned(), reason });
 }
 
-/// A tailer, and whose lines it gives.
+/// A tailer with its source.
 type Named = (Arc<Source>, Box<dyn Tailer>);
 
-/// Tailers that are to take turns with the others.
+/// Tailers that are about to join the others.
 #[derive(Default)]
 pub(crate) struct Joining {
     tailers: Mutex<Vec<Named>>,
@@ -54,26 +54,26 @@ impl Joining {
     }
 }
 
-/// What tailers that take turns need besides themselves.
+/// The context of tailers that take turns.
 pub(crate) struct HostTailersContext {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) failures: Arc<Failures>,
     pub(crate) joining: Arc<Joining>,
-    /// Whether it may go on without any tailer: others may join.
+    /// True if the job goes on without any tailer, since others may join.
     pub(crate) waits: bool,
     pub(crate) stop: Arc<Stop>,
     pub(crate) limit: LineLimit,
     pub(crate) poll_interval: Duration,
-    /// Bytes in a batch.
+    /// The capacity of a batch in bytes.
     pub(crate) capacity: usize,
 }
 
 /// Tailers that take turns. One that fails, panics or ends leaves; the others stay.
 pub(crate) struct HostTailers {
     tailers: Vec<Member>,
-    /// Whose turn it is.
+    /// The index of the next tailer.
     next: usize,
-    /// Where lines go first that get a label, another format, or a cut. Made when it is needed.
+    /// Takes lines that are rendered or cut before they go into a batch. Made when it is first needed.
     raw: Option<Batch>,
     cx: HostTailersContext,
 }
@@ -81,9 +81,9 @@ pub(crate) struct HostTailers {
 struct Member {
     source: Arc<Source>,
     tailer: Box<dyn Tailer>,
-    /// When it is to be asked again, unless something hints at new lines; none: now.
+    /// The time when it is asked again, unless the host wakes it; none if it is asked at once.
     due: Option<Instant>,
-    /// How often in a row it said that there was more and gave nothing.
+    /// The number of times in a row that it said there was more and gave nothing.
     fruitless: u32,
 }
 
@@ -99,7 +99,7 @@ impl HostTailers {
         self.tailers.extend(tailers.into_iter().map(member));
     }
 
-    /// Lets one tailer fill the batch, which is empty, and notes when it is to be asked again.
+    /// Lets one tailer fill the batch, which is empty, and sets when it is asked again.
     fn fill_one(&mut self, at: usize, batch: &mut Batch) -> Result<Progress, TailError> {
         let Self { tailers, raw, cx, .. } = self;
         let Member { source, tailer, due, fruitless } = &mut tailers[at];
@@ -130,7 +130,7 @@ impl HostTailers {
         Ok(progress)
     }
 
-    /// Lets go of one that has ended, or failed.
+    /// Removes a tailer that has ended or failed.
     fn remove(&mut self, at: usize, error: Option<TailError>) {
         let Member { source, tailer, .. } = self.tailers.remove(at);
         let dropped = caught(|| drop(tailer)).map_err(|panic| TailError::panicked(&panic));

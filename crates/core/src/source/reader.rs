@@ -1,4 +1,4 @@
-//! The blocking-pool adapter: carries a tailer's lines from the blocking pool to whoever takes them.
+//! The blocking-pool adapter: runs a tailer on the blocking pool and submits its batches.
 //!
 //! The tailer and a batch travel into the job and back by value, and handing over a full batch never
 //! waits, since only so many batches exist. So there is nothing that a dropped future could lose, but
@@ -19,33 +19,33 @@ use crate::source::tailer::{Progress, TailError, Tailer};
 use crate::sync::stop::{Stage, Stop};
 use crate::watch::{Mailbox, Waiting, Watcher};
 
-/// How often a tailer looks at its files while the output is behind.
+/// While the output is behind, a tailer looks at its files this often.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Most bytes that one job reads, so that it is a matter of milliseconds.
+/// A job reads at most so many bytes, so that it takes milliseconds.
 const BYTES_A_JOB: usize = 4 * 1024 * 1024;
 
-/// After so many fills in a row without lines a job ends, so that it is a matter of milliseconds also where there is
-/// only something to be passed by.
+/// A job ends after so many fills in a row without lines, so that it takes milliseconds also where bytes are only
+/// skipped.
 const EMPTY_FILLS_MAX: u32 = 16;
 
-/// How long a job waits for the next batch. Going back to the task and coming again takes two hops between
-/// threads; while the output keeps up a batch is free sooner than that.
+/// A job waits this long for the next batch. To return to the task and start another job takes two switches of threads;
+/// while the output keeps up, a batch is free sooner than that.
 const WAIT_IN_JOB: Duration = Duration::from_millis(1);
 
-/// How long a job that delivered lines waits for a hint at the next ones, for the same reason. A busy input comes
-/// through without the executor that way, and an idle one holds no thread.
+/// A job that delivered lines waits this long for the next ones, for the same reason. A busy input is read without the
+/// executor that way, and an idle one holds no thread.
 const LINGER: Duration = Duration::from_millis(10);
 
-/// What a reader needs besides its tailer.
+/// The context of a reader.
 #[derive(Clone)]
 pub(crate) struct Feed {
     pub(crate) pool: Arc<BatchPool>,
     /// Takes a batch with lines in it. Never waits.
     pub(crate) submit: Arc<dyn Fn(Batch) + Send + Sync>,
-    /// Says that there may be news.
+    /// Wakes the reader when there may be news.
     pub(crate) mailbox: Arc<Mailbox>,
-    /// Who puts hints there, if it is the system's.
+    /// The watch that fills the mailbox, if the system notifies changes.
     pub(crate) watcher: Option<Arc<Watcher>>,
     /// Watches the jobs, if they may hang.
     pub(crate) remote: Option<Arc<RemoteStatus>>,
@@ -74,7 +74,7 @@ impl fmt::Debug for Feed {
 ///
 /// # Errors
 ///
-/// What the tailer said, or its panic. Lines that it committed before are submitted.
+/// The tailer's answer, or its panic. Lines that it committed before are submitted.
 pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed: Feed) -> Result<(), TailError> {
     let ended = loop {
         let batch;
@@ -104,7 +104,7 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
     ended
 }
 
-/// A tailer's turn on the blocking pool: fills the batch, and more of them while there are some.
+/// Runs a tailer on the blocking pool: fills the batch, and more of them while there are some.
 fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -> (T, Result<Progress, TailError>) {
     let (mut delivered, mut bytes, mut empty) = (None, 0, 0);
     let mut waiting = feed.watcher.as_deref().map(Waiting::new);
@@ -146,7 +146,8 @@ fn linger(delivered: Instant, mailbox: &Mailbox, waiting: Option<&mut Waiting<'_
     mailbox.is_hinted_at() && waiting.is_some_and(|waiting| waiting.hint_by(mailbox, delivered + LINGER))
 }
 
-/// Waits while the output is behind, and has the tailer look at its files meanwhile. No batch: it is to end.
+/// Waits for a batch while the output is behind, and lets the tailer look at its files meanwhile. Returns none if the
+/// reader has to end.
 async fn wait_for_batch<B: Backend, T: Tailer>(
     backend: &B,
     mut tailer: T,

@@ -1,9 +1,9 @@
 //! Inputs that cannot be read again: standard input, and FIFOs.
 //!
-//! They are read as a stream, once. What has no newline yet is kept here, no more than a line, and gets one when the
-//! stream is over or the merge stops; after a crash what was read and not written is gone.
+//! They are read as a stream, once. A fragment is kept here, at most a line, and gets a newline when the stream is over
+//! or the merge stops. After a crash, bytes that were read and not written are lost.
 //!
-//! A named path is followed by a shard, which has the FIFO read here that it finds there, and another one as another
+//! A named path is followed by a shard, which hands a FIFO there over to be read here; another FIFO later is another
 //! stream. Under `once` a FIFO is read until its last writer closes it.
 
 use std::fs::File;
@@ -28,7 +28,7 @@ use crate::report::ledger::Ledger;
 use crate::source::tailer::{Progress, TailError, Tailer};
 use crate::sync::stop::{Stage, Stop};
 
-/// Bytes read at a time: what a pipe holds.
+/// The size of a read in bytes: as much as a pipe holds.
 const READ: usize = 64 * 1024;
 
 /// A stream of lines.
@@ -41,20 +41,20 @@ pub(crate) struct PipeTailer {
     limit: LineLimit,
     ledger: Arc<Ledger>,
     stop: Arc<Stop>,
-    /// Which FIFO it is. None: standard input, or any that is there under `once`, which ends with its writers.
+    /// The FIFO; none for standard input, and for a FIFO under `once`, which ends with its writers.
     fifo: Option<Arc<Fifo>>,
-    /// Once it is to end: how many bytes of what was there then are still to be read.
+    /// Once it has to end: the number of bytes still to be read of those that were there then.
     left: Option<u64>,
-    /// Whether it was told that it cannot be opened.
+    /// True once it was told that it cannot be opened.
     refused: bool,
-    /// When it was last heard of.
+    /// The time of the last bytes.
     heard: Instant,
-    /// What was read and is not yet submitted; begins with a line, or within one that is too long.
+    /// Bytes that were read and are not submitted; they begin with a line, or within one that is too long.
     held: Vec<u8>,
-    /// Offset in the stream of what is held.
+    /// The offset of the held bytes in the stream.
     offset: u64,
     framer: Framer,
-    /// Whether the last writer has gone.
+    /// True once the last writer is gone.
     ended: bool,
 }
 
@@ -108,7 +108,7 @@ impl PipeTailer {
         }
     }
 
-    /// Opens the FIFO. False: it is another one by now, or cannot be opened just now.
+    /// Opens the FIFO. Returns false if it is another one by now, or cannot be opened.
     fn open(&mut self) -> io::Result<bool> {
         // With a writer of our own the FIFO does not end between two others.
         let path = self.source.path();
@@ -131,7 +131,8 @@ impl PipeTailer {
         Ok(true)
     }
 
-    /// How much may be read at a time. Of what comes once it is to end, as much as ends a line that was begun.
+    /// Returns how much may be read at once. Once the stream has to end, a line that was begun is read to its end, byte
+    /// by byte.
     fn most(&self) -> usize {
         match self.left {
             None => READ,
@@ -140,7 +141,7 @@ impl PipeTailer {
         }
     }
 
-    /// Reads what is there, without waiting. False if there is nothing.
+    /// Reads what is there, without waiting. Returns false if there is nothing.
     fn read(&mut self) -> io::Result<bool> {
         if self.file.is_none() && !self.open()? {
             return Ok(false);
@@ -179,13 +180,13 @@ impl PipeTailer {
         }
     }
 
-    /// Whether nothing more is to be waited for, now that there is nothing to read.
+    /// Returns true if the stream is over once there is nothing to read.
     fn is_over(&self) -> bool {
         let is_lost = |fifo: &Arc<Fifo>| fifo.lost.load(Ordering::Relaxed) && self.heard.elapsed() >= fifo.grace;
         self.fifo.as_ref().is_some_and(is_lost) || self.stop.stage() >= Stage::Draining
     }
 
-    /// Moves whole lines, or pieces of lines that are too long, to the batch. False if it has no room.
+    /// Moves whole lines, or pieces of lines that are too long, to the batch. Returns false if it has no room.
     fn submit(&mut self, batch: &mut Batch) -> bool {
         let (renderer, mut rendered) = (Renderer::default(), Vec::new());
         if let Some(len) = self.framer.whole_lines(&self.held) {

@@ -55,18 +55,18 @@ pub trait Tailer: Send + 'static {
     /// when the merge is stopped; other inputs go on. Lines committed before it are delivered.
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError>;
 
-    /// Called now and then while the output is behind and no batch is free: time to notice what would be
-    /// gone later, such as a file that is deleted. Nothing to do by default.
+    /// Looks at the inputs without reading, to keep hold of what would be gone later, such as a file that is deleted.
+    /// It is called now and then while the output is behind and no batch is free. Does nothing by default.
     fn look(&mut self) {}
 
-    /// How long it may be left alone after [`Progress::Idle`], unless something hints at new lines. Asked in the same
-    /// job, right after. Default: a poll interval.
+    /// Returns how long the tailer may be left alone after [`Progress::Idle`], unless the host wakes the merge. It is
+    /// called in the same job, right after. Default: a poll interval.
     fn idle_timeout(&self) -> Option<Duration> {
         None
     }
 }
 
-/// What a [`Tailer`] says of its inputs.
+/// The answer of a [`Tailer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
@@ -78,7 +78,7 @@ pub enum Progress {
     Ended,
 }
 
-/// Why a [`Tailer`] cannot go on.
+/// The reason why a [`Tailer`] cannot go on.
 #[derive(Debug)]
 pub struct TailError {
     cause: Box<dyn Error + Send + Sync>,
@@ -86,17 +86,17 @@ pub struct TailError {
 }
 
 impl TailError {
-    /// An error with a cause.
+    /// Makes an error with a cause.
     pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { cause: cause.into(), panicked: false }
     }
 
-    /// Whether the tailer panicked.
+    /// Returns true if the tailer panicked.
     pub fn is_panic(&self) -> bool {
         self.panicked
     }
 
-    /// What [`catch_unwind`](std::panic::catch_unwind) caught of a tailer.
+    /// Makes the error of a panic that [`catch_unwind`](std::panic::catch_unwind) caught.
     pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
         Self { cause: format!("panicked: {}", panic_message(panic)).into(), panicked: true }
     }

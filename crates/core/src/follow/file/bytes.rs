@@ -4,18 +4,18 @@ use std::io::{self, IoSliceMut};
 
 use crate::fs::{ReadFile, Storage};
 
-/// A read that may be made of several.
+/// The result of a read that may consist of several.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Got {
     pub(crate) len: usize,
-    /// Whether the file had no more.
+    /// True if the file had no more bytes.
     pub(crate) ended: bool,
-    /// Whether it was more than one read, so that the bytes may not be of one moment.
+    /// True if it took more than one read, so that the bytes may not be of one moment.
     pub(crate) torn: bool,
 }
 
-/// Reads on where a read comes back short, until the buffers are full or the file has no more; but no further than
-/// `known`, up to where there are bytes for certain, or for too long, once `need` bytes are there.
+/// Reads again after a short read, until the buffers are full or the file has no more. Once `need` bytes are there, it
+/// stops at `known`, up to where there are bytes for certain, and after a bounded number of reads.
 pub(crate) fn read_at(
     file: &dyn ReadFile,
     mut bufs: &mut [IoSliceMut<'_>],
@@ -47,18 +47,17 @@ pub(crate) fn read_at(
     Ok(Got { len, ended: false, torn: reads > 1 })
 }
 
-/// Reads all of the buffer, or up to the end of the file. Tells how much that is.
+/// Fills the buffer, or reads to the end of the file. Returns the number of bytes read.
 pub(crate) fn read_all(file: &dyn ReadFile, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     let need = bytes.len();
     read_at(file, &mut [IoSliceMut::new(bytes)], offset, need, u64::MAX).map(|got| got.len)
 }
 
-/// So often at most a visit reads on, once it has news, where reads come back short: it is to be a matter of
-/// milliseconds.
+/// After it has new bytes, a visit makes at most so many more short reads, so that it takes milliseconds.
 pub(crate) const READS_MAX: usize = 1024;
 
-/// On what kind of storage a file is that says to be so long, if its device is of this kind. Where nothing is known of
-/// that, a file that is empty by its size and yet has something to read is like those of the kernel.
+/// Returns the kind of a file's storage, given that of its device and the file's size. On unknown storage, a file of
+/// size 0 that has bytes to read is treated like those of the kernel.
 pub(crate) fn storage(file: &dyn ReadFile, kind: Storage, size: u64) -> io::Result<Storage> {
     match kind {
         Storage::Other if size == 0 && read_all(file, &mut [0], 0)? > 0 && file.stat()?.size == 0 => {

@@ -1,4 +1,4 @@
-//! By what a file's content is known again: positions, and what stood before them.
+//! Recognizes a file's content by positions and the fingerprints before them.
 
 use std::io;
 use std::time::Instant;
@@ -13,13 +13,13 @@ use crate::follow::registry::Position;
 use crate::record::framer::LineState;
 
 impl Generation {
-    /// Where the file is left, for whoever goes on.
+    /// Returns the position where reading continues.
     pub(crate) fn position(&self) -> Position {
         Position { offset: self.offset, fingerprint: self.fingerprint, line: self.line }
     }
 
-    /// Takes note of what a file ends with of which nothing is read yet: by that it is known again, and so is its
-    /// copy should it be cut before it is read.
+    /// Takes the fingerprint at the end of a file of which nothing is read yet, so that it, and a copy made before it
+    /// is cut, can be recognized.
     pub(crate) fn fingerprint_end(&mut self) -> io::Result<()> {
         if self.searched == 0
             && self.size > 0
@@ -33,7 +33,8 @@ impl Generation {
         Ok(())
     }
 
-    /// By which place this content is known from others: where it was read up to, or was seen to end before.
+    /// Returns the position by which this content is recognized: where reading continues, or an earlier end of the
+    /// file.
     pub(crate) fn known(&self) -> Option<Position> {
         match &self.marks {
             _ if self.offset > 0 => Some(self.position()),
@@ -41,12 +42,12 @@ impl Generation {
         }
     }
 
-    /// Whether the file that is open holds, at a place, what stood there.
+    /// Returns true if the open file has, before a position, the bytes of its fingerprint.
     pub(crate) fn holds(&self, at: Position) -> io::Result<bool> {
         Ok(at.offset <= self.claimed_size() && self.has_before(at.offset, at.fingerprint)?)
     }
 
-    /// Remembers where the file is read from now, if it is some time since that was done.
+    /// Remembers the current position, if some time has passed since the last one.
     pub(super) fn mark(&mut self) {
         // What is read has come just now.
         let now = (self.moved, self.position());
@@ -59,8 +60,8 @@ impl Generation {
         }
     }
 
-    /// Whether this file holds the beginning, and no more, of what was read of the other one. All of it then counts
-    /// as read.
+    /// Returns true if this file is a copy of the beginning of what was read of `original`. All of it then counts as
+    /// read.
     pub(crate) fn skip_short_copy(&mut self, original: &Self) -> io::Result<bool> {
         let short = self.size < original.offset;
         for (_, place) in original.marks.iter().flat_map(|marks| marks.iter()).filter(|_| short) {
@@ -72,7 +73,7 @@ impl Generation {
         Ok(false)
     }
 
-    /// Goes on where somebody left off, if the bytes there are still the same; else, false, at the start.
+    /// Continues at a position if the bytes before it are the same. Returns false otherwise, and stays at the start.
     pub(crate) fn resume(&mut self, at: Position) -> io::Result<bool> {
         let same = self.holds(at)?;
         if same {
@@ -82,13 +83,13 @@ impl Generation {
         Ok(same)
     }
 
-    /// Has reading begin where somebody left off, once the file is opened.
+    /// Makes reading begin at a position once the file is opened.
     pub(crate) fn expect(&mut self, at: Position) {
         (self.offset, self.searched) = (at.offset, at.offset);
         (self.fingerprint, self.line) = (at.fingerprint, at.line);
     }
 
-    /// Moves to an offset, and takes note of what stands before it.
+    /// Moves to an offset, and takes the fingerprint before it.
     pub(crate) fn move_to(&mut self, end: u64) -> io::Result<()> {
         if self.is_open() {
             // Where the file ends sooner, there is nothing to tell by.
@@ -98,7 +99,7 @@ impl Generation {
         Ok(())
     }
 
-    /// What stands before an offset; none if the file is closed, or ends sooner.
+    /// Returns the fingerprint before an offset; none if the file is closed, or ends sooner.
     pub(super) fn fingerprint_at(&self, end: u64) -> io::Result<Option<Fingerprint>> {
         let Some((file, _)) = &self.file else { return Ok(None) };
         let mut window = FingerprintWindow::new(usize::try_from(end).unwrap_or(usize::MAX));

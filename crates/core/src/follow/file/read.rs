@@ -1,4 +1,4 @@
-//! What one visit of a file does: read a chunk, commit its whole lines, deal with those that are too long.
+//! One visit of a file: reads a chunk, commits its whole lines, and handles lines that are too long.
 
 use std::io::{self, IoSliceMut};
 use std::time::Instant;
@@ -15,8 +15,7 @@ use crate::fs::Storage;
 use crate::record::framer::{Framer, LineState, RecordSink};
 use crate::report::gap::GapReason;
 
-/// A fragment longer than this, in bytes, is not read again to see whether its newline has come: only
-/// what is new is searched.
+/// A fragment longer than this, in bytes, is not read again to search its newline: only new bytes are searched.
 const FRAGMENT_REREAD_MAX: u64 = 16 * 1024;
 
 impl Generation {
@@ -78,7 +77,7 @@ impl Generation {
         Ok(if visit == ReadOutcome::More && self.searched >= end { ReadOutcome::End } else { visit })
     }
 
-    /// What is to be done after a read that ended at `at`, all of which was dealt with.
+    /// Returns the outcome of a read that ended at `at`, all bytes of which are handled.
     fn after(&mut self, read: &Read, at: u64, turn: &Turn<'_>) -> io::Result<ReadOutcome> {
         match read.whole || at < self.claimed_size() {
             true if read.ended && self.is_pseudo() => Ok(ReadOutcome::End),
@@ -88,7 +87,7 @@ impl Generation {
         }
     }
 
-    /// Whether a file that got shorter still holds what was read of it; then only its end is lost.
+    /// Returns true if a file that got shorter still has the bytes that were read of it. Then only its end is lost.
     fn is_same_after_cut(&mut self, turn: &Turn<'_>) -> io::Result<bool> {
         let same = self.offset > 0 && self.has_before(self.offset, self.fingerprint)?;
         if let Some(seen) = self.shrunk.take_if(|_| same) {
@@ -97,11 +96,11 @@ impl Generation {
         Ok(same)
     }
 
-    /// The file ended before the size last seen: it has been cut since, or its size is not to be believed.
+    /// Handles a file that ended before the size last seen: it has been cut, or its size is wrong.
     ///
     /// # Errors
     ///
-    /// `UnexpectedEof` where it says the same size still.
+    /// `UnexpectedEof` if it still reports the same size.
     fn ended_early(&mut self, at: u64, turn: &Turn<'_>) -> io::Result<ReadOutcome> {
         self.stat_open(turn.cx)?;
         if self.shrunk.is_none() {
@@ -115,7 +114,7 @@ impl Generation {
         Ok(if self.is_same_after_cut(turn)? { ReadOutcome::More } else { ReadOutcome::Changed })
     }
 
-    /// Straight into the batch. No line of a chunk can be over the limit, unless the chunk has no newline.
+    /// Reads straight into the batch. No line of a chunk can be over the limit, unless the chunk has no newline.
     fn read_verbatim(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let room = turn.batch.spare().len();
         let spare = &mut turn.batch.spare()[..want.min(room)];
@@ -139,7 +138,8 @@ impl Generation {
         self.after(&read, at, turn)
     }
 
-    /// By way of the scratch buffer, record by record: for labels, JSON, and lines that may be over the limit.
+    /// Reads into the scratch buffer, and frames and renders records: for labels, JSON, and lines that may be over the
+    /// limit.
     fn read_framed(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let mut bytes = turn.scratch.take(want);
         let visit = self.read_on(&mut bytes[..want], self.offset, self.fingerprint, self.news_at()).and_then(|read| {
@@ -171,7 +171,7 @@ impl Generation {
         visit
     }
 
-    /// Accounts for what was dropped of a line up to the offset, whose rest is to be dropped, too.
+    /// Records the dropped part of a line as a gap up to the offset. Its rest is dropped, too.
     pub(crate) fn finish_drop(&mut self, source: &Source, cx: &TailContext) {
         if let LineState::Dropped { from, whole } = self.line {
             cx.ledger.gap(source.path(), from, self.offset, GapReason::LineLimit);
@@ -179,7 +179,7 @@ impl Generation {
         }
     }
 
-    /// Delivers what is left after the last newline, now that the input is over. False if the batch has no room.
+    /// Delivers the unterminated last line of an input that is over. Returns false if the batch has no room.
     pub(crate) fn finish(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
         self.leave(turn.source, turn.cx);
         let len = (self.searched - self.offset) as usize;
@@ -218,12 +218,13 @@ impl Generation {
         finished
     }
 
-    /// Whether there is more to do at the end than to stop: a last line is to be delivered, or nobody has read it yet.
+    /// Returns true if the end needs more than to stop reading: a last line is to be delivered, or unread bytes are in
+    /// a closed file.
     pub(crate) fn is_to_be_finished(&self, cx: &TailContext) -> bool {
         cx.once && self.has_rest() || !self.is_open() && self.has_more()
     }
 
-    /// Ends a file that is open, or else is not where it was. False if the batch has no room.
+    /// Finishes a file that is open, or abandons one that is gone. Returns false if the batch has no room.
     pub(crate) fn finish_or_abandon(&mut self, open: bool, turn: &mut Turn<'_>) -> io::Result<bool> {
         if !open {
             self.abandon(GapReason::Gone, turn.source, turn.cx);
@@ -231,7 +232,7 @@ impl Generation {
         if open && turn.cx.once { self.finish(turn) } else { Ok(true) }
     }
 
-    /// Stops reading where the offset stands; a line that was being dropped, and a hole, are accounted for.
+    /// Stops reading at the offset. A line that was being dropped and a hole are recorded.
     pub(crate) fn leave(&mut self, source: &Source, cx: &TailContext) {
         self.finish_drop(source, cx);
         self.finish_hole(source, cx);
@@ -252,14 +253,14 @@ impl Generation {
         }
     }
 
-    /// Whether bytes read at the offset may belong to a hole, or follow upon one.
+    /// Returns true if bytes read at the offset may belong to a hole, or follow one.
     fn may_be_hole(&self, bytes: &[u8]) -> bool {
         self.line == LineState::Start && (self.hole.is_some() || bytes.first() == Some(&0))
     }
 
-    /// Moves on to where the file has data, if the offset is in a hole, and past the NUL bytes of `bytes`, which were
-    /// read there: what is left of a hole in its last block is NUL, too. How far that is, is found visit by visit. NUL
-    /// bytes that were written elsewhere are data.
+    /// Skips a hole at the offset up to the file's next data, and the NUL bytes of `bytes`, which were read there: the
+    /// rest of a hole in its last block is NUL, too. Each visit skips a part. NUL bytes that were written elsewhere are
+    /// data.
     fn skip_hole(&mut self, bytes: &[u8], source: &Source, cx: &TailContext) -> io::Result<bool> {
         let Some((file, _)) = &self.file else { return Ok(false) };
         let nuls = count_nuls(bytes);
@@ -281,19 +282,19 @@ impl Generation {
         Ok(nuls > 0)
     }
 
-    /// Accounts for a hole up to the offset.
+    /// Records a hole up to the offset.
     pub(crate) fn finish_hole(&mut self, source: &Source, cx: &TailContext) {
         if let Some(from) = self.hole.take() {
             cx.ledger.hole(source.path(), from, self.offset);
         }
     }
 
-    /// How many bytes have to be read at the offset for one of them to be news.
+    /// Returns how many bytes must be read at the offset for one of them to be new.
     fn news_at(&self) -> usize {
         (self.searched - self.offset) as usize + 1
     }
 
-    /// The same as [`read_checked`](Self::read_checked) where the file may have grown.
+    /// Reads like [`read_checked`](Self::read_checked), and updates the size of a file that has grown.
     fn read_on(&mut self, bytes: &mut [u8], offset: u64, check: Fingerprint, need: usize) -> io::Result<Option<Read>> {
         let read = self.read_checked(bytes, offset, check, need)?;
         if let Some(read) = &read
@@ -304,18 +305,18 @@ impl Generation {
         Ok(read)
     }
 
-    /// Whether the file has, before an offset, what `check` says.
+    /// Returns true if the file has, before an offset, the bytes of a fingerprint.
     pub(crate) fn has_before(&self, offset: u64, check: Fingerprint) -> io::Result<bool> {
         Ok(self.read_checked(&mut [], offset, check, 0)?.is_some())
     }
 
-    /// Reads at `offset`, in one read with the bytes before it. None: those are not what `check` says, or the file
-    /// ends before the offset. Where that read comes back short, others follow until `need` bytes are there, or all
-    /// that the file has.
+    /// Reads at `offset`, in one read with the bytes before it. Returns none if those do not match the fingerprint, or
+    /// the file ends before the offset. After a short read, others follow until `need` bytes are there, or all that the
+    /// file has.
     ///
     /// # Errors
     ///
-    /// `UnexpectedEof` where the file ends before the offset, but says that it does not.
+    /// `UnexpectedEof` if the file ends before the offset, but reports a greater size.
     fn read_checked(&self, bytes: &mut [u8], offset: u64, check: Fingerprint, need: usize) -> io::Result<Option<Read>> {
         let mut window = FingerprintWindow::new(check.len());
         let Some((file, _)) = &self.file else {
@@ -348,24 +349,24 @@ impl Generation {
     }
 }
 
-/// What was read at an offset.
+/// The result of a read at an offset.
 #[derive(Debug)]
 struct Read {
     len: usize,
-    /// Whether that is all that was asked for.
+    /// True if the buffer was filled.
     whole: bool,
-    /// Whether the file had no more.
+    /// True if the file had no more bytes.
     ended: bool,
-    /// What stands before the offset.
+    /// The bytes before the offset.
     window: FingerprintWindow,
 }
 
-/// A file ends sooner than its size says.
+/// Returns the error of a file that ends before its size.
 fn ended_early(at: u64, size: u64) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, format!("it ends at byte {at}, although its size is {size} bytes"))
 }
 
-/// How many NUL bytes there are at the start.
+/// Counts the NUL bytes at the start.
 fn count_nuls(bytes: &[u8]) -> usize {
     const BLOCK: [u8; 4096] = [0; 4096];
     // Most often there are many, which are compared faster than they are counted.
@@ -374,7 +375,8 @@ fn count_nuls(bytes: &[u8]) -> usize {
     blocks * BLOCK.len() + rest.iter().take_while(|&&byte| byte == 0).count()
 }
 
-/// How long a fragment may be to be read again: less than a chunk, or reading it again would not get further.
+/// Returns the length up to which a fragment is read again. It is less than a chunk, so that reading again makes
+/// progress.
 fn reread_max(cx: &TailContext) -> u64 {
     FRAGMENT_REREAD_MAX.min(cx.chunk as u64 - 1)
 }

@@ -1,4 +1,4 @@
-//! What is known of a file's length and times, and how far that can be believed.
+//! Applies what the system reports of a file: its length and times, as far as they can be believed.
 
 use std::io;
 use std::time::{Instant, SystemTime};
@@ -10,7 +10,7 @@ use crate::fs::{MODIFIED_GRAIN, Stat, Storage};
 use crate::report::gap::GapReason;
 
 impl Generation {
-    /// Asks how the file is: whether it was cut below what has been read, and how many names it has.
+    /// Asks the system for the file's state. Returns true if it was cut below the offset, and the number of its names.
     pub(crate) fn stat_open(&mut self, cx: &TailContext) -> io::Result<(bool, u64)> {
         let stat = match (&self.file, &self.found) {
             (Some((file, _)), _) => file.stat()?,
@@ -23,15 +23,15 @@ impl Generation {
         Ok((self.apply_stat(&stat), stat.links))
     }
 
-    /// Why it does not hold what was read of it, by how it is now. An error: that cannot be told, and it is checked
-    /// again at the next visit. A length of before would have bytes counted as lost that come out.
+    /// Returns the reason why it does not have the bytes that were read of it. If its state cannot be read, that is an
+    /// error, and it is checked again at the next visit: with an old length, bytes that still come would count as lost.
     pub(crate) fn why_changed(&mut self, cx: &TailContext) -> io::Result<GapReason> {
         let (cut, _) = self.stat_open(cx).inspect_err(|_| self.suspect())?;
         Ok(if cut || self.shrunk.is_some() { GapReason::Truncated } else { GapReason::Overwritten })
     }
 
-    /// Takes note of how the file is. True if it was cut below what has been read, or before anything was: that part
-    /// is over.
+    /// Applies the file's state. Returns true if it was cut below the offset, or before anything was read: its content
+    /// is another one.
     pub(crate) fn apply_stat(&mut self, stat: &Stat) -> bool {
         if self.is_pseudo() {
             return false;
@@ -60,8 +60,8 @@ impl Generation {
         false
     }
 
-    /// Whether it still has what is known to stand beyond a size that it says to have, which is then not believed. On
-    /// local file systems it is. Where nothing of it is known, that there is a byte where it ended before says as much.
+    /// Returns true if it still has bytes beyond the size that it reports, which is then not believed: those before a
+    /// known position, or else one where it ended before. On local file systems the size is always believed.
     pub(super) fn disproves(&mut self, size: u64) -> bool {
         if !self.is_open() || self.storage != Some(Storage::Other) {
             return false;

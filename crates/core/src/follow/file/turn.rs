@@ -7,7 +7,7 @@ use crate::batch::{Batch, Source};
 use crate::follow::context::TailContext;
 use crate::record::to_batch::ToBatch;
 
-/// Buffers of a shard, for what cannot be read straight into a batch.
+/// The buffers of a shard for bytes that cannot be read straight into a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     pub(super) bytes: Vec<u8>,
@@ -44,7 +44,7 @@ impl Scratch {
         &mut self.bytes[..len]
     }
 
-    /// The buffer by value, for use beside the other one; it is given back afterwards.
+    /// Returns the buffer by value, for use beside the other one. The caller gives it back.
     pub(crate) fn take(&mut self, len: usize) -> Vec<u8> {
         self.bytes(len);
         std::mem::take(&mut self.bytes)
@@ -55,10 +55,10 @@ impl Scratch {
     }
 }
 
-/// What a file is read with, when it is its turn.
+/// The context in which a file is read when it is its turn.
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
-    /// Whose lines they are.
+    /// The source of the lines.
     pub(crate) source: &'a Arc<Source>,
     pub(crate) batch: &'a mut Batch,
     pub(crate) scratch: &'a mut Scratch,

@@ -8,7 +8,7 @@ use crate::follow::context::TailContext;
 use crate::follow::file::Generation;
 
 impl Generation {
-    /// Notes that the file has lost its name, and which other one it was found under, if it was searched for.
+    /// Records that the file has lost its name, and the other name that it was found under, if it was searched for.
     pub(crate) fn retire(&mut self, found: Option<PathBuf>, cx: &TailContext) {
         if self.retired.is_none() {
             self.retired = Some(Instant::now());
@@ -21,7 +21,7 @@ impl Generation {
         self.found = found.map(PathBuf::into_boxed_path);
     }
 
-    /// Notes that the file has the name again by which it is followed.
+    /// Records that the file has its name again.
     pub(crate) fn regain(&mut self, cx: &TailContext) {
         if let Some((_, slot)) = &mut self.file {
             *slot = cx.descriptors.slot();
@@ -29,23 +29,22 @@ impl Generation {
         (self.retired, self.found, self.kept) = (None, None, None);
     }
 
-    /// Whether it is open, and could not be opened again.
+    /// Returns true if it is open and could not be opened again.
     pub(crate) fn is_nameless(&self) -> bool {
         self.is_open() && self.retired.is_some() && self.found.is_none()
     }
 
-    /// Whether it can be opened again once it is closed.
+    /// Returns true if it is open and can be opened again once it is closed.
     pub(crate) fn is_closable(&self) -> bool {
         self.is_open() && !self.is_nameless()
     }
 
-    /// When it was seen that it has lost its name, or else when its length was last seen to move.
+    /// Returns the time when it was seen to have lost its name, or else when its length was last seen to change.
     pub(crate) fn changed_at(&self) -> Instant {
         self.retired.unwrap_or(self.moved)
     }
 
-    /// Has the file open, by `path` unless it is: see [`ready`](Self::ready). One that lost its name is opened by
-    /// the one that it was found under.
+    /// Opens the file, if it is closed, by the name that it was found under: see [`ready`](Self::ready).
     pub(crate) fn ready_found(&mut self, cx: &TailContext) -> io::Result<bool> {
         match self.found.clone() {
             Some(path) => self.ready(&path, cx),
@@ -53,17 +52,17 @@ impl Generation {
         }
     }
 
-    /// Closes the file if it can be opened again. True if it was open.
+    /// Closes the file if it can be opened again. Returns true if it was open.
     pub(crate) fn close_found(&mut self) -> bool {
         self.found.is_some() && self.file.take().is_some()
     }
 
-    /// Counts its bytes among those of deleted files no more.
+    /// Stops counting its bytes among those of deleted files.
     pub(crate) fn release_kept(&mut self) {
         self.kept = None;
     }
 
-    /// Whether a deleted file is kept for longer than the user wants, or takes more of the disk, with the others.
+    /// Returns true if a deleted file exceeds the limits of the user: its age, or the bytes of all deleted files.
     pub(crate) fn has_expired(&mut self, cx: &TailContext) -> bool {
         if let Some(max) = cx.deleted_max_bytes {
             self.kept = None;
@@ -75,7 +74,7 @@ impl Generation {
         self.retired.zip(cx.deleted_max_age).is_some_and(|(retired, max)| retired.elapsed() > max)
     }
 
-    /// Whether what it holds now may have been written while it had its name.
+    /// Returns true if its content may have been written while it had its name.
     pub(crate) fn is_unsure(&self) -> bool {
         self.unsure
     }
