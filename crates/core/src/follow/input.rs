@@ -235,6 +235,11 @@ impl Input {
                 self.trouble(Trouble::Missing, cx);
                 // What a link led to may come back without a word.
                 self.is_watched = cx.is_watched(&self.path);
+                if self.older.is_empty() && !self.named && cx.watch.is_some() && cx.fs.is_link(&self.path) {
+                    // Anybody can make links that lead nowhere: they are looked at ever more seldom.
+                    self.unsettled = true;
+                    self.pause.failed(cx.poll_interval);
+                }
             }
             Err(error) => {
                 let trouble = Trouble::unreadable(&error);

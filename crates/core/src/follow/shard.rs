@@ -342,7 +342,15 @@ impl FileShard {
                 }
             }
         }
-        self.poll_due = rest.filter(|_| all_rest && self.turns.is_empty()).map_or(next, |rest| rest.max(next));
+        for &at in &self.turns {
+            let until = self.inputs[at].as_ref().and_then(Input::rests_until);
+            all_rest &= until.is_some();
+            rest = until.map(|until| rest.map_or(until, |rest| rest.min(until)));
+            if !all_rest {
+                break;
+            }
+        }
+        self.poll_due = rest.filter(|_| all_rest).map_or(next, |rest| rest.max(next));
         for _ in 0..self.turns.len().min(TURNS) {
             let Some(at) = self.turns.pop_front() else { return };
             match self.inputs[at].as_mut().filter(|input| input.rests_until().is_some()) {
