@@ -91,6 +91,12 @@ macro_rules! conformance {
                     what_vanishes_while_the_output_is_behind_is_kept
                     beyond_the_bytes_allowed_a_deleted_file_is_a_gap
                 }
+                links {
+                    links_that_a_pattern_finds_can_be_skipped
+                    a_link_that_is_skipped_takes_no_file_over
+                    links_of_ones_own_are_followed
+                    links_are_not_followed_against_the_setting
+                }
                 once {
                     from_the_end_only_new_lines_come
                     from_the_end_later_files_come_whole

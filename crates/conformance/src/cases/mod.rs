@@ -15,6 +15,7 @@ pub mod follow;
 pub mod host;
 pub mod identity;
 pub mod large;
+pub mod links;
 pub mod logger;
 pub mod observer;
 pub mod once;

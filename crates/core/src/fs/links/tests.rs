@@ -271,7 +271,7 @@ fn no_swap_gets_a_refused_target_opened() {
         let paths = ["theirs/file", "theirs/link", "theirs/dir/secret", "theirs/links/good"].map(at);
         let (mut opened, mut refused) = (0, 0);
         let names: Vec<_> = paths.iter().map(|path| path.as_path()).collect();
-        for turn in 0..100_000 {
+        for turn in 0..30_000 {
             let path = names[turn % names.len()];
             let ids: Vec<_> = match turn % 3 {
                 0 => vec![fs.stat(path).map(|stat| stat.id)],
@@ -295,5 +295,36 @@ fn no_swap_gets_a_refused_target_opened() {
             }
         }
         assert!(opened > 1000 && refused > 1000, "{opened} opened, {refused} refused: nothing was swapped");
+    });
+}
+
+/// What a link of somebody's leads to is swapped with what is not his, while it is opened.
+#[test]
+fn no_swap_behind_a_link_gets_a_refused_target_opened() {
+    let Some(dir) = ground() else { return };
+    let at = |name: &str| dir.path().join(name);
+    their_file(&at("theirs/file"));
+    their_link(Path::new("file"), &at("theirs/link"));
+    fs::write(at("theirs/ours"), "secret\n").unwrap();
+    let (fs, secret) = (LinkedFs::new(Links::Owned), OsFs.stat(&at("theirs/ours")).unwrap().id);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                renameat_with(CWD, at("theirs/file"), CWD, at("theirs/ours"), RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        let _ends = Ends(&over);
+        let (mut opened, mut leaks) = (0, 0);
+        for turn in 0..20_000 {
+            let id = match turn % 2 {
+                0 => fs.stat(&at("theirs/link")).map(|stat| stat.id),
+                _ => fs.open(&at("theirs/link")).and_then(|file| file.stat()).map(|stat| stat.id),
+            };
+            opened += u32::from(id.is_ok());
+            leaks += u32::from(id.is_ok_and(|id| id == secret));
+        }
+        assert!(opened > 100, "{opened} opened: nothing was swapped");
+        assert_eq!(leaks, 0);
     });
 }
