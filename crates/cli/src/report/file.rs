@@ -110,7 +110,7 @@ impl ReportFile {
                     Ok(false) => backend.sleep(AGAIN_AFTER).await,
                     Ok(true) => return Ok(()),
                     Err(error) => {
-                        return Err(format!("cannot be written: {error}; give it preflight, or another path"));
+                        return Err(format!("cannot be written: {error}; give it room, or another path"));
                     }
                 }
             }

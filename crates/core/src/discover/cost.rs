@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Scanning directories takes at most one part in so many of the time, and so does listing large ones: where the system
 /// notifies new names, and where it does not.
-const SHARES: [u32; 2] = [200, 20];
+const SHARES: [u32; 2] = [400, 20];
 
 pub(crate) fn share(watched: bool) -> u32 {
     SHARES[usize::from(!watched)]

@@ -1,7 +1,7 @@
-//! Finding the files: named paths, and patterns looked at again and again.
+//! Finds the files: named paths, and patterns that are scanned again and again.
 //!
-//! A directory is listed anew only when it has changed, so that a hundred thousand names in one cost
-//! nothing while they stay the same. What is found or gone is told to the shards.
+//! A directory is listed again only when it has changed, so that a hundred thousand names in one cost nothing while
+//! they stay the same. The shards get a message for each path that is found or gone.
 
 pub(crate) mod aliases;
 pub(crate) mod command;
@@ -36,19 +36,23 @@ use crate::report::event::Event;
 use crate::source::tailer::TailError;
 use crate::watch::names::{NameChange, Names};
 
-/// How long a step of a scan takes at most, but for listing one directory: as long as one that is not large.
+/// A step of a scan takes at most this long, except for listing one directory: as long as one that is not large.
 const STEP_MAX: Duration = Duration::from_millis(5);
 
-/// Taking on names that the system tells of takes at most one part in this many of the time.
+/// A scan that only makes sure, where everything is watched and nothing seems to have changed, takes so much less of
+/// the time.
+const CALM_FACTOR: u32 = 4;
+
+/// Handling names that the system has notified takes at most one part in so many of the time.
 const NAMES_SHARE: u32 = 10;
 
-/// How long to rest at most between two scans that take next to no time, whatever the system hints at.
+/// The longest rest between two scans that take little time.
 const REST_MAX: Duration = Duration::from_secs(5);
 
-/// How long to rest at least, whatever it hints at.
+/// The shortest rest between two scans.
 const REST_MIN: Duration = Duration::from_millis(5);
 
-/// Bytes of paths that are gone and remembered, in case they come back.
+/// So many bytes of paths that are gone are remembered, in case they come back.
 const FORMER_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Finds files and hands them to shards.
@@ -57,53 +61,53 @@ pub(crate) struct Discovery {
     cx: TailContext,
     excludes: Excludes,
     followed: Vec<Followed>,
-    /// Each path that is found.
+    /// All paths that are found.
     found: HashMap<Arc<Path>, Found>,
     /// The directories of named paths.
     parents: HashSet<PathBuf>,
     /// Directories that are watched for what is missing below them.
     above: HashSet<PathBuf>,
-    /// Which shard had a path that is gone: should it come back, its older files may still be read there, and
-    /// they come first.
+    /// The shard of each path that is gone. If the path comes back, its older files may still be read there, and come
+    /// first.
     former_shards: HashMap<Arc<Path>, usize>,
-    /// How long these paths are together, but for those that have come back.
+    /// The number of bytes of these paths, without those that have come back.
     former_bytes: usize,
     aliases: Aliases,
-    /// Which devices it looks at.
+    /// The devices that it scans.
     reach: Reach,
-    /// Who looks at the others, if anybody does.
+    /// The readers of the other devices, if there are any.
     remotes: Option<Remotes>,
     shards: Vec<Sender<Command>>,
     next_shard: usize,
-    /// For files found by the first scan.
+    /// The place to begin in files that the first scan finds.
     start: StartAt,
-    /// Whether that is over.
+    /// True once the first scan is over.
     scanned: bool,
-    /// What the system tells of.
+    /// Names that the system has notified.
     names: Arc<Names>,
-    /// Whether something may have changed since the last scan.
+    /// True if anything may have changed since the last scan.
     changed: bool,
-    /// Whether something may be watched under a path where it is not any more.
+    /// True if something may be watched at a path that it has left.
     lost: bool,
-    /// Whether there is a directory that is not watched.
+    /// True if a directory is not watched.
     needs_polling: bool,
     /// The scan under way.
     walk: Option<Walk>,
-    /// How long scans take that are made at once.
+    /// The durations of scans that are made at once.
     cost: Cost,
-    /// How long the last one took, or the last step of one, and when that was over.
+    /// The duration of the last scan, or the last step of one, and its end.
     took: Duration,
     over: Instant,
-    /// How long it takes to take on names.
+    /// The duration of handling names.
     names_cost: Cost,
-    /// When the next large directory may be listed.
+    /// The time when the next large directory may be listed.
     large_due: Instant,
 }
 
 /// A scan, which is made in steps where there is much to look at.
 #[derive(Debug, Default)]
 struct Walk {
-    /// Which input it has come to.
+    /// The index of the current input.
     at: usize,
     steps: Steps,
     /// What is known by it so far, as discovery knows it from the last one.
@@ -111,36 +115,38 @@ struct Walk {
     above: HashSet<PathBuf>,
     /// Of the large directories that wait, the one that was listed first, and by which input.
     large: Option<(usize, Large)>,
-    /// Whether it is not the first step.
+    /// True after the first step.
     goes_on: bool,
+    /// True if something had changed when it began.
+    changed: bool,
 }
 
-/// What is left of a pattern's directories in a scan.
+/// The directories of a pattern that are left in a scan.
 #[derive(Debug, Default)]
 struct Steps {
     next: Vec<Next>,
-    /// How long it took to list those that were looked at.
+    /// The time that listing took so far.
     listing: Duration,
 }
 
-/// A path that is found.
+/// A path that inputs find.
 #[derive(Debug)]
 struct Found {
-    /// By how many inputs.
+    /// The number of inputs that find it.
     count: usize,
-    /// Which shard has it.
+    /// The index of its shard.
     shard: usize,
 }
 
-/// What the user asks to follow, and what was found by it.
+/// An input, and the paths that it finds.
 #[derive(Debug)]
 struct Followed {
     spec: Spec,
     dirs: Dirs,
     scanned: bool,
-    /// How long it takes to list all its directories.
+    /// The time that listing all its directories takes.
     listing: Duration,
-    /// Whether it was told that a path is too long.
+    /// True once it was told that a path is too long.
     told_too_long: bool,
     /// The remote devices whose readers follow it.
     elsewhere: HashSet<u64>,
@@ -189,18 +195,18 @@ impl Discovery {
         discovery
     }
 
-    /// Has the files of remote devices left to others.
+    /// Leaves the files of remote devices to their readers.
     pub(crate) fn with_remotes(self, remotes: Remotes) -> Self {
         Self { remotes: Some(remotes), ..self }
     }
 
-    /// Looks at remote devices, those that it is ordered to.
+    /// Scans only the remote devices of its orders.
     pub(crate) fn of_remotes(self) -> Self {
         // The first scan is for who gives the orders.
         Self { reach: Reach::Remote(Vec::new()), start: StartAt::Start, scanned: true, ..self }
     }
 
-    /// Does what the discovery of local files orders.
+    /// Obeys an order of the discovery of local files.
     pub(crate) fn obey(&mut self, order: Order) {
         match order {
             Order::Follow { device, spec, start, present } => {
@@ -220,7 +226,7 @@ impl Discovery {
         }
     }
 
-    /// Has the reader of a remote device, to which a path leads, follow an input there.
+    /// Makes the reader of a remote device, to which a path leads, follow an input there.
     fn leave_to(&mut self, at: usize, device: u64, path: &Path) {
         let (Some(remotes), followed) = (&mut self.remotes, &mut self.followed[at]) else { return };
         if followed.elsewhere.insert(device) {
@@ -234,29 +240,31 @@ impl Discovery {
         self.parents = paths.filter_map(Path::parent).map(Path::to_owned).collect();
     }
 
-    /// How long after a scan the next one is due, if a poll interval is so long.
+    /// Returns how long after a scan the next one is due, given the poll interval.
     fn scan_after(&self, every: Duration) -> Duration {
         let watched = self.cx.watch.is_some() && !self.needs_polling;
-        let least = (self.took * share(watched)).max(REST_MIN);
+        let is_changed = self.changed || self.walk.as_ref().is_some_and(|walk| walk.changed);
+        let factor = if watched && !is_changed { CALM_FACTOR } else { 1 };
+        let least = (self.took * share(watched) * factor).max(REST_MIN);
         match self.changed || self.walk.is_some() {
             true => least,
             false => least.max(if watched { every.max(REST_MAX) } else { every }),
         }
     }
 
-    /// How long to rest, at least, and at most.
+    /// Returns the shortest and the longest rest before the next call.
     pub(crate) fn rest(&self, every: Duration) -> (Duration, Duration) {
         let least = (self.names_cost.least() * NAMES_SHARE).max(REST_MIN);
         (least, self.scan_after(every).saturating_sub(self.over.elapsed()).max(least))
     }
 
-    /// Whether it scans once.
+    /// Returns true if it scans only once.
     pub(crate) fn is_once(&self) -> bool {
         self.cx.once
     }
 
-    /// Takes on what the system tells of, and scans if it is time, or the last time. True if there was anything to
-    /// tell the shards.
+    /// Handles names that the system has notified, and scans if that is due, or `last`. Returns true if the shards have
+    /// new messages.
     pub(crate) fn scan_if_due(&mut self, every: Duration, last: bool) -> bool {
         let (changes, others) = self.names.take();
         self.changed |= others;
@@ -267,7 +275,7 @@ impl Discovery {
         self.over.elapsed() >= self.scan_after(every) && self.step(last, Some(Instant::now() + STEP_MAX)) || news
     }
 
-    /// Names have come or gone: does what a scan would do about them.
+    /// Handles changes of names as a scan would.
     fn take_on(&mut self, changes: &[NameChange]) -> bool {
         let (mut news, began) = (false, Instant::now());
         // What is waited for may be below it.
@@ -282,18 +290,18 @@ impl Discovery {
         news
     }
 
-    /// Looks at everything once and tells the shards; at the last look without sparing any directory. True
-    /// if there was anything to tell.
+    /// Scans everything; the last time, each directory is listed. Returns true if the shards have new messages.
     pub(crate) fn scan(&mut self, last: bool) -> bool {
         self.walk = None;
         self.step(last, None)
     }
 
-    /// Goes on with a scan, or begins one, and looks at directories until then. True if there was anything to tell.
+    /// Continues or begins a scan, until a deadline. Returns true if the shards have new messages.
     fn step(&mut self, last: bool, until: Option<Instant>) -> bool {
         let (mut news, began) = (false, Instant::now());
         if self.walk.is_none() {
-            (self.walk, self.changed) = (Some(Walk::default()), false);
+            let changed = std::mem::take(&mut self.changed);
+            self.walk = Some(Walk { changed, ..Walk::default() });
             self.watch_parents();
         }
         while let Some(walk) = self.walk.as_mut().filter(|walk| walk.at < self.followed.len()) {
@@ -315,7 +323,7 @@ impl Discovery {
         news | self.walked(began)
     }
 
-    /// The last step of a scan is made, or the only one. True if there was anything to tell the shards.
+    /// Ends a scan after its last step. Returns true if the shards have new messages.
     fn walked(&mut self, began: Instant) -> bool {
         let Some(walk) = self.walk.take() else { return false };
         self.needs_polling = walk.needs_polling;
@@ -340,19 +348,19 @@ impl Discovery {
         news
     }
 
-    /// Notes that there is something that is not watched, unless all is.
+    /// Records whether a directory is not watched.
     fn note_polling(&mut self, needs_polling: bool) {
         self.needs_polling |= needs_polling;
         self.walk.iter_mut().for_each(|walk| walk.needs_polling |= needs_polling);
     }
 
-    /// Notes what is watched for what is missing below it.
+    /// Records a directory that is watched for one that is missing below it.
     fn note_above(&mut self, above: Option<PathBuf>) {
         self.walk.iter_mut().for_each(|walk| walk.above.extend(above.clone()));
         self.above.extend(above);
     }
 
-    /// Has it hinted at what comes and goes under the names that the user gave.
+    /// Watches the directories of named paths.
     fn watch_parents(&mut self) {
         let Some(watch) = self.cx.watch.clone() else { return };
         for dir in self.parents.clone() {
@@ -372,7 +380,7 @@ impl Discovery {
         }
     }
 
-    /// Scans for one input. Tells whether there was anything to tell the shards, and which large directory waits.
+    /// Scans for one input. Returns true if the shards have new messages, and the large directory that waits.
     fn scan_one(&mut self, at: usize, steps: &mut Steps, until: Option<Instant>, last: bool) -> (bool, Option<Large>) {
         let followed = &mut self.followed[at];
         let first = !std::mem::replace(&mut followed.scanned, true);
@@ -402,8 +410,8 @@ impl Discovery {
         scanned
     }
 
-    /// Has directories of a pattern looked at, and tells the shards what came of it. Says whether that was anything,
-    /// and which large directory waits.
+    /// Scans directories of a pattern, and sends the results to the shards. Returns true if there were any, and the
+    /// large directory that waits.
     fn search(
         &mut self,
         at: usize,
@@ -439,7 +447,7 @@ impl Discovery {
         (news, large)
     }
 
-    /// One input more finds this; the first that does has a shard follow it.
+    /// Records that one more input finds a path. The first one makes a shard follow it.
     fn join(&mut self, path: Arc<Path>, named: bool) {
         let alias_of = self.aliases.alias_of(&path, &*self.cx.fs);
         if let Some(found) = self.found.get_mut(&path) {
@@ -460,7 +468,7 @@ impl Discovery {
         tell(&self.shards[shard], Command::Add { path, named, start: self.start, present: !self.scanned, related });
     }
 
-    /// One input less finds these.
+    /// Records that one input less finds these paths.
     fn lose(&mut self, paths: Vec<Arc<Path>>, command: impl Fn(&Arc<Path>) -> Command) {
         for path in paths {
             let Some(found) = self.found.get_mut(&path) else { continue };
@@ -479,14 +487,14 @@ impl Discovery {
         }
     }
 
-    /// Tells that it panicked, which only what the host gave does.
+    /// Emits a panic, which only the host's code can cause.
     fn failed(&self, panic: &(dyn Any + Send)) -> TailError {
         let error = TailError::panicked(panic);
         self.cx.ledger.emit(&Event::Failed { name: "tailmerge: discovery".to_owned(), reason: error.to_string() });
         error
     }
 
-    /// Does what the host asks.
+    /// Serves a request.
     fn serve(&mut self, request: Request) {
         let (reply, done) = match request {
             Request::Follow { input, reply } => (reply, self.follow(&input)),
@@ -506,7 +514,7 @@ impl Discovery {
         Ok(())
     }
 
-    /// Takes on an input. Tells at which place it is, and whether it is a new one.
+    /// Adds an input. Returns its index, and true if it is new.
     fn add(&mut self, spec: Spec) -> (usize, bool) {
         let same = |known: &Spec| known.text() == spec.text() && known.path().is_some() == spec.path().is_some();
         if let Some(at) = self.followed.iter().position(|followed| same(&followed.spec)) {
@@ -535,7 +543,7 @@ impl Discovery {
         self.leave_dirs();
     }
 
-    /// Has nothing watched any more that it has no use for.
+    /// Stops watching what is not needed any more.
     fn leave_dirs(&self) {
         if let Some(watch) = &self.cx.watch {
             let listed = |path: &Path| self.followed.iter().any(|followed| followed.dirs.contains_key(path));
@@ -545,8 +553,8 @@ impl Discovery {
     }
 }
 
-/// The found path that the name of `path` extends, as `app.log.1` and `app.log-20260101` extend `app.log`. Such
-/// files have to do with each other, and go to one shard.
+/// Returns the found path that the name of `path` extends, as `app.log.1` and `app.log-20260101` extend `app.log`. Such
+/// files are related, and go to one shard.
 fn base<'a>(path: &Path, found: &'a HashMap<Arc<Path>, Found>) -> Option<(&'a Arc<Path>, &'a Found)> {
     let bytes = path.as_os_str().as_bytes();
     let name = bytes.len() - path.file_name()?.len();
@@ -554,7 +562,7 @@ fn base<'a>(path: &Path, found: &'a HashMap<Arc<Path>, Found>) -> Option<(&'a Ar
     ends.map(|end| Path::new(OsStr::from_bytes(&bytes[..end]))).find_map(|base_input| found.get_key_value(base_input))
 }
 
-/// A shard that is gone needs to be told nothing.
+/// Sends a message to a shard; one that is gone needs none.
 fn tell(shard: &Sender<Command>, command: Command) {
     drop(shard.try_send(command));
 }

@@ -1,4 +1,4 @@
-//! One look at the directories of a pattern: what matches in them now, and what does not any more.
+//! One scan of the directories of a pattern: which files match now, and which do not any more.
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
@@ -21,23 +21,23 @@ use crate::report::event::Event;
 use crate::watch::ChangeWatch;
 use crate::watch::names::{NameChange, NameNow};
 
-/// A directory is listed anew at the latest after this time, whatever it says of its last change, unless that takes
-/// too much of the time.
+/// A directory is listed again at the latest after this time, even if it does not seem to have changed, unless that
+/// takes too much time.
 const RELIST_AFTER: Duration = Duration::from_secs(10);
 
 /// A directory that takes longer to list is listed when it is its turn.
 const LARGE: Duration = Duration::from_millis(10);
 
-/// How long it takes at most to try again what cannot be listed: at first it is a poll interval.
+/// A directory that cannot be listed is tried again at the latest after this time; at first after a poll interval.
 const TRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
-/// What is to be tried again sooner is looked for as often as what is not watched.
+/// A directory that is tried again sooner than this is polled like one that is not watched.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How soon something is tried again that there was no descriptor for.
+/// A directory without a descriptor for it is tried again after this time.
 const SHORT_AFTER: Duration = Duration::from_millis(100);
 
-/// How long to wait before a directory is tried again at the end for which there was no descriptor; doubles each time.
+/// At the end, a directory without a descriptor for it is tried again after this pause, which doubles each time.
 const LAST_PAUSE_MIN: Duration = Duration::from_millis(10);
 const LAST_PAUSE_MAX: Duration = Duration::from_millis(640);
 
@@ -51,40 +51,40 @@ pub(crate) type Dirs = HashMap<PathBuf, Dir>;
 /// A directory that is to be looked at.
 pub(crate) type Next = (PathBuf, State);
 
-/// A directory as it was when last listed.
+/// The state of a directory when it was last listed.
 #[derive(Debug)]
 pub(crate) struct Dir {
     state: State,
-    /// Which one it was.
+    /// Its identity.
     id: Option<FileId>,
-    /// Its last change by then, as far as it tells.
+    /// The time of its last change by then.
     modified: Option<SystemTime>,
-    /// When it was listed.
+    /// The time when it was listed.
     listed: Instant,
-    /// How long it took to list it the last time, if it was listed.
+    /// The duration of the last listing, if there was one.
     took: Option<Duration>,
-    /// How long it takes to list it, as far as is known.
+    /// The known duration of a listing.
     cost: Duration,
-    /// Whether it may have changed since without showing it.
+    /// True if it may have changed since without showing it.
     unsure: bool,
-    /// Why, and until when, it is left alone.
+    /// Its failure, and the time until which it is left alone.
     failing: Option<Failing>,
-    /// Whether it was told that it cannot be listed.
+    /// True once it was told that it cannot be listed.
     told: bool,
-    /// What matches in it.
+    /// The files in it that match.
     pub(crate) files: HashSet<ByName>,
-    /// What is to be looked at below it.
+    /// The directories in it that are scanned.
     dirs: HashMap<OsString, State>,
 }
 
-/// What could not be looked at or listed is tried again ever more seldom.
+/// The failure of a directory that is tried again more and more seldom.
 #[derive(Clone, Copy, Debug)]
 struct Failing {
     again: Instant,
     wait: Duration,
 }
 
-/// A path that goes by its last component.
+/// A path that is compared by its last component.
 #[derive(Debug)]
 pub(crate) struct ByName(pub(crate) Arc<Path>);
 
@@ -125,7 +125,7 @@ impl Dir {
         }
     }
 
-    /// Whether to list it again. `relist`: after what time, whatever it says.
+    /// Returns true if it has to be listed again: it has changed, or was listed more than `relist` ago.
     fn is_stale(&self, stat: &Stat, watched: bool, relist: Duration) -> bool {
         let age = self.listed.elapsed();
         let changed = self.unsure || stat.modified.is_none() || stat.modified != self.modified;
@@ -137,7 +137,7 @@ impl Dir {
     }
 }
 
-/// What an entry of a directory is to a pattern.
+/// The meaning of a directory's entry for a pattern.
 enum Found {
     File,
     Dir(State),
@@ -151,14 +151,14 @@ pub(crate) struct Large {
     state: State,
 }
 
-/// One look at directories of a pattern.
+/// One scan of directories of a pattern.
 pub(crate) struct Scan<'a> {
     pattern: &'a Pattern,
     fs: &'a dyn Fs,
     excluded: &'a dyn Fn(&Path) -> bool,
-    /// List each directory, whether or not it seems to have changed.
+    /// True to list each directory, whether or not it seems to have changed.
     thorough: bool,
-    /// No look comes after this one.
+    /// True if no scan comes after this one.
     pub(crate) last: bool,
     /// Files that match and were not known.
     pub(crate) found: Vec<Arc<Path>>,
@@ -166,29 +166,29 @@ pub(crate) struct Scan<'a> {
     pub(crate) gone: Vec<Arc<Path>>,
     /// Directories that could not be listed, of which that is to be told.
     pub(crate) failed: Vec<(PathBuf, io::Error)>,
-    /// How often something may have come and gone unseen.
+    /// The number of times that files may have come and gone unseen.
     pub(crate) unseen: u32,
-    /// Whether there are paths that are longer than the system takes, or lead too deep.
+    /// True if there are paths that are too long for the system, or too deep.
     too_long: bool,
-    /// Which devices it looks at.
+    /// The devices that it scans.
     pub(crate) reach: Reach,
-    /// Which others it came upon, and by which paths.
+    /// Other devices that it met, each with a path that leads there.
     pub(crate) elsewhere: HashMap<u64, PathBuf>,
-    /// How often what is not watched is looked at.
+    /// The poll interval of directories that are not watched.
     pub(crate) poll_interval: Duration,
-    /// Who hints at changes.
+    /// Watches directories, if the system notifies changes.
     pub(crate) watch: Option<&'a dyn ChangeWatch>,
-    /// What is watched in place of a directory that is missing.
+    /// The directory that is watched in place of one that is missing.
     pub(crate) above: Option<PathBuf>,
-    /// Whether a directory is gone.
+    /// True if a directory is gone.
     pub(crate) lost: bool,
-    /// Whether a directory is not watched.
+    /// True if a directory is not watched.
     pub(crate) needs_polling: bool,
-    /// After what time a directory is listed that does not seem to have changed.
+    /// A directory that does not seem to have changed is listed after this time.
     pub(crate) relist: Duration,
-    /// How long it takes to list all that was looked at.
+    /// The duration of listing all scanned directories.
     pub(crate) listing: Duration,
-    /// Of those that wait to be listed, the one that was listed first.
+    /// The large directory that waits, of which the last listing is the oldest.
     pub(crate) large: Option<Large>,
 }
 
@@ -245,7 +245,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Whether what is known leads to a directory.
+    /// Returns true if a path leads to a directory by what is known.
     fn is_wanted(&self, path: &Path, state: State, dirs: &Dirs) -> bool {
         let (parent, name) = (path.parent().and_then(|parent| dirs.get(parent)), path.file_name());
         path == self.pattern.base() || parent.zip(name).is_some_and(|(dir, name)| dir.dirs.get(name) == Some(&state))
@@ -271,13 +271,13 @@ impl<'a> Scan<'a> {
         Some(device)
     }
 
-    /// Whether what is found at a path, or not found, is this one's to tell.
+    /// Returns true if this scan, and not that of another device, decides about a path.
     fn is_ours(&mut self, path: &Path) -> bool {
         let device = self.device(path);
         self.reach.has(device)
     }
 
-    /// A name has come or gone: does what listing its directory would do about it.
+    /// Handles a change of a name as a listing of its directory would.
     pub(crate) fn name(&mut self, change: &NameChange, dirs: &mut Dirs) {
         let NameChange { dir: parent, name, what } = change;
         let Some(dir) = dirs.get(&**parent) else { return };
@@ -312,7 +312,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Looks at a directory and those below it. Not by recursion: they may be nested deep.
+    /// Scans a directory and those below it. It does not recurse, since they may be nested deep.
     fn below(&mut self, path: &Path, state: State, dirs: &mut Dirs) {
         let mut next = vec![(path.to_owned(), state)];
         while let Some((path, state)) = next.pop() {
@@ -320,7 +320,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Looks at a directory, and tells which ones to look at below it.
+    /// Scans a directory, and adds those below it to `next`.
     fn dir(&mut self, path: PathBuf, state: State, dirs: &mut Dirs, next: &mut Vec<(PathBuf, State)>) {
         let known = dirs.remove(&path);
         let device = self.device(&path);
@@ -352,7 +352,7 @@ impl<'a> Scan<'a> {
         dirs.insert(path, dir);
     }
 
-    /// The directory is there: lists it if need be.
+    /// Handles a directory that is there: lists it if need be.
     fn there(&mut self, path: &Path, state: State, stat: &Stat, known: Option<Dir>, dirs: &mut Dirs) -> Dir {
         // Watched before it is listed, so that nothing comes between.
         let watched = self.watch.is_some_and(|watch| watch.watch_dir(path, stat.id));
@@ -375,7 +375,7 @@ impl<'a> Scan<'a> {
         dir
     }
 
-    /// Nothing is there, or no directory.
+    /// Handles a directory that is missing.
     fn missing(&mut self, path: &Path, known: Option<Dir>, dirs: &mut Dirs) {
         // Of those below it the directory that they are in tells.
         if let Some(watch) = self.watch.filter(|_| path == self.pattern.base()) {
@@ -436,7 +436,7 @@ impl<'a> Scan<'a> {
         dir
     }
 
-    /// What an entry of a directory is to the pattern, or leads to.
+    /// Returns the meaning of an entry, or of what it leads to, for the pattern.
     fn entry(&mut self, dir: &Path, state: State, name: &OsStr, kind: Kind) -> Option<Found> {
         let direct = self.pattern.next(state, name, false);
         let (mut below, mut is_dir) = (direct, kind == Kind::Dir);
@@ -470,7 +470,7 @@ impl<'a> Scan<'a> {
         Some(found)
     }
 
-    /// A file that matches and was not known.
+    /// Adds a file that matches and was not known.
     fn file(&mut self, dir: &Path, name: &OsStr) -> Option<ByName> {
         let path: Arc<Path> = dir.join(name).into();
         if (self.excluded)(&path) || !self.is_ours(&path) {
@@ -480,7 +480,7 @@ impl<'a> Scan<'a> {
         Some(ByName(path))
     }
 
-    /// A directory could not be looked at, or not be listed.
+    /// Records that a directory could not be read or listed.
     fn fail(&mut self, path: &Path, dir: &mut Dir, error: io::Error) {
         let wait = match dir.failing {
             // That has nothing to do with this one, and passes.
@@ -500,7 +500,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// A directory is gone, with all below it.
+    /// Forgets a directory that is gone, with all below it.
     fn forget(&mut self, path: PathBuf, dir: Dir, dirs: &mut Dirs) {
         self.lost = true;
         let mut gone = vec![(path, dir)];
@@ -512,7 +512,7 @@ impl<'a> Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// Tells what could not be looked at.
+    /// Emits what could not be scanned.
     pub(crate) fn tell(&mut self, told_too_long: &mut bool, cx: &TailContext) {
         let refuse = |input: &Path, reason: &str, done: &str, failed| match failed {
             true => cx.ledger.input_failed(input, &reason),
@@ -534,7 +534,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Tells that nothing matches, unless it was told why.
+    /// Emits that nothing matches, unless the reason was emitted.
     pub(crate) fn tell_no_match(&self, cx: &TailContext) {
         let input = Path::new(self.pattern.text());
         let is_ours = self.reach.has(self.fs.remote_device(here(self.pattern.base())));
@@ -569,10 +569,10 @@ fn list_in_time(fs: &dyn Fs, dir: &Path, last: bool, tell: &mut dyn FnMut(Entry<
     }
 }
 
-/// A directory that was looked at, and why it could not be listed, if so.
+/// A scanned directory, and the error if it could not be listed.
 pub(crate) type Listed = (PathBuf, Option<io::Error>);
 
-/// What a pattern finds now on some devices, in order, and the directories that it had to list.
+/// Returns the files that match a pattern now on some devices, in order, and the directories that were listed.
 pub(crate) fn find(pattern: &Pattern, fs: &dyn Fs, reach: Reach) -> (Vec<Arc<Path>>, Vec<Listed>) {
     let mut scan = Scan::new(pattern, fs, &|_| false, true);
     scan.reach = reach;
@@ -588,8 +588,7 @@ pub(crate) fn find(pattern: &Pattern, fs: &dyn Fs, reach: Reach) -> (Vec<Arc<Pat
     (scan.found, listed)
 }
 
-/// Has it hinted at when a directory that is missing may have come: when something does in the nearest one above it.
-/// Gives that one; none: the directory has to be looked for.
+/// Watches the nearest directory above one that is missing. Returns it; none if the missing directory has to be polled.
 pub(crate) fn watch_above(dir: &Path, fs: &dyn Fs, watch: &dyn ChangeWatch) -> Option<PathBuf> {
     let is_dir = |path: &&Path| fs.stat(here(path)).is_ok_and(|stat| stat.kind == Kind::Dir);
     let mut watched = None;

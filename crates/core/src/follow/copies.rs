@@ -142,7 +142,7 @@ fn search(
         let is_held = held.iter().any(|held| held.id == stat.id);
         // One may also have been compared with it before the cut.
         if adopted.is_none() && (fits || is_held && original.offset() == 0) {
-            if cx.registry.claim(stat.id, Some(&*cx.fs)) == (Claimed::Taken { resume: None }) {
+            if cx.registry.claim(stat.id, &path, Some(&*cx.fs)) == (Claimed::Taken { resume: None }) {
                 copy.retire(None, cx);
                 adopted = Some(copy);
             }

@@ -27,27 +27,27 @@ use crate::fs::{FileId, Kind, RefusedLink, Stat, here, is_missing};
 use crate::report::event::Event;
 use crate::report::gap::GapReason;
 
-/// How often reading is tried again at the end, when there is no next look to try it at.
+/// At the end, reading is tried again so often.
 const LAST_TRIES: u8 = 3;
 
-/// A file that grows after so long may have been cut meanwhile: whether it holds the same is looked at before it is
-/// its turn to be read, since it may be cut again by then.
+/// A file that grows after this long may have been cut meanwhile: its content is checked at once, since it may be cut
+/// again before it is its turn to be read.
 const UNWATCHED_MAX: Duration = Duration::from_secs(1);
 
-/// Where reading begins in a file.
+/// The place where reading begins in a file.
 #[derive(Clone, Copy, Debug)]
 enum Begin {
     Start,
-    /// At the line in which this offset is, or at the start if it is shorter by then.
+    /// At the start of the line in which this offset is, or of the file if that is shorter by then.
     At(u64),
-    /// Where somebody left off.
+    /// At the position where the file was released.
     Resume(Position),
 }
 
-/// How an input is polled.
+/// The way in which an input is polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Polling {
-    /// Changes of it are hinted at.
+    /// Not at all: its changes are notified.
     Never,
     /// With others like it, so many at a time: nothing is read there now. Anybody can make any number of these, such as
     /// names of one file.
@@ -55,58 +55,58 @@ pub(crate) enum Polling {
     Always,
 }
 
-/// What a merge follows under one path.
+/// A path that a merge follows.
 #[derive(Debug)]
 pub(crate) struct Input {
     pub(crate) path: Arc<Path>,
-    /// Made when the first file is opened: an input that never is one does not appear in the report.
+    /// Made when the first file is opened: an input without any file does not appear in the report.
     source: Option<Arc<Source>>,
-    /// Whether the user named it; otherwise a pattern matched it.
+    /// True if the user named it; otherwise a pattern matched it.
     named: bool,
-    /// Where to begin in a file that the first look finds.
+    /// The place to begin in a file that is there at first.
     start: StartAt,
-    /// The file under the path now.
+    /// The file at the path now.
     current: Option<Generation>,
-    /// Files that were under the path, oldest first.
+    /// Files that were at the path, the oldest first.
     older: Vec<Generation>,
     next_number: u32,
-    /// Whether it waits to be visited.
+    /// True while it waits to be read.
     pub(crate) hot: bool,
-    /// Whether it is among those that are polled.
+    /// True if it is among those that are polled.
     pub(crate) polled: bool,
-    /// Whether changes of what is under the path will be hinted at.
+    /// True if changes at the path are notified.
     is_watched: bool,
-    /// Whether it is among those that are polled by turns.
+    /// True if it is among those that are polled by turns.
     pub(crate) has_turn: bool,
-    /// Whether the file has other names: it may be written to by one elsewhere, of which its directory does not tell.
+    /// True if the file has other names: writes by a name elsewhere are not notified by its directory.
     linked: bool,
-    /// Which file is watched itself for that.
+    /// The file that is watched by itself for that.
     watched_file: Option<FileId>,
-    /// Whether what the last look or visit came to may change without a word: it failed, or waits for something.
+    /// True if the last outcome may change without a notice: it failed, or waits for something.
     unsettled: bool,
-    /// How long it is left alone, unless somebody hints at it, after looks and visits that came to nothing.
+    /// The pause after fruitless tries, unless there is a hint.
     pause: Pause,
     /// No pattern finds it any more.
     pub(crate) gone: bool,
-    /// Other inputs that it has to do with.
+    /// The inputs that it is related to.
     related: Option<Box<Related>>,
-    /// Whether it was there at the start, and not looked at yet.
+    /// True if it was there at the start and has not been opened.
     present: bool,
     /// Files beside it that may be copies of its content.
     copies: Copies,
-    /// The file as it was when it was set aside as too old.
+    /// The state of the file when it was set aside as too old.
     aside: Option<Box<Stat>>,
-    /// Where reading begins in the current file, as long as that was never opened.
+    /// The place to begin in the current file, as long as that was never opened.
     unopened: Option<Box<Begin>>,
-    /// The FIFO under the path, while it is read as a stream.
+    /// The FIFO at the path, while it is read as a stream.
     fifo: Option<FifoInput>,
-    /// The last trouble that was told, so that each is told once.
+    /// The last trouble that was emitted, so that each is emitted once.
     trouble: Option<Trouble>,
-    /// Why a file could not be read, when that was told.
+    /// The error of the last failed read that was emitted.
     read_failed: Option<io::ErrorKind>,
-    /// How often reading was tried again at the end.
+    /// The number of tries at the end.
     last_tries: u8,
-    /// Once no input joins any more: how far the current file is to be read.
+    /// The offset up to which the current file is read, once no input joins any more.
     until: Option<u64>,
 }
 
@@ -148,16 +148,18 @@ impl Input {
         }
     }
 
-    /// Whether nothing is left of an input that no pattern finds any more.
+    /// Returns true if nothing is left of an input that no pattern finds any more.
     pub(crate) fn is_over(&self) -> bool {
         self.gone && self.current.is_none() && self.older.is_empty()
     }
 
-    /// How often to look what nobody may hint at.
+    /// Returns how the input has to be polled.
     pub(crate) fn polling(&self) -> Polling {
         let reads = self.current.is_some() || !self.older.is_empty() || !self.copies.is_empty();
-        let needs_polling = !self.is_watched
-            || self.linked && self.watched_file.is_none()
+        // Who may change where a refused link leads is found out by the sweep.
+        let is_refused = matches!(self.trouble, Some(Trouble::Link(_)));
+        let needs_polling = !self.is_watched && !is_refused
+            || self.linked && self.watched_file.is_none() && self.trouble != Some(Trouble::SameFile)
             || self.unsettled
             || self.pause.has_failed()
             || !self.older.is_empty()
@@ -170,28 +172,28 @@ impl Input {
         }
     }
 
-    /// Until when it is left alone, unless somebody hints at it.
+    /// Returns the time until which it is left alone, unless there is a hint.
     pub(crate) fn rests_until(&self) -> Option<Instant> {
         self.pause.until()
     }
 
-    /// What the path leads to may be another, or do so by way of a link: it is to be asked again who hints at that.
+    /// Records that the path may lead elsewhere, or through a link: whether it is watched is asked again.
     pub(crate) fn invalidate_watch(&mut self) {
         self.is_watched = false;
     }
 
-    /// The path that leads to the same file, and whether there is a new one that it has not looked at.
+    /// Returns the path that leads to the same file, and true if a new file waits for that one.
     pub(crate) fn alias_of(&self) -> Option<(&Arc<Path>, bool)> {
         let related = self.related.as_ref()?;
         related.alias_of.as_ref().map(|alias_of| (alias_of, related.left.is_some()))
     }
 
-    /// The path of the input that this one may become a copy of.
+    /// Returns the path of the input that this one may be a copy of.
     pub(crate) fn base(&self) -> Option<&Arc<Path>> {
         self.related.as_ref()?.base.as_ref()
     }
 
-    /// Whether the file that appeared at `path` is held, for it may be a copy of this one.
+    /// Returns true if the file that appeared at `path` is held, since it may be a copy of this one.
     fn holds_copy(&mut self, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
         let original = self.current.as_ref().filter(|_| self.unopened.is_none());
         original.is_some_and(|original| self.copies.holds(original, path, stat, cx))
@@ -292,14 +294,14 @@ impl Input {
         }
     }
 
-    /// Has the file watched no more for its other names.
+    /// Stops watching the file by itself.
     fn leave_names(&mut self, cx: &TailContext) {
         if let (Some(_), Some(watch)) = (self.watched_file.take(), &cx.watch) {
             watch.leave_file(&self.path);
         }
     }
 
-    /// What a pattern found is not there at the first look.
+    /// Records that a file was gone before it was opened.
     fn unseen(&self, cx: &TailContext) {
         // A pattern may be a path as well, of which nothing is known; a link may have led nowhere all the time.
         if !is_pattern(self.path.as_os_str()) && !cx.fs.is_link(&self.path) {
@@ -323,12 +325,12 @@ impl Input {
         self.current.as_ref().map(Generation::has_news)
     }
 
-    /// There is a FIFO under the path, which is read as a stream.
+    /// Handles a FIFO at the path, which is read as a stream.
     fn stream(&mut self, id: FileId, streams: &Streams, cx: &TailContext) {
         if self.fifo.is_some() {
             return;
         }
-        match cx.registry.claim(id, Some(&*cx.fs)) {
+        match cx.registry.claim(id, &self.path, Some(&*cx.fs)) {
             Claimed::Taken { .. } => {
                 self.fifo = Some(FifoInput::new(&self.path, id, &cx.registry, cx.grace, streams));
                 self.trouble = None;
@@ -338,7 +340,7 @@ impl Input {
         }
     }
 
-    /// There is a regular file under the path.
+    /// Applies the state of a regular file at the path.
     fn apply_path_stat(
         &mut self,
         stat: Stat,
@@ -383,14 +385,14 @@ impl Input {
                 return;
             }
         }
-        match cx.registry.claim(stat.id, (!self.present).then_some(&*cx.fs)) {
+        match cx.registry.claim(stat.id, &self.path, (!self.present).then_some(&*cx.fs)) {
             Claimed::Taken { resume } => self.open(stat, resume, start, scratch, cx),
             Claimed::Held => self.trouble(Trouble::SameFile, cx),
             Claimed::Forbidden => self.trouble(Trouble::Output, cx),
         }
     }
 
-    /// Takes note of how the current file is now. What is read next is checked then.
+    /// Applies the state of the current file. The next read checks its content.
     fn apply_current_stat(&mut self, stat: &Stat, read_next: bool, cx: &TailContext) {
         let Some(current) = &mut self.current else { return };
         let stirs = !read_next && stat.size != current.size() && current.is_quieter_than(UNWATCHED_MAX);
@@ -407,7 +409,7 @@ impl Input {
         }
     }
 
-    /// Whether a file that is new here has not changed for so long that it waits until it does.
+    /// Returns true if a new file has not changed for so long that it is set aside until it does.
     fn is_set_aside(&mut self, stat: &Stat, cx: &TailContext) -> bool {
         if self.current.is_some() || !self.older.is_empty() {
             return false;
@@ -424,7 +426,7 @@ impl Input {
         old
     }
 
-    /// Has a file that is new here, and ours to read, opened.
+    /// Opens a new file that this input has claimed.
     fn open(&mut self, stat: Stat, resume: Option<Position>, start: StartAt, scratch: &mut Scratch, cx: &TailContext) {
         let begin = match (resume, self.aside.take()) {
             (Some(at), _) => Begin::Resume(at),
@@ -460,7 +462,8 @@ impl Input {
         }
     }
 
-    /// Opens the current file if it never was, and goes to where reading begins. False: it is another file by now.
+    /// Opens the current file for the first time, and moves to where reading begins. Returns false if another file is
+    /// there by now.
     fn begin(&mut self, scratch: &mut Scratch, cx: &TailContext) -> io::Result<bool> {
         let (Some(current), Some(source), Some(begin)) = (&mut self.current, &self.source, &self.unopened) else {
             return Ok(true);
@@ -487,8 +490,8 @@ impl Input {
         Ok(true)
     }
 
-    /// The file under the path does not hold what was read of it. An error: how it is now cannot be told, and nothing
-    /// is done about it.
+    /// Handles changed content of the file at the path. If its state cannot be read, that is an error, and nothing is
+    /// done.
     fn changed(&mut self, cx: &TailContext) -> io::Result<()> {
         let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return Ok(()) };
         if current.is_pseudo() {
@@ -501,7 +504,7 @@ impl Input {
         Ok(())
     }
 
-    /// The file under the path has another content now, which is read from its start.
+    /// Starts to read the new content of the file at the path.
     fn restart(&mut self, size: u64, reason: GapReason, cx: &TailContext) {
         let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return };
         cx.ledger.emit(&Event::Truncated { input: self.path.to_path_buf() });
@@ -519,7 +522,7 @@ impl Input {
         drop(current.fingerprint_end());
     }
 
-    /// The current file is not under the path any more: it is read to its end and then let go.
+    /// Handles a current file that has left the path: it is read to its end and then closed.
     fn retire_current(&mut self, cx: &TailContext) {
         self.leave_names(cx);
         let (Some(mut current), Some(source)) = (self.current.take(), &self.source) else { return };
@@ -541,9 +544,9 @@ impl Input {
         }
     }
 
-    /// Tells a trouble that is new, and counts it against the input where nothing will be read of it.
+    /// Emits a new trouble, and records the input as failed if nothing will be read of it.
     fn trouble(&mut self, trouble: Trouble, cx: &TailContext) {
-        self.unsettled |= matches!(trouble, Trouble::SameFile | Trouble::Unreadable(_));
+        self.unsettled |= matches!(trouble, Trouble::Unreadable(_));
         if let Trouble::Unreadable(_) = trouble {
             self.pause.failed(cx.poll_interval);
         }
@@ -606,7 +609,7 @@ impl Input {
         }
     }
 
-    /// Takes note of what came of a visit.
+    /// Handles the outcome of a read.
     fn visited(&mut self, visit: io::Result<ReadOutcome>, cx: &TailContext) -> ReadOutcome {
         let is_failing = |input: &Self| input.older.iter().chain(&input.current).any(|file| file.failing().is_some());
         let is_pseudo = self.current.as_ref().is_some_and(Generation::is_pseudo);
@@ -645,7 +648,7 @@ impl Input {
         }
     }
 
-    /// Nothing came of a visit, though there seems to be something to read.
+    /// Handles a visit without progress, although there seem to be bytes to read.
     fn came_to_nothing(&mut self, cx: &TailContext) -> ReadOutcome {
         self.unsettled = true;
         self.pause.failed(cx.poll_interval);
@@ -655,7 +658,7 @@ impl Input {
         ReadOutcome::Again
     }
 
-    /// Tells that a file cannot be read.
+    /// Emits that a file cannot be read.
     fn read_failed(&mut self, error: &io::Error, cx: &TailContext) {
         self.unsettled = true;
         self.pause.failed(cx.poll_interval);
@@ -668,7 +671,7 @@ impl Input {
         }
     }
 
-    /// What could not be read is tried again at the next look, but at the end at once; then it is given up.
+    /// Schedules another try after a failed read: at the next poll, or at the end at once, a few times.
     fn try_again(&mut self, error: &io::Error, cx: &TailContext) -> ReadOutcome {
         if self.until.is_none() || self.last_tries > LAST_TRIES {
             return ReadOutcome::End;
@@ -681,7 +684,7 @@ impl Input {
         ReadOutcome::End
     }
 
-    /// Gives up what cannot be read when it is to be read for the last time.
+    /// Gives up a file that cannot be read at the end.
     pub(crate) fn give_up(&mut self, error: &io::Error, cx: &TailContext) {
         self.last_tries = LAST_TRIES + 1;
         match self.unopened {
@@ -690,20 +693,20 @@ impl Input {
         }
     }
 
-    /// No input joins any more: what is there now is the last that will be read.
+    /// Fixes the end of reading: what is there now is the last that is read.
     pub(crate) fn set_end(&mut self) {
         self.until = Some(self.current.as_ref().map_or(0, Generation::claimed_size));
     }
 
-    /// Whether all that was there when the end was set has been read.
+    /// Returns true if everything up to the fixed end has been read.
     pub(crate) fn is_at_end(&self) -> bool {
         self.unopened.is_none()
             && self.older.iter().all(|older| !older.has_news())
             && self.current.as_ref().is_none_or(|current| !current.is_pseudo() && Some(current.offset()) >= self.until)
     }
 
-    /// The last thing that happens to an input. Under `once` its last line gets its newline; when following
-    /// it is left for next time. False if the batch has no room.
+    /// Ends an input. Under `once` its last line gets a newline; when following, it is left for the next run. Returns
+    /// false if the batch has no room.
     pub(crate) fn finish(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &TailContext) -> bool {
         let Some(source) = self.source.clone() else {
             if let (Some(trouble @ Trouble::Unreadable(_)), false) = (self.trouble, cx.once) {
@@ -752,7 +755,7 @@ impl Input {
         Ok(true)
     }
 
-    /// Whether a file that can be opened again once it is closed has news, and when it last changed.
+    /// Returns, for an open file that can be opened again, whether it has unread bytes, and when it last changed.
     pub(crate) fn closable(&self) -> Option<(bool, Instant)> {
         let file = self.older.iter().chain(&self.current).find(|file| file.is_closable())?;
         Some((file.has_news(), file.changed_at()))
@@ -764,17 +767,17 @@ impl Input {
         file.into_iter().for_each(Generation::close);
     }
 
-    /// Files that lost their name and are open.
+    /// Returns the open files without a name.
     pub(crate) fn nameless(&self) -> usize {
         self.older.iter().filter(|older| older.is_nameless()).count()
     }
 
-    /// Whether a visit needs a file opened first.
+    /// Returns true if a visit has to open a file first.
     pub(crate) fn is_closed(&self) -> bool {
         self.older.iter().chain(&self.current).any(|file| !file.is_open())
     }
 
-    /// Stops following, where it stands: should the file be followed again, it goes on from there.
+    /// Stops following. If the file is followed again, reading continues at its position.
     pub(crate) fn abandon(&mut self, cx: &TailContext) {
         self.leave_names(cx);
         self.fifo.take().into_iter().for_each(FifoInput::leave);
@@ -790,8 +793,8 @@ impl Input {
     }
 }
 
-/// Gives up on a closed file that is nowhere to be found. Should it turn up under another name that is followed,
-/// it is read on from where it was left: better a gap too many than lines twice.
+/// Gives up a closed file that cannot be found. If it turns up under another followed name, reading continues at its
+/// position: a gap too many is better than lines twice.
 fn lose(mut file: Generation, source: &Source, cx: &TailContext) {
     let place = file.position();
     file.abandon(GapReason::Gone, source, cx);
@@ -801,12 +804,13 @@ fn lose(mut file: Generation, source: &Source, cx: &TailContext) {
     }
 }
 
-/// Whether there is no such file any more, or its server has forgotten about it.
+/// Returns true if the error means that the file is gone, or that its server has forgotten it.
 fn is_gone(error: &io::Error) -> bool {
     is_missing(error) || Errno::from_io_error(error) == Some(Errno::STALE)
 }
 
-/// Under which name in its directory a file goes by now, after it lost the name `path`. An error: it may be there.
+/// Returns the name that a file has now in its directory, after it lost the name `path`. After an error it may be there
+/// all the same.
 fn find(path: &Path, id: FileId, cx: &TailContext) -> io::Result<Option<PathBuf>> {
     let dir = path.parent().unwrap_or(Path::new(""));
     let mut found = Vec::new();

@@ -3,9 +3,10 @@
 //! Shared by the shards; the lock is held for a look-up only, and only on threads that may block.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::follow::fingerprint::Fingerprint;
@@ -15,6 +16,9 @@ use crate::sync::lock::lock;
 
 /// So many released files are remembered, in case they turn up under another name.
 const RELEASED_MAX: usize = 16 * 1024;
+
+/// At most so many paths that wait for a file are hinted at. The others take it over at the next sweep.
+const WAITING_MAX: usize = 16 * 1024;
 
 /// The storage of a device is remembered for this long, since its number may be given to another one.
 const DEVICE_KNOWN: Duration = Duration::from_secs(1);
@@ -29,6 +33,17 @@ pub(crate) struct FileRegistry {
     device: Mutex<Option<(u64, Storage, Instant)>>,
     /// The number of unread bytes of deleted files.
     kept: Arc<AtomicU64>,
+    /// Called with the paths that wait for a file when it is free.
+    on_free: OnceLock<OnFree>,
+}
+
+/// Hints at paths whose file is free.
+pub(crate) struct OnFree(pub(crate) Box<dyn Fn(&Path) + Send + Sync>);
+
+impl fmt::Debug for OnFree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnFree")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +53,10 @@ struct State {
     released: VecDeque<FileId>,
     /// Files that are never read, such as the output.
     forbidden: HashSet<FileId>,
+    /// Other paths of files that are read, which wait for them to be free.
+    waiting: HashMap<FileId, HashSet<Arc<Path>>>,
+    /// The number of these paths.
+    waiting_count: usize,
 }
 
 #[derive(Debug)]
@@ -75,20 +94,26 @@ pub(crate) enum Claimed {
 }
 
 impl FileRegistry {
-    /// Claims a file for the caller. `came_on` is the file system, if the file came after the start.
-    pub(crate) fn claim(&self, id: FileId, came_on: Option<&dyn Fs>) -> Claimed {
+    /// Claims a file at a path for the caller. If another input reads it, the path is hinted at once it is free.
+    /// `came_on` is the file system, if the file came after the start.
+    pub(crate) fn claim(&self, id: FileId, path: &Path, came_on: Option<&dyn Fs>) -> Claimed {
         // Before the writer learns of it: whoever moved the output may have put another file in its place.
         let leads_there = |path: &PathBuf| came_on.is_some_and(|fs| fs.stat(path).is_ok_and(|stat| stat.id == id));
         if came_on.is_some() && self.is_untouched(id) && self.output.get().is_some_and(leads_there) {
             return Claimed::Forbidden;
         }
-        let mut state = lock(&self.state);
+        let state = &mut *lock(&self.state);
         if state.forbidden.contains(&id) {
             return Claimed::Forbidden;
         }
         match state.files.get_mut(&id) {
             Some(Registration::Held { wanted }) => {
                 *wanted = true;
+                let waiting = state.waiting.entry(id).or_default();
+                if state.waiting_count < WAITING_MAX && !waiting.contains(path) {
+                    waiting.insert(path.into());
+                    state.waiting_count += 1;
+                }
                 Claimed::Held
             }
             Some(claim @ Registration::Released { .. }) => {
@@ -136,11 +161,29 @@ impl FileRegistry {
         {
             state.files.remove(&oldest);
         }
+        self.hint_waiting(id, state);
     }
 
     /// Forgets a file that is gone for good, or was never read.
     pub(crate) fn forget(&self, id: FileId) {
-        lock(&self.state).files.remove(&id);
+        let mut state = lock(&self.state);
+        state.files.remove(&id);
+        self.hint_waiting(id, state);
+    }
+
+    /// Hints at the paths that wait for a file.
+    fn hint_waiting(&self, id: FileId, mut state: MutexGuard<'_, State>) {
+        let waiting = state.waiting.remove(&id).unwrap_or_default();
+        state.waiting_count -= waiting.len();
+        drop(state);
+        if let Some(on_free) = self.on_free.get() {
+            waiting.iter().for_each(|path| (on_free.0)(path));
+        }
+    }
+
+    /// Sets what hints at paths whose file is free.
+    pub(crate) fn on_free(&self, hint: impl Fn(&Path) + Send + Sync + 'static) {
+        self.on_free.set(OnFree(Box::new(hint))).ok(); // Set once, as the readers start.
     }
 
     /// Forbids that this file becomes an input. Returns false if it is one.

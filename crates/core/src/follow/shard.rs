@@ -1,8 +1,8 @@
 //! Many files in one job: who is read next, and for how long.
 //!
-//! Files with news wait in a queue and are read by turns, a chunk each, so that a hot file cannot starve
-//! the others. The rest costs one `stat` a sweep: one in each poll interval, or a slow one where the system hints
-//! at changes. What it cannot hint at is polled in between.
+//! Files with unread bytes wait in a queue and are read by turns, a chunk each, so that a busy file cannot starve the
+//! others. The others cost one `stat` a sweep: one sweep in each poll interval, or a slow one where changes are
+//! notified. Files whose changes are not notified are polled in between.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -21,57 +21,57 @@ use crate::follow::input::{Input, Polling};
 use crate::source::tailer::{Progress, TailError, Tailer};
 use crate::watch::{Change, Mailbox};
 
-/// How many files are looked at between two batches. A look takes about a microsecond, so that a sweep
-/// over many files holds up those with news for a few milliseconds only.
+/// So many files are polled between two batches. That takes about a microsecond each, so that a sweep over many files
+/// delays those with unread bytes for a few milliseconds only.
 const SWEEP_STEP: usize = 1024;
 
-/// How many are looked at between two rests in a sweep that only makes sure.
+/// So many files are polled between two pauses of a slow sweep.
 const SPREAD_STEP: usize = 256;
 
 /// So many inputs are polled by themselves; more of them by the sweep, which is then as frequent.
 const POLLED_MAX: usize = SWEEP_STEP;
 
-/// How many inputs of those that are polled by turns.
+/// So many inputs are polled at once of those that are polled by turns.
 const TURNS: usize = 32;
 
 /// For how long at most looks, and then files that join, keep lines that are read from being delivered. One look may
 /// list a large directory, and an attacker can have thousands made.
 const LOOKS_MAX: Duration = Duration::from_millis(5);
 
-/// How many files are added between two batches while there is something to read: each costs some microseconds to be
-/// opened, and the writer is to have something to do meanwhile.
+/// So many files are added between two batches while there is something to read. To open each costs some microseconds,
+/// and the writer has something to do meanwhile.
 const ADD_STEP: usize = 4;
 
-/// For how long, and in what steps, files that cannot be opened for want of a descriptor are waited for at the end.
+/// At the end, files without a descriptor are waited for this long, in these steps.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 const LAST_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often files that lost their name are let go where there are too many, and after what time also unread ones.
+/// Files without a name are closed this often where there are too many, and unread ones after this time.
 const SHED_EVERY: Duration = Duration::from_millis(10);
 const SHED_AFTER: Duration = Duration::from_secs(1);
 
-/// Whether discovery asks for more.
+/// The state of the messages from discovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     More,
-    /// Not now.
+    /// There is none now.
     Done,
-    /// Never again.
+    /// There will be none any more.
     Last,
 }
 
-/// One that comes in its turn, since anything may have changed, takes at most one part of this many.
+/// A sweep because anything may have changed takes at most one part in so many of the time.
 const HINTED_SHARE: u32 = 10;
 
-/// The slow sweep comes so seldom that it takes one part of this many of the time.
+/// The slow sweep takes at most one part in so many of the time.
 const SWEEP_SHARE: u32 = 1000;
 
-/// How often files are looked at.
+/// The intervals of polling.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// Those of whose changes nobody hints.
+    /// The interval of files whose changes are not notified.
     pub(crate) poll: Duration,
-    /// The others, if that takes next to no time.
+    /// The interval of the others, if that takes little time.
     pub(crate) sweep: Duration,
 }
 
@@ -80,51 +80,51 @@ pub(crate) struct Pace {
 pub(crate) struct FileShard {
     cx: TailContext,
     inbox: Receiver<Command>,
-    /// What there may be news of, and at which place each path is.
+    /// The hints, and the index of each path.
     mailbox: Arc<Mailbox>,
-    /// What was taken from there and is left to be looked at. Kept, to allocate nothing for each hint.
+    /// Hints that were taken and are left to handle. Kept so that hints allocate nothing.
     hints: Vec<(usize, Change)>,
     inputs: Vec<Option<Input>>,
     vacant: Vec<usize>,
-    /// Inputs with news, next first.
+    /// Inputs with unread bytes, the next one first.
     hot: VecDeque<usize>,
     sweep: Sweep,
     pace: Pace,
-    /// Inputs of whose changes nobody hints.
+    /// Inputs whose changes are not notified.
     needs_polling: Vec<usize>,
     /// Those that are polled by turns, the next one first.
     turns: VecDeque<usize>,
     poll_due: Instant,
-    /// Inputs with news that wait for a descriptor.
+    /// Inputs with unread bytes that wait for a descriptor.
     short: Vec<usize>,
-    /// When files that lost their name are let go again, if there are too many, and since when there are.
+    /// The time when files without a name are closed again, if there are too many, and the time since when there are.
     shed_due: Instant,
     shed_since: Option<Instant>,
-    /// Once no input joins any more: how many inputs are finished.
+    /// The number of finished inputs, once no input joins any more.
     finished: Option<usize>,
-    /// Since when descriptors are waited for at the end.
+    /// The time since which descriptors are waited for at the end.
     short_since: Option<Instant>,
     scratch: Scratch,
 }
 
-/// A look at all inputs, a step at a time.
+/// A poll of all inputs, a step at a time.
 #[derive(Debug)]
 struct Sweep {
-    /// Where the one under way stands; at the end when there is none.
+    /// The index of the next input; at the end if no sweep is under way.
     at: usize,
-    /// When that goes on, if it is one that only makes sure: it is spread over the time until the next one.
+    /// The time of its next step, if it is a slow one, which is spread over the time until the next one.
     resume: Option<Instant>,
-    /// Whether the next one is of that kind.
+    /// True if the next one is a slow one.
     spread: bool,
-    /// When the last one began.
+    /// The time when the last one began.
     began: Instant,
-    /// Whether it was put off for files with news.
+    /// True if it was put off for files with unread bytes.
     waits: bool,
-    /// Whether there may be news of anything, so that inputs are looked at which are left alone otherwise.
+    /// True if anything may have changed, so that paused inputs are polled, too.
     hinted: bool,
-    /// How long it took so far, the waits in between left out.
+    /// The time that it took so far, without the pauses.
     cost: Duration,
-    /// When the next one is due.
+    /// The time when the next one is due.
     due: Instant,
 }
 
@@ -137,17 +137,17 @@ impl Default for Sweep {
 }
 
 impl Sweep {
-    /// Whether one is under way, or it is time for one.
+    /// Returns true if one is under way or due.
     fn is_due(&self, inputs: usize) -> bool {
         self.at < inputs && self.resume.is_none() || Instant::now() >= self.next(inputs)
     }
 
-    /// When it goes on, or the next one is due.
+    /// Returns the time of its next step, or of the next one.
     fn next(&self, inputs: usize) -> Instant {
         self.resume.filter(|_| self.at < inputs).map_or(self.due, |resume| resume.min(self.due))
     }
 
-    /// Has the next one begin so soon after the last one, if it is not due before.
+    /// Makes the next one due so soon after the last one, if it is not due before.
     fn within(&mut self, time: Duration) {
         let due = after(self.began, time);
         if due < self.due {
@@ -181,7 +181,7 @@ impl FileShard {
         }
     }
 
-    /// Does what discovery asks, so much of it at a time.
+    /// Handles messages from discovery, a number of them at a time.
     fn take_commands(&mut self, most: usize) -> Asked {
         for _ in 0..most {
             match self.inbox.try_recv() {
@@ -252,7 +252,7 @@ impl FileShard {
         self.note_news(at, news);
     }
 
-    /// Has an input read that has news, and polled if need be.
+    /// Queues an input that has unread bytes, and lists it for polling if need be.
     fn note_news(&mut self, at: usize, news: bool) {
         if let Some(input) = self.inputs[at].as_mut().filter(|input| news && !input.hot) {
             input.hot = true;
@@ -261,7 +261,7 @@ impl FileShard {
         self.note_restless(at);
     }
 
-    /// Has an input polled if need be.
+    /// Lists an input for polling if need be.
     fn note_restless(&mut self, at: usize) {
         let Some(input) = self.inputs[at].as_mut().filter(|_| self.cx.watch.is_some()) else { return };
         match input.polling() {
@@ -282,7 +282,7 @@ impl FileShard {
         }
     }
 
-    /// Looks at what was hinted at; `read_next` says whether files with news are read then.
+    /// Handles hints; `read_next` is true if files with unread bytes are read after that.
     fn take_hints(&mut self, read_next: bool, until: Option<Instant>) {
         let mut hints = std::mem::take(&mut self.hints);
         if self.mailbox.take(&mut hints) {
@@ -317,13 +317,13 @@ impl FileShard {
         self.hints = hints;
     }
 
-    /// Whether inputs are polled by themselves.
+    /// Returns true if inputs are polled by themselves.
     fn polls(&self) -> bool {
         // With more than these the sweep is so frequent, and has the others in it.
         self.needs_polling.len() <= POLLED_MAX && !(self.needs_polling.is_empty() && self.turns.is_empty())
     }
 
-    /// Looks at the inputs that are polled, if it is time.
+    /// Polls the inputs that are listed for it, if that is due.
     fn poll(&mut self) {
         if !self.polls() || Instant::now() < self.poll_due {
             return;
@@ -363,7 +363,7 @@ impl FileShard {
         }
     }
 
-    /// The inputs that are polled. Those that still need it are noted again when they are looked at.
+    /// Takes the inputs that are polled. Those that still need it are listed again when they are polled.
     fn take_restless(&mut self) -> Vec<usize> {
         let needs_polling = std::mem::take(&mut self.needs_polling);
         for &at in &needs_polling {
@@ -388,14 +388,14 @@ impl FileShard {
         }
     }
 
-    /// Goes on with the sweep, but reads files with news first. True if it is through.
+    /// Continues the sweep, but reads files with unread bytes first. Returns true if it is complete.
     fn sweep_in_turn(&mut self) -> bool {
         let due = self.sweep.is_due(self.inputs.len());
         self.sweep.waits = due && !self.sweep.waits && !self.hot.is_empty();
         !due || !self.sweep.waits && self.sweep()
     }
 
-    /// Looks at the next files of the sweep under way, or of a new one if it is time. True if it is through.
+    /// Polls the next files of the sweep under way, or of a new one if that is due. Returns true if it is complete.
     fn sweep(&mut self) -> bool {
         if !self.sweep.is_due(self.inputs.len()) {
             return true;
@@ -439,7 +439,7 @@ impl FileShard {
         true
     }
 
-    /// Reads files with news until the batch is full enough, or none of them adds to it when it is its turn.
+    /// Reads queued files until the batch is full enough, or none of them adds to it.
     fn read(&mut self, batch: &mut Batch) {
         let mut fruitless = 0;
         while batch.len() < self.cx.chunk && fruitless <= self.hot.len() {
@@ -472,8 +472,8 @@ impl FileShard {
         }
     }
 
-    /// Closes at least so many files of other inputs than `except`, as far as there are any: those without news first,
-    /// then those that have not changed for longest. False if there is none.
+    /// Closes at least so many files of other inputs than `except`: those without unread bytes first, then those that
+    /// have not changed for longest. Returns false if there is none.
     fn make_room(&mut self, except: usize, count: usize) -> bool {
         if count == 0 {
             return true;
@@ -493,8 +493,8 @@ impl FileShard {
         true
     }
 
-    /// There is no descriptor for an input: closes a file, or has the input wait; at the end for a while, on this
-    /// thread. False if it did: time to deliver what there is.
+    /// Handles a lack of descriptors for an input: closes a file, or makes the input wait; at the end on this thread,
+    /// for a while. Returns false if it waited, so that lines are delivered.
     fn wait_for_descriptor(&mut self, at: usize) -> bool {
         if self.cx.descriptors.may_open() {
             if self.make_room(at, self.cx.descriptors.excess().max(1)) {
@@ -526,15 +526,15 @@ impl FileShard {
         self.shed();
     }
 
-    /// Has the inputs tried again that wait for a descriptor, if it is time.
+    /// Queues the inputs again that wait for a descriptor, if that is due.
     fn take_short(&mut self) {
         if !self.short.is_empty() && self.cx.descriptors.may_open() {
             self.hot.extend(self.short.drain(..));
         }
     }
 
-    /// Lets go of files that lost their name while there are too many, first of those that are read to their end; and
-    /// where that is not enough for a while, of those in the directory that has most.
+    /// Closes files without a name while there are too many: first those that are read to their end, and if that is not
+    /// enough for a while, those in the directory that has most.
     fn shed(&mut self) {
         let now = Instant::now();
         if self.cx.descriptors.excess_nameless() == 0 {
@@ -577,7 +577,7 @@ impl FileShard {
         }
     }
 
-    /// No input joins any more: fixes how far each is read.
+    /// Fixes how far each input is read, since none joins any more.
     fn begin_finish(&mut self) {
         self.scratch.ration(None);
         for at in 0..self.inputs.len() {
@@ -590,7 +590,7 @@ impl FileShard {
         self.hot.extend(self.short.drain(..));
     }
 
-    /// Ends the inputs one by one. True when all are.
+    /// Ends the inputs one by one. Returns true when all are ended.
     fn finish(&mut self, from: usize, batch: &mut Batch) -> bool {
         for at in from..self.inputs.len() {
             self.finished = Some(at);

@@ -1,10 +1,10 @@
-//! Which symbolic links are followed: a file system that asks of each link on the way to a followed path.
+//! A file system that follows only those symbolic links on the way to a path that a policy allows.
 //!
 //! A path is opened, looked at and listed without a link on its way wherever the kernel can do that in one call: where
 //! nobody else can put a link among the directories above the name, the call only has to refuse the name itself as a
-//! link. Elsewhere it is `openat2(2)`, which refuses any. Where that meets a link, the path is walked name by name, each
-//! directory held open, each link read from its own descriptor: whoever swaps names meanwhile changes where the walk
-//! leads, never which rule it met.
+//! link. Elsewhere it is `openat2(2)`, which refuses any. Where that meets a link, the path is walked name by name,
+//! each directory held open, each link read from its own descriptor: whoever swaps names meanwhile changes where the
+//! walk leads, never which rule it met.
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
@@ -26,7 +26,7 @@ use rustix::process::geteuid;
 use super::{Entry, Fs, Kind, OsFs, PATH_BYTES_MAX, ReadFile, Stat, WriteFile, here};
 use crate::sync::lock::lock;
 
-/// Which symbolic links to followed files are followed.
+/// The policy for symbolic links on the way to followed files.
 ///
 /// A program that runs as root, or for others, should choose [`Owned`](Self::Owned): otherwise anybody who can write
 /// into a followed directory can have any file merged that the program may read, by a link to it.
@@ -44,17 +44,17 @@ pub enum Links {
     Skip,
 }
 
-/// Why a path is not followed that leads through a symbolic link.
+/// The reason why a path through a symbolic link is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RefusedLink {
-    /// Whose link it is; none: no link is followed.
+    /// The user id of the link's owner; none if no link is followed.
     pub(crate) owner: Option<u32>,
-    /// Whether it is known to lead to a directory.
+    /// True if it is known to lead to a directory.
     pub(crate) is_dir: bool,
 }
 
 impl RefusedLink {
-    /// What an error says of a link that is not followed, if it does.
+    /// Returns the refused link of an error, if that is its cause.
     pub(crate) fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
     }
@@ -83,20 +83,19 @@ impl From<RefusedLink> for io::Error {
     }
 }
 
-/// Most links on the way to a file, as the kernel has it.
+/// At most so many links are followed on the way to a file, as the kernel has it.
 const LINKS_MAX: usize = 40;
 
-/// How often a path is walked anew that changes under the walk.
+/// A path that changes during the walk is walked again so often.
 const TRIES: usize = 16;
 
-/// For how long it is known what may happen among the directories of a path. Only root, or who runs the program, can
-/// change that.
+/// The state of a path's directories is remembered for this long. Only root, or the user of the program, can change it.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
 
-/// How many directories are remembered.
+/// At most so many directories are remembered.
 const DIRS_MAX: usize = 16 * 1024;
 
-/// Opens what only is to be looked at, or walked through. Other systems can only open what may be read.
+/// Opens a file only for its state, or a directory only to be walked. Other systems can only open what may be read.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 const LOOK: OFlags = OFlags::PATH;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
@@ -107,18 +106,18 @@ const DIR: OFlags = LOOK.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(
 /// Never waits, not even for the other end of a FIFO.
 const READ: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
 
-/// The machine's own file system, where not every link is followed.
+/// The machine's own file system, with a policy for links.
 #[derive(Debug)]
 pub(super) struct LinkedFs {
     links: Links,
     user: u32,
-    /// Paths that the user named. Links on the way there are his.
+    /// Paths that the user named, the links of which are the user's choice.
     named: Mutex<HashSet<PathBuf>>,
     /// Directories that were asked about lately.
     dirs: Mutex<HashMap<OsString, Place>>,
 }
 
-/// What can happen at the path of a directory.
+/// Who can change the path of a directory.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     asked: Instant,
@@ -137,10 +136,10 @@ enum Names {
     Anybodys,
 }
 
-/// What the walk came to.
+/// The outcome of a walk.
 enum Step {
     Done(File),
-    /// Somebody changed a name meanwhile.
+    /// A name was changed meanwhile.
     Changed,
 }
 
@@ -149,7 +148,7 @@ impl LinkedFs {
         Self { links, user: geteuid().as_raw(), named: Mutex::default(), dirs: Mutex::default() }
     }
 
-    /// Whether no link is met above the name of a path that would have to be asked about.
+    /// Returns true if no link above the name of a path has to be checked.
     fn is_settled(&self, path: &Path) -> bool {
         let Some(dir) = path.parent().filter(|_| ends_in_name(path)) else { return false };
         match self.links {
@@ -159,12 +158,12 @@ impl LinkedFs {
         }
     }
 
-    /// Whether a path needs no look at links at all.
+    /// Returns true if no link of a path has to be checked.
     fn is_free(&self, path: &Path) -> bool {
         is_base(path) || self.links == Links::Skip && lock(&self.named).contains(path)
     }
 
-    /// What can happen at the path of a directory. Not by recursion: it may be deep.
+    /// Returns who can change the path of a directory. It does not recurse, since the path may be deep.
     fn place(&self, dir: &Path) -> Place {
         let known = |path: &Path| {
             let known = lock(&self.dirs).get(path.as_os_str()).copied();
@@ -244,7 +243,7 @@ impl LinkedFs {
         Ok(())
     }
 
-    /// From where a path is walked, if not from where it begins itself, and the rest of it.
+    /// Returns the directory from which a path is walked, if it is not its own beginning, and the rest of the path.
     fn start<'a>(&self, path: &'a Path) -> io::Result<(Option<OwnedFd>, &'a Path)> {
         let named = path.ancestors().find(|path| self.links == Links::Skip && lock(&self.named).contains(*path));
         let Some(base) = named else { return Ok((None, here(path))) };
@@ -252,7 +251,7 @@ impl LinkedFs {
         Ok((Some(start), here(path.strip_prefix(base).unwrap_or(path))))
     }
 
-    /// Goes by each name of a path.
+    /// Walks a path name by name.
     fn walk(&self, path: &Path, flags: OFlags) -> io::Result<Step> {
         let (start, path) = self.start(path)?;
         let begins = if path.is_absolute() { "/" } else { "." };
@@ -296,7 +295,7 @@ impl LinkedFs {
         self.last(&at, OsStr::new("."), flags, &owners)
     }
 
-    /// Opens the last name of a path. Asks whose it is before, since to open a device does something, and after.
+    /// Opens the last name of a path. Checks the owner before, since to open a device has effects, and after.
     fn last(&self, at: &OwnedFd, name: &OsStr, flags: OFlags, owners: &[u32]) -> io::Result<Step> {
         let nofollow = flags.contains(OFlags::NOFOLLOW);
         let before = statat(at, name, if nofollow { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() })?;
@@ -317,7 +316,7 @@ impl LinkedFs {
         self.check(owners, stat.st_uid, FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
     }
 
-    /// Refuses what belongs to a user where one of the links on the way may not lead there.
+    /// Refuses a file of a user if one of the links on the way may not lead there.
     fn check(&self, owners: &[u32], user: u32, is_dir: bool) -> io::Result<()> {
         match owners.iter().find(|owner| ![0, self.user, user].contains(owner)) {
             Some(&owner) => Err(RefusedLink { owner: Some(owner), is_dir }.into()),
@@ -407,22 +406,22 @@ pub(super) fn open_as(path: &Path, access: OFlags, flags: OFlags) -> io::Result<
     OpenOptions::new().read(true).write(write).custom_flags(flags.bits() as i32).open(path)
 }
 
-/// Whether a path has no names of its own that could be links: `/`, `.`, `../..`.
+/// Returns true if a path has no names of its own that could be links: `/`, `.`, `../..`.
 fn is_base(path: &Path) -> bool {
     !path.components().any(|component| matches!(component, Component::Normal(_)))
 }
 
-/// Whether a path ends in a name, which the system can be told not to follow: `a/b`, unlike `a/b/` and `a/..`.
+/// Returns true if a path ends in a name that the system can be told not to follow: `a/b`, unlike `a/b/` and `a/..`.
 fn ends_in_name(path: &Path) -> bool {
     path.file_name().is_some_and(|name| path.as_os_str().as_bytes().ends_with(name.as_bytes()))
 }
 
-/// Whether a name that is not to be a link was one.
+/// Returns true if the error means that a name was a link.
 fn is_link_there(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::MLINK))
 }
 
-/// The names of a path, the first one last.
+/// Returns the names of a path, the first one last.
 fn names(path: &Path) -> Vec<OsString> {
     let components = path.components().filter(|it| matches!(it, Component::Normal(_) | Component::ParentDir));
     let mut names: Vec<_> = components.map(|component| component.as_os_str().to_owned()).collect();
@@ -433,11 +432,11 @@ fn names(path: &Path) -> Vec<OsString> {
 /// A symbolic link as it was at one moment.
 struct Link {
     owner: u32,
-    /// What it says; none for the kernel's own in `/proc`, which lead where no path does.
+    /// Its text; none for the kernel's own in `/proc`, which lead where no path does.
     target: Option<OsString>,
 }
 
-/// Reads a link; none if it is none any more.
+/// Reads a link; returns none if it is no link any more.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn read_link(at: &OwnedFd, name: &OsStr) -> io::Result<Option<Link>> {
     const PROC: u64 = 0x9fa0;
@@ -451,7 +450,7 @@ fn read_link(at: &OwnedFd, name: &OsStr) -> io::Result<Option<Link>> {
     Ok(Some(Link { owner: stat.st_uid, target }))
 }
 
-/// Reads a link; none if it changed meanwhile.
+/// Reads a link; returns none if it changed meanwhile.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn read_link(at: &OwnedFd, name: &OsStr) -> io::Result<Option<Link>> {
     let look = || statat(at, name, AtFlags::SYMLINK_NOFOLLOW);

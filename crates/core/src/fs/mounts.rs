@@ -1,6 +1,6 @@
-//! Which paths lead to storage where a call may never return: that of a network, or of a program.
+//! Finds out which paths lead to storage where a call may never return: that of a network, or of a program.
 //!
-//! The table of mounts and links tell, and nothing else is asked: any call that goes there may be the one that hangs.
+//! It uses the table of mounts and links only: any call that goes there may be the one that hangs.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -12,7 +12,7 @@ use std::{env, fs};
 
 use crate::sync::lock::lock;
 
-/// For how long the table is known.
+/// The table is remembered for this long.
 const KNOWN_FOR: Duration = Duration::from_secs(1);
 
 /// The system follows so many links at most.
@@ -54,7 +54,7 @@ const LOCAL: &[&str] = &[
     "zfs",
 ];
 
-/// Where storage is mounted that may hang, and its device.
+/// The mount point of storage that may hang, and its device.
 type Points = HashMap<PathBuf, u64>;
 
 static KNOWN: Mutex<Option<(Instant, Arc<Points>)>> = Mutex::new(None);

@@ -30,7 +30,7 @@ use crate::source::tailer::{TailError, Tailer};
 use crate::stall::guard_with;
 use crate::sync::stop::{Stage, Stop};
 use crate::watch::names::Names;
-use crate::watch::{ChangeWatch, Mailbox, Notifier, WatchSlot, Watcher, Watching};
+use crate::watch::{Change, ChangeWatch, Mailbox, Notifier, WatchSlot, Watcher, Watching};
 
 /// At most so many tasks read files. With discovery and the host's tailers, at most four jobs run on the blocking pool.
 pub(crate) const FILE_READERS_MAX: usize = 2;
@@ -200,6 +200,12 @@ impl<B: Backend> ReaderStarter<B> {
         }
         tail.watch = watcher.clone().map(|watcher| watcher as Arc<dyn ChangeWatch>);
         watching.into_iter().for_each(|watching| self.watch.put(watching));
+        tail.registry.on_free({
+            let mailboxes = mailboxes.clone();
+            move |path| {
+                mailboxes.iter().any(|mailbox| mailbox.hint(path, Change::File));
+            }
+        });
         let pace = Pace { poll: self.poll_interval, sweep: SWEEP_EVERY.max(self.poll_interval) };
         let mut shards = Vec::new();
         for mailbox in &mailboxes {

@@ -21,20 +21,20 @@ use crate::sync::wake;
 use crate::watch::pace::Rounds;
 use crate::watch::{Change, Tell};
 
-/// A watch descriptor. The system gives none out twice.
+/// A watch descriptor. The system uses none twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key(i32);
 
-/// Bytes for events that are read at once: about a thousand.
+/// The size of the buffer for events in bytes: about a thousand events.
 const BUFFER: usize = 32 * 1024;
 
-/// For how long a job may do something else before the thread hears in its place.
+/// After a job has done something else for this long, the thread receives events in its place.
 const AWAY_MAX: Duration = Duration::from_millis(250);
 
-/// How often events are looked for where the system does not say that there are some.
+/// Events are polled this often where the system does not wake the thread.
 const UNPOLLED: Duration = Duration::from_millis(20);
 
-/// What matters of a directory's files, and of the directory.
+/// The events of a directory's files, and of the directory.
 const WATCHED: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::ATTRIB)
     .union(WatchFlags::CREATE)
@@ -43,47 +43,47 @@ const WATCHED: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF);
 
-/// What says that a name came.
+/// The events of a new name.
 const CAME: ReadFlags = ReadFlags::CREATE.union(ReadFlags::MOVED_TO);
 
-/// What says that one went.
+/// The events of a removed name.
 const WENT: ReadFlags = ReadFlags::DELETE.union(ReadFlags::MOVED_FROM);
 
-/// An inotify instance, and who hears from it.
+/// An inotify instance, and who receives its events.
 ///
-/// That is a thread, which puts hints into mailboxes; but while a reader's job waits for its next hint, it is that job
-/// itself: it is woken by the system then, and not by a thread that was woken before. Where something else holds the
-/// job up for long, the thread hears again.
+/// That is a thread, which fills the mailboxes. While a reader's job waits for its next hint, the job receives the
+/// events itself: the system wakes it directly, which saves a switch of threads. If the job is busy for long, the
+/// thread receives events again.
 #[derive(Debug)]
 pub(crate) struct System {
     inotify: OwnedFd,
     /// Ends the thread's wait.
     stop: OwnedFd,
     turns: Mutex<Turns>,
-    /// The job's turn is over, or all are.
+    /// Signals that the job's turn is over, or that all are.
     changed: Condvar,
 }
 
 #[derive(Debug)]
 struct Turns {
-    /// What a job needs to hear, unless one does.
+    /// The state for receiving events in a job; none while a job has it.
     ear: Option<Ear>,
-    /// Since when the job that has the turn does something else.
+    /// The time since which the job that has the turn does something else.
     away: Option<Instant>,
-    /// Of events, whoever heard of them.
+    /// The rate of events.
     rounds: Rounds,
-    /// Whether the thread is to end.
+    /// True once the thread has to end.
     over: bool,
 }
 
 impl Turns {
-    /// Whether a job hears. It may be held up by a disk; others are still to hear.
+    /// Returns true if a job receives events. A job that is delayed by a disk does not.
     fn is_taken(&self) -> bool {
         self.ear.is_none() && !self.over && self.away.is_none_or(|since| since.elapsed() < AWAY_MAX)
     }
 }
 
-/// What it takes to hear beside the thread.
+/// The state for receiving events in a job.
 #[derive(Debug)]
 struct Ear {
     buffer: Buffer,
@@ -91,7 +91,7 @@ struct Ear {
 }
 
 impl Ear {
-    /// Waits on this thread to be woken, and tells meanwhile what happens.
+    /// Waits on this thread for a wake-up, and handles events meanwhile.
     fn hear(&mut self, system: &System, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
         let waker = Waker::from(self.interrupt.clone());
         while !wake.is_woken_or(&waker) {
@@ -127,18 +127,18 @@ impl Wake for Interrupt {
     }
 }
 
-/// Where events are put that are read.
+/// The buffer of events.
 type Buffer = Vec<MaybeUninit<u8>>;
 
 fn buffer() -> Buffer {
     vec![MaybeUninit::uninit(); BUFFER]
 }
 
-/// A job's turn at hearing from the system.
+/// A job's turn at receiving events.
 #[derive(Debug)]
 pub(crate) struct Turn<'a> {
     system: &'a System,
-    /// Until it is given back.
+    /// The state; it is returned when the turn ends.
     ear: Option<Ear>,
 }
 
@@ -167,7 +167,8 @@ impl System {
         rustix::io::write(&self.stop, &1u64.to_ne_bytes()).ok();
     }
 
-    /// Tells what happens, until it is to stop. Without a watch: events were lost, or no more will come.
+    /// Handles events until [`stop`](Self::stop). A change without a watch means that events were lost, or no more will
+    /// come.
     pub(crate) fn run(&self, tell: Tell<'_>) {
         let mut buffer = buffer();
         loop {
@@ -185,13 +186,13 @@ impl System {
         }
     }
 
-    /// A turn at hearing from the system. None: another job has it.
+    /// Returns a turn at receiving events; none if another job has it.
     pub(crate) fn turn(&self) -> Option<Turn<'_>> {
         let ear = lock(&self.turns).ear.take()?;
         Some(Turn { system: self, ear: Some(ear) })
     }
 
-    /// Waits for events, or for what ends the wait, at most so long. Tells which of them may have come.
+    /// Waits for events or for the end of the wait, with a timeout. Returns which of them may have come.
     fn wait(&self, end: &OwnedFd, within: Option<Duration>) -> (bool, bool) {
         let mut fds = [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
         let timeout = within.map(|within| Timespec::try_from(within).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 }));
@@ -206,7 +207,7 @@ impl System {
         }
     }
 
-    /// Tells what has happened. Blocks for a moment if that is much.
+    /// Handles the events that are there. It blocks for a moment if they are many.
     fn read(&self, buffer: &mut Buffer, tell: Tell<'_>) {
         let mut events = inotify::Reader::new(&self.inotify, buffer);
         let mut count = 0;
@@ -248,7 +249,7 @@ impl System {
 }
 
 impl Turn<'_> {
-    /// Waits on this thread to be woken, and tells meanwhile what happens.
+    /// Waits on this thread for a wake-up, and handles events meanwhile.
     pub(crate) fn woken_by(&mut self, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
         let Some(ear) = &mut self.ear else { return false };
         lock(&self.system.turns).away = None;
@@ -267,7 +268,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// What the user can do about a watch that could not be made.
+/// Returns what the user can do about a watch that could not be made.
 pub(crate) fn reason(error: &io::Error) -> String {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::NOSPC) => "the limit fs.inotify.max_user_watches is reached".to_owned(),
@@ -276,8 +277,8 @@ pub(crate) fn reason(error: &io::Error) -> String {
     }
 }
 
-/// The kind of file system, if others may change its files without this machine hearing of it, or if it is known not
-/// to tell. Numbers from `statfs(2)` and the kernel's `magic.h`.
+/// Returns the kind of a file system whose changes are not all notified: they may be made on another machine, or it
+/// does not notify them. Numbers from `statfs(2)` and the kernel's `magic.h`.
 pub(crate) fn is_remote(path: &Path) -> Option<&'static str> {
     let kind = rustix::fs::statfs(path).ok()?.f_type as u64 & 0xffff_ffff;
     Some(match kind {
@@ -299,7 +300,7 @@ pub(crate) fn is_remote(path: &Path) -> Option<&'static str> {
     })
 }
 
-/// Whether a single file is mounted over a name: it changes elsewhere, and may be another one without a word.
+/// Returns true if a single file is mounted over a name: it changes elsewhere, and may be replaced without an event.
 pub(crate) fn is_mounted(path: &Path) -> bool {
     let statx = rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::TYPE);
     statx.is_ok_and(|statx| statx.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))

@@ -1,4 +1,4 @@
-//! Noticing changes: hints from the system, which shorten the wait for the next look.
+//! Notices changes: hints from the system, which shorten the wait for the next poll.
 //!
 //! A hint may come late, twice, for nothing or not at all: it only says where to look first. One watch for each
 //! directory is enough; a file that is a symbolic link needs one of its own, since it changes elsewhere. Where the
@@ -36,13 +36,13 @@ use crate::sync::lock::lock;
 use crate::sync::wake::Wake;
 use crate::watch::names::{NameNow, Names};
 
-/// Beyond so many inputs with news it is as well to look at all of them.
+/// Beyond so many inputs with hints, all inputs are looked at.
 const HINTS_MAX: usize = 4096;
 
 /// So many files are watched at most beside their directories: anybody can make any number that have several names.
 const FILES_MAX: usize = 4096;
 
-/// How changes are noticed.
+/// The way in which changes are noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WatchMode {
@@ -55,16 +55,16 @@ pub enum WatchMode {
     Poll,
 }
 
-/// Who can say that changes will be hinted at.
+/// Watches for changes, and knows what is watched.
 pub(crate) trait ChangeWatch: Debug + Send + Sync + 'static {
-    /// Watches what happens in a directory. False: it has to be polled.
+    /// Watches a directory. Returns false if it has to be polled.
     fn watch_dir(&self, path: &Path, id: FileId) -> bool;
 
-    /// Whether changes of the file at a path will be hinted at.
+    /// Returns true if the system notifies changes of the file at a path.
     fn is_watched(&self, path: &Path) -> bool;
 
-    /// Watches a file that has other names: its directory tells only of what is written by this one. False: it has to be
-    /// polled.
+    /// Watches a file that has other names: its directory tells only of what is written by this one. False: it has to
+    /// be polled.
     fn watch_file(&self, _: &Path) -> bool {
         false
     }
@@ -72,43 +72,43 @@ pub(crate) trait ChangeWatch: Debug + Send + Sync + 'static {
     /// Stops watching such a file.
     fn leave_file(&self, _: &Path) {}
 
-    /// Stops watching what is at these paths no longer.
+    /// Stops watching all paths but those to keep.
     fn retain(&self, keep: &dyn Fn(&Path) -> bool);
 }
 
-/// Where hints for one reader are put, by the paths that it follows.
+/// The hints for one reader, by the paths that it follows.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     hints: Mutex<Hints>,
-    /// Whether there ever was a hint at a path, so that waiting for the next one makes sense.
+    /// True once there was a hint at a path, so that it makes sense to wait for the next one.
     hinted: AtomicBool,
-    /// Whether everything is to be looked at in its turn.
+    /// True if everything has to be looked at when it is its turn.
     all_in_turn: AtomicBool,
     pub(crate) wake: Wake,
 }
 
-/// What there may be news of.
+/// The hints that are not taken yet.
 #[derive(Debug, Default)]
 struct Hints {
-    /// Of anything.
+    /// True if anything may have changed.
     all: bool,
-    /// At which place the reader has each path.
+    /// The reader's index of each path.
     places: HashMap<Arc<Path>, Place>,
-    /// What kind of news there may be of each place.
+    /// The kind of change at each index, if there is one.
     news: Vec<Option<Change>>,
-    /// The places of which there may be some.
+    /// The indexes with a change.
     with_news: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
     at: u32,
-    /// Whether nobody asks for the path any more.
+    /// True if no input finds the path any more.
     gone: bool,
 }
 
 impl Mailbox {
-    /// Hints at one path. True: it is followed here.
+    /// Hints at one path. Returns true if it is followed here.
     pub(crate) fn hint(&self, path: &Path, change: Change) -> bool {
         let mut hints = lock(&self.hints);
         let Some(&Place { at, gone }) = hints.places.get(path) else { return false };
@@ -130,18 +130,18 @@ impl Mailbox {
         self.wake.wake();
     }
 
-    /// Hints at everything, which is looked at when it is time for that.
+    /// Hints at everything, to be looked at when it is its turn.
     fn hint_all_in_turn(&self) {
         self.all_in_turn.store(true, Ordering::Relaxed);
         self.wake.wake();
     }
 
-    /// Takes that hint.
+    /// Takes the hint of [`hint_all_in_turn`](Self::hint_all_in_turn).
     pub(crate) fn take_all_in_turn(&self) -> bool {
         self.all_in_turn.load(Ordering::Relaxed) && self.all_in_turn.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether somebody hints at paths here.
+    /// Returns true if there were hints at paths here.
     pub(crate) fn is_hinted_at(&self) -> bool {
         self.hinted.load(Ordering::Relaxed)
     }
@@ -156,7 +156,7 @@ impl Mailbox {
         std::mem::take(all)
     }
 
-    /// At which place a path is followed.
+    /// Returns the index of a path that is followed.
     pub(crate) fn place(&self, path: &Path) -> Option<usize> {
         lock(&self.hints).places.get(path).map(|place| place.at as usize)
     }
@@ -168,7 +168,7 @@ impl Mailbox {
         paths
     }
 
-    /// A path is followed at a place from now on.
+    /// Adds a path with its index.
     pub(crate) fn follow(&self, path: Arc<Path>, at: usize) {
         let mut hints = lock(&self.hints);
         if hints.news.len() <= at {
@@ -177,47 +177,47 @@ impl Mailbox {
         hints.places.insert(path, Place { at: u32::try_from(at).expect("fewer inputs than that"), gone: false });
     }
 
-    /// Notes whether nobody asks any more for a path that is followed.
+    /// Records whether no input finds a followed path any more.
     pub(crate) fn set_gone(&self, path: &Path, gone: bool) {
         if let Some(place) = lock(&self.hints).places.get_mut(path) {
             place.gone = gone;
         }
     }
 
-    /// A path is followed no more.
+    /// Removes a path.
     pub(crate) fn leave(&self, path: &Path) {
         lock(&self.hints).places.remove(path);
     }
 }
 
-/// What happened, as the system tells it; the more matters, the later.
+/// A kind of change, as the system notifies it. Later ones outweigh earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Change {
-    /// The content of a file, and nothing else of it.
+    /// Only the content of a file changed.
     Content,
-    /// Something of a file.
+    /// Something about a file changed.
     File,
-    /// A name went.
+    /// A name was removed.
     Went,
-    /// A name came, or it is a directory that may be allowed to be read now.
+    /// A name was added, or a directory may have become readable.
     Came { is_dir: bool },
-    /// The watch is over.
+    /// The watch was removed.
     Gone,
 }
 
-/// Is told what happened, to what is called so in what is watched, or to that itself.
+/// Receives a change: of a name in what is watched, or of that itself.
 type Tell<'a> = &'a mut dyn FnMut(Option<&system::Key>, Option<&OsStr>, Change);
 
-/// The means by which the system hints at changes.
+/// The system's notification of changes.
 #[derive(Debug)]
 pub(crate) struct Notifier(system::System);
 
 impl Notifier {
-    /// What the mode asks for; none: everything is to be polled.
+    /// Makes the notification that the mode asks for; none if everything has to be polled.
     ///
     /// # Errors
     ///
-    /// Under [`WatchMode::Notify`], if the system has no notification, or no more of it.
+    /// Under [`WatchMode::Notify`], if the system has no notification, or its limits are exhausted.
     pub(crate) fn new(mode: WatchMode, fs: &dyn Fs, ledger: &Ledger) -> io::Result<Option<Self>> {
         if mode == WatchMode::Poll || mode == WatchMode::Auto && !fs.notifies() {
             return Ok(None);
@@ -234,12 +234,12 @@ impl Notifier {
     }
 }
 
-/// Whether there is notification to be had now, and it is wanted.
+/// Returns true if notification is wanted and available.
 pub(crate) fn can_notify(mode: WatchMode, fs: &dyn Fs) -> bool {
     mode != WatchMode::Poll && fs.notifies() && system::System::new().is_ok()
 }
 
-/// Whether a path is where the system does not tell of all changes.
+/// Returns true if a path is where the system does not notify all changes.
 pub(crate) fn is_remote(path: &Path) -> bool {
     system::is_remote(path).is_some() || system::is_mounted(path)
 }
@@ -252,36 +252,36 @@ pub(crate) struct Watcher {
     fs: Arc<dyn Fs>,
     ledger: Arc<Ledger>,
     shards: Vec<Arc<Mailbox>>,
-    /// What discovery is told.
+    /// Names for discovery.
     names: Arc<Names>,
-    /// Whether it was told that something has to be polled.
+    /// True once it was told that something has to be polled.
     told: AtomicBool,
-    /// Whether it was told that a file is mounted over its name.
+    /// True once it was told that a file is mounted over its name.
     told_mounted: AtomicBool,
 }
 
-/// What is watched.
+/// The paths that are watched.
 #[derive(Debug, Default)]
 struct Table {
-    /// Under each watch the paths that lead to what it watches, as they are spelled: `a.log` is in the empty path, and
-    /// `./a.log` in the same directory under another one.
+    /// The paths of each watch, as they are spelled: `a.log` is in the empty path, and `./a.log` in the same directory
+    /// under another one.
     watches: HashMap<system::Key, Vec<Arc<Path>>>,
-    /// Where each of these paths leads.
+    /// The watch of each path.
     paths: HashMap<Arc<Path>, Watched>,
-    /// How many of these lead to files.
+    /// The number of paths that lead to files.
     files: usize,
-    /// A path that something happened to. Kept, to allocate nothing for each event.
+    /// The path of the current event. Kept so that events allocate nothing.
     changed: PathBuf,
 }
 
 #[derive(Debug)]
 struct Watched {
     key: system::Key,
-    /// Which directory it is; none for a file.
+    /// The identity of a directory; none for a file.
     id: Option<FileId>,
 }
 
-/// Where a merge has its watching, once it has one, until somebody ends it.
+/// Holds the watching of a merge, once there is one, until it is closed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WatchSlot(Arc<Mutex<Slot>>);
 
@@ -292,7 +292,7 @@ struct Slot {
 }
 
 impl WatchSlot {
-    /// Keeps it until the slot is closed, which may be the case already.
+    /// Holds it until the slot is closed, which may be the case already.
     pub(crate) fn put(&self, watching: Watching) {
         let mut slot = lock(&self.0);
         if !slot.closed {
@@ -300,7 +300,7 @@ impl WatchSlot {
         }
     }
 
-    /// Ends the thread, if there is one, and waits for it. That takes a moment: it never blocks on anything else.
+    /// Ends the thread, if there is one, and joins it. That is quick: the thread blocks on nothing else.
     pub(crate) fn close(&self) {
         let mut slot = lock(&self.0);
         slot.closed = true;
@@ -315,7 +315,7 @@ pub(crate) struct Watching {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Waits for hints on behalf of a job, which hears from the system itself once it waits, until this is dropped.
+/// Waits for hints in a job. Once it waits, the job receives the system's events itself, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Waiting<'a> {
     watcher: &'a Watcher,
@@ -327,7 +327,7 @@ impl<'a> Waiting<'a> {
         Self { watcher, turn: None }
     }
 
-    /// Waits on this thread for a hint. True: there is one.
+    /// Waits on this thread for a hint. Returns true if there is one.
     pub(crate) fn hint_by(&mut self, mailbox: &Mailbox, deadline: Instant) -> bool {
         if self.turn.is_none() {
             self.turn = self.watcher.system.turn();
@@ -342,7 +342,7 @@ impl<'a> Waiting<'a> {
 }
 
 impl Watcher {
-    /// Something happened; without a watch, anything may have.
+    /// Handles a change. Without a watch, anything may have changed.
     fn changed(&self, key: Option<&system::Key>, name: Option<&OsStr>, change: Change) {
         let Some(key) = key else { return self.all_changed() };
         let mut table = lock(&self.table);
@@ -373,7 +373,7 @@ impl Watcher {
         }
     }
 
-    /// Hints at one path. True: it is followed.
+    /// Hints at one path. Returns true if it is followed.
     fn hint(&self, path: &Path, change: Change) -> bool {
         self.shards.iter().any(|shard| shard.hint(path, change))
     }
@@ -384,7 +384,7 @@ impl Watcher {
         self.shards.iter().for_each(|shard| shard.hint_all_in_turn());
     }
 
-    /// Watches what a path leads to, also if that is another one by now.
+    /// Watches the file or directory that a path leads to now.
     fn watch(&self, path: &Path, id: Option<FileId>) -> bool {
         // Held while the watch is made, so that its first events are understood.
         let mut table = lock(&self.table);
@@ -476,8 +476,8 @@ impl ChangeWatch for Watcher {
 }
 
 impl Table {
-    /// A path leads to what is watched so. Gives the watch that no path leads to any more, and whether the path led to
-    /// another directory.
+    /// Adds a path to a watch. Returns the watch that no path leads to any more, and true if the path led to another
+    /// directory before.
     fn enter(&mut self, path: &Path, watched: Watched) -> (Option<system::Key>, bool) {
         let old = self.paths.get_mut(path);
         let is_other = watched.id.is_some() && old.as_ref().is_some_and(|old| old.id != watched.id);
@@ -495,7 +495,7 @@ impl Table {
         (unused, is_other)
     }
 
-    /// A path does not lead to what it was watched for. Gives the watch if that was the last one.
+    /// Removes a path. Returns its watch if that was the last path of it.
     fn leave(&mut self, path: &Path) -> Option<system::Key> {
         let Watched { key, id } = self.paths.remove(path)?;
         self.files -= usize::from(id.is_none());
@@ -508,7 +508,7 @@ impl Table {
         Some(key)
     }
 
-    /// A watch is over. True: it was that of a directory.
+    /// Removes a watch. Returns true if it was that of a directory.
     fn remove(&mut self, key: &system::Key) -> bool {
         let paths = self.watches.remove(key).unwrap_or_default();
         let watched: Vec<_> = paths.iter().filter_map(|path| self.paths.remove(path)).collect();
@@ -519,7 +519,7 @@ impl Table {
 }
 
 impl Watching {
-    /// Starts the thread. None if there is none to be had: everything is to be polled.
+    /// Starts the thread. Returns none if it cannot be started: everything has to be polled.
     pub(crate) fn start(
         notifier: Notifier,
         fs: Arc<dyn Fs>,

@@ -1,4 +1,4 @@
-//! What discovery is told of by the system: names that come and go, so that it need not list their directories.
+//! Names that the system has notified, so that discovery need not list their directories.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use crate::sync::lock::lock;
 use crate::sync::wake::Wake;
 
-/// Most changes that wait. Beyond them the directories are looked at instead.
+/// At most so many changes wait. Beyond them the directories are listed.
 const CHANGES_MAX: usize = 4096;
 
-/// A name has come, or gone, in a directory.
+/// A change of a name in a directory.
 #[derive(Clone, Debug)]
 pub(crate) struct NameChange {
     /// The directory, as it is spelled where it is watched.
@@ -19,7 +19,7 @@ pub(crate) struct NameChange {
     pub(crate) what: NameNow,
 }
 
-/// What there is under a name, as far as the system tells.
+/// The state of a name, as far as the system tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NameNow {
     Dir,
@@ -28,7 +28,7 @@ pub(crate) enum NameNow {
     Nothing,
 }
 
-/// Names that have come or gone since discovery last took them.
+/// The changes of names since discovery last took them.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     state: Mutex<State>,
@@ -38,12 +38,12 @@ pub(crate) struct Names {
 #[derive(Debug, Default)]
 struct State {
     changes: Vec<NameChange>,
-    /// Whether something else may have changed.
+    /// True if anything else may have changed.
     others: bool,
 }
 
 impl Names {
-    /// A name has come or gone.
+    /// Adds a change of a name.
     pub(crate) fn changed(&self, dir: &Arc<Path>, name: &OsStr, what: NameNow) {
         let mut state = lock(&self.state);
         if state.changes.len() >= CHANGES_MAX {
@@ -55,13 +55,13 @@ impl Names {
         self.wake.wake();
     }
 
-    /// Anything may have changed.
+    /// Records that anything may have changed.
     pub(crate) fn all_changed(&self) {
         lock(&self.state).others = true;
         self.wake.wake();
     }
 
-    /// Takes what has changed: names, and whether something else may have.
+    /// Takes the changes of names, and returns true if anything else may have changed.
     pub(crate) fn take(&self) -> (Vec<NameChange>, bool) {
         let State { changes, others } = std::mem::take(&mut *lock(&self.state));
         (changes, others)

@@ -19,13 +19,13 @@ use crate::watch::{Change, Tell};
 /// A watch goes by its path.
 pub(crate) type Key = Arc<Path>;
 
-/// What the thread that waits is told.
+/// A message to the thread.
 enum News {
     Event(notify::Result<Event>),
     Stop,
 }
 
-/// Nobody else than the thread hears from it.
+/// Jobs never receive events here; only the thread does.
 #[derive(Debug)]
 pub(crate) struct Turn<'a>(Infallible, PhantomData<&'a System>);
 
@@ -35,7 +35,7 @@ impl Turn<'_> {
     }
 }
 
-/// A watcher, and what it says.
+/// A watcher, and its messages.
 #[derive(Debug)]
 pub(crate) struct System {
     watcher: Mutex<RecommendedWatcher>,
@@ -74,7 +74,7 @@ impl System {
         None
     }
 
-    /// Tells what happens, until it is to stop. Without a watch: events were lost.
+    /// Handles events until [`stop`](Self::stop). A change without a watch means that events were lost.
     pub(crate) fn run(&self, tell: Tell<'_>) {
         while let Ok(News::Event(event)) = lock(&self.told).recv() {
             match event {
@@ -119,17 +119,17 @@ fn io_error(error: Error) -> io::Error {
     }
 }
 
-/// What the user can do about a watch that could not be made.
+/// Returns what the user can do about a watch that could not be made.
 pub(crate) fn reason(error: &io::Error) -> String {
     error.to_string()
 }
 
-/// Not known here.
+/// Always returns none or false: this is not known here.
 pub(crate) fn is_remote(_: &Path) -> Option<&'static str> {
     None
 }
 
-/// Not known here.
+/// Always returns none or false: this is not known here.
 pub(crate) fn is_mounted(_: &Path) -> bool {
     false
 }

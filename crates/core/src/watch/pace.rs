@@ -7,11 +7,11 @@ const EVENTS_MAX: u32 = 30;
 
 const WINDOW: Duration = Duration::from_millis(10);
 
-/// How long events are left to gather while there are many. A line comes out so much later then.
+/// While there are many events, they gather for this long. A line is out that much later then.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// For how long there are taken to be many once there were. How many come in a pause does not tell: those of one file
-/// become one.
+/// Once there were many events, there are taken to be many for this long. Their number in a pause does not tell, since
+/// those of one file become one.
 const STRETCH: Duration = Duration::from_millis(100);
 
 /// Counts events.
@@ -19,7 +19,7 @@ const STRETCH: Duration = Duration::from_millis(100);
 pub(crate) struct Rounds {
     since: Instant,
     count: u32,
-    /// Until when there are taken to be many.
+    /// The time until which there are taken to be many.
     until: Instant,
 }
 
@@ -29,7 +29,7 @@ impl Rounds {
         Self { since: now, count: 0, until: now }
     }
 
-    /// After a round with so many events: how long others are to be left to gather, if there have been many.
+    /// Counts the events of a round. Returns how long the next ones gather, if there have been many.
     pub(crate) fn pause(&mut self, events: u32) -> Option<Duration> {
         let now = Instant::now();
         if now < self.until {

@@ -1,4 +1,4 @@
-//! The files that an input was before: each is read to its end before the next, and then let go.
+//! The older files of an input: each is read to its end before the next, and then closed.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::report::event::Event;
 use crate::report::gap::GapReason;
 
 impl Input {
-    /// Looks how they are, and gives up those that are gone.
+    /// Applies their states, and gives up those that are gone.
     pub(crate) fn stat_older(&mut self, scratch: &mut Scratch, cx: &TailContext) {
         let Some(source) = self.source.clone() else { return };
         let mut at = 0;
@@ -66,7 +66,7 @@ impl Input {
         }
     }
 
-    /// Whether the newer files wait for an older one that cannot be read: for a while, for the order's sake.
+    /// Returns true while newer files wait for an older one that cannot be read, to keep the order.
     fn waits_for(&self, older: &Generation, cx: &TailContext) -> bool {
         match self.until {
             None => older.failing().is_some_and(|time| time < cx.grace),
@@ -74,7 +74,7 @@ impl Input {
         }
     }
 
-    /// Reads the older files, each to its end before the next, and lets go of those that stay quiet.
+    /// Reads the older files, each to its end before the next, and closes those that stay quiet.
     pub(crate) fn visit_older(&mut self, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let cx = turn.cx;
         let mut at = 0;
@@ -178,8 +178,8 @@ impl Input {
         }
     }
 
-    /// Lets go of one of the files that lost their name, for there are too many: of the first that is read to its end,
-    /// or else, with a gap, if `unread` ones are to go, of the first. False if there is none.
+    /// Closes one of too many files without a name: the first that is read to its end, or else, if `unread`, the first
+    /// one, with a gap. Returns false if there is none.
     pub(crate) fn let_go_nameless(&mut self, unread: bool, cx: &TailContext) -> bool {
         let Some(source) = self.source.clone() else { return false };
         let read = self.older.iter_mut().position(|older| {

@@ -138,6 +138,12 @@ impl World {
             let shard = FileShard::new(cx.clone(), inbox, mailbox.clone(), pace);
             shards.push(Reader { shard, batch: Batch::with_capacity(room), mailbox });
         }
+        cx.registry.on_free({
+            let mailboxes: Vec<_> = shards.iter().map(|reader: &Reader| reader.mailbox.clone()).collect();
+            move |path| {
+                mailboxes.iter().any(|mailbox| mailbox.hint(path, Change::File));
+            }
+        });
         let specs = [PATTERN, NAMED].map(|input| Spec::new(OsStr::new(input), &door).expect("a good pattern"));
         let start = if setup.from_end { StartAt::End } else { StartAt::Start };
         let discovery = Some(Discovery::new(cx, specs.into(), Excludes::default(), start, senders, Arc::default()));
