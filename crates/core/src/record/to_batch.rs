@@ -63,12 +63,17 @@ impl<'a> ToBatch<'a> {
 
     /// Moves the records that are left into the batch.
     pub(crate) fn flush(&mut self) {
+        self.flush_first(self.rendered.len());
+    }
+
+    /// Moves the first `len` bytes of rendered records into the batch. They are whole records, and those of the range.
+    fn flush_first(&mut self, len: usize) {
         if self.grows {
-            self.batch.reserve(self.rendered.len());
+            self.batch.reserve(len);
         }
-        let taken = self.batch.push(self.range.start, self.range.end - self.range.start, self.rendered);
+        let taken = self.batch.push(self.range.start, self.range.end - self.range.start, &self.rendered[..len]);
         debug_assert!(taken, "there is room for them, or the batch is empty and grows");
-        self.rendered.clear();
+        self.rendered.drain(..len);
         self.range.start = self.range.end;
         if !self.grows {
             self.step = RENDER_STEP.min(self.batch.spare().len());
@@ -112,12 +117,11 @@ impl<'a> ToBatch<'a> {
     /// batch.
     #[cold]
     fn step_is_over(&mut self, before: usize) -> bool {
-        let record = self.rendered.split_off(before);
-        self.flush();
+        self.flush_first(before);
         // A record that no batch has room for makes an empty one grow.
-        let room = self.grows || record.len() <= self.batch.spare().len() || self.batch.is_empty();
-        if room {
-            self.rendered.extend_from_slice(&record);
+        let room = self.grows || self.rendered.len() <= self.batch.spare().len() || self.batch.is_empty();
+        if !room {
+            self.rendered.clear();
         }
         room
     }
