@@ -137,7 +137,7 @@ fn it_is_explained_where_links_lead() {
     }
 }
 
-/// What the system itself links to is no link of anybody's: standard input by its name, and what a shell gives as a file.
+/// The system's own links are followed: the name of standard input, and the file name that a shell gives a pipe.
 #[test]
 fn what_the_system_links_to_is_followed() {
     let dir = Dir::new();

@@ -40,7 +40,7 @@ pub fn links_that_a_pattern_finds_can_be_skipped<B: Backend>(backend: B) {
     assert_eq!(lines, ["a", "named", "new"]);
 }
 
-/// What was followed before a link takes its place is read to its end, and not a second time through the link.
+/// A followed file whose place a link takes is read to its end, and not a second time through the link.
 pub fn a_link_that_is_skipped_takes_no_file_over<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("logs/a.log", "1\n");

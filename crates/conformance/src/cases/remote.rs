@@ -28,7 +28,7 @@ struct Gate {
     /// The devices that hang.
     closed: Mutex<Vec<u64>>,
     opened: Condvar,
-    /// How many wait.
+    /// The number of calls that wait.
     waiting: AtomicUsize,
 }
 
@@ -143,7 +143,7 @@ pub fn a_device_that_hangs_at_the_start_holds_up_no_other<B: Backend>(backend: B
 
 /// One that answers late each time holds up nobody else, either.
 pub fn a_device_that_is_slow_holds_up_no_other<B: Backend>(backend: B) {
-    /// How late it answers.
+    /// Each call is answered after this time.
     const LATE: Duration = Duration::from_millis(200);
     const LOCAL: usize = 4;
     const LINES: usize = 10;

@@ -24,11 +24,11 @@ pub struct Explained {
     pub path: PathBuf,
     /// Where it leads, if it is a symbolic link or leads through one.
     pub leads_to: Option<PathBuf>,
-    /// What would be done with it.
+    /// The treatment that it would get.
     pub verdict: Verdict,
 }
 
-/// What would be done with a path, and why.
+/// The treatment that a path would get, with the reason.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Verdict {
