@@ -314,6 +314,7 @@ macro_rules! conformance {
                     a_directory_that_cannot_be_listed_at_the_stop_is_reported
                     when_descriptors_come_back_all_is_read
                     files_that_change_are_kept_open
+                    a_closed_file_is_not_searched_for_in_a_link
                     what_could_never_be_opened_is_a_gap_when_it_goes
                     what_could_never_be_opened_is_a_gap_at_the_stop
                     what_may_be_lost_is_counted

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -195,6 +196,36 @@ pub fn files_that_change_are_kept_open<B: Backend>(backend: B) {
     let report = stop(&merge);
     assert_eq!(lines(&scene.output()).iter().filter(|line| line.starts_with(b"late")).count(), BUSY);
     assert!(report.gaps.is_empty(), "{report:?}");
+}
+
+/// The inode number of a closed file that is gone may be that of a link to itself by now: that ends the search.
+pub fn a_closed_file_is_not_searched_for_in_a_link<B: Backend>(backend: B) {
+    let gone = Arc::<AtomicU64>::default();
+    let (number, listed) = (gone.clone(), Arc::<AtomicUsize>::default());
+    let count = listed.clone();
+    let fs = TestFs::with_hook(move |op, _: &Path| {
+        count.fetch_add(usize::from(op == Op::Listed), Ordering::SeqCst);
+    });
+    let fs = fs.with_inodes(move |name, ino| if name == "link" { number.load(Ordering::SeqCst) } else { ino });
+    let scene = Scene::on(fs);
+    write_all(&scene, 60);
+    scene.symlink("link", "link");
+    gone.store(scene.path("0.log").metadata().expect("a file of the case").ino(), Ordering::SeqCst);
+    scene.fs.allow_open(20);
+    let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
+    scene.expect_lines(60);
+    // Many others change, so that it is closed.
+    (20..60).for_each(|file| scene.append(format!("{file}.log"), "again\n"));
+    scene.expect_lines(100);
+    scene.remove("0.log");
+    until("it is given up", || merge.snapshot().possible_losses == 1);
+    let before = listed.load(Ordering::SeqCst);
+    let from = Instant::now();
+    until("a second is over", || from.elapsed() > Duration::from_secs(1));
+    let searches = listed.load(Ordering::SeqCst) - before;
+    assert!(searches <= 2, "{searches} times in a second");
+    let report = stop(&merge);
+    assert!(report.gaps.is_empty() && report.failed_inputs.is_empty(), "{report:?}");
 }
 
 /// It was there, and what it held is known to be missing.

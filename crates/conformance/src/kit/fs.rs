@@ -1,6 +1,7 @@
 //! The machine's file system, watched, and made to misbehave where a case wants it to.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub(crate) enum Op {
 
 type Hook = dyn Fn(Op, &Path) -> io::Result<()> + Send + Sync;
 type Sizes = dyn Fn(&Path, u64) -> u64 + Send + Sync;
+type Inodes = dyn Fn(&OsStr, u64) -> u64 + Send + Sync;
 type Remote = dyn Fn(&Path) -> Option<u64> + Send + Sync;
 type ReadMax = dyn Fn(&Path) -> usize + Send + Sync;
 
@@ -47,6 +49,8 @@ struct Shared {
     sizes: OnceLock<Box<Sizes>>,
     /// How many bytes a read gives at most.
     read_max: OnceLock<Box<ReadMax>>,
+    /// What is said of the inode number of a name in a directory.
+    inodes: OnceLock<Box<Inodes>>,
     /// Which device a path leads to that may hang.
     remote: OnceLock<Box<Remote>>,
     /// How many files are open for reading, and how many may be.
@@ -80,10 +84,10 @@ impl TestFs {
     pub(crate) fn failing(hook: impl Fn(Op, &Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
         let disk = Mutex::new(Disk { room: u64::MAX, full: false });
         let birthless = AtomicBool::new(false);
-        let (sizes, read_max, remote) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let (sizes, read_max, inodes, remote) = (OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
         let (open, open_max) = (Arc::default(), AtomicUsize::new(usize::MAX));
         let (hook, looks) = (Box::new(hook), Mutex::default());
-        Self(Arc::new(Shared { hook, looks, disk, birthless, sizes, read_max, remote, open, open_max }))
+        Self(Arc::new(Shared { hook, looks, disk, birthless, sizes, read_max, inodes, remote, open, open_max }))
     }
 
     /// Says of a file that is so long in truth, in bytes, that it is as long as `size` tells.
@@ -95,6 +99,12 @@ impl TestFs {
     /// A read of a file gives as many bytes as `max` tells, at most.
     pub(crate) fn with_short_reads(self, max: impl Fn(&Path) -> usize + Send + Sync + 'static) -> Self {
         drop(self.0.read_max.set(Box::new(max)));
+        self
+    }
+
+    /// Says of a name in a directory, with its inode number, that it has the one that `ino` tells.
+    pub(crate) fn with_inodes(self, ino: impl Fn(&OsStr, u64) -> u64 + Send + Sync + 'static) -> Self {
+        drop(self.0.inodes.set(Box::new(ino)));
         self
     }
 
@@ -192,7 +202,10 @@ impl Fs for TestFs {
 
     fn list(&self, dir: &Path, entry: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
         let _descriptor = self.take_descriptor()?;
-        OsFs.list(dir, entry)?;
+        let inodes = self.0.inodes.get();
+        OsFs.list(dir, &mut |Entry { name, kind, ino }| {
+            entry(Entry { name, kind, ino: inodes.map_or(ino, |inodes| inodes(name, ino)) });
+        })?;
         self.hook(Op::Listed, dir)
     }
 

@@ -815,7 +815,8 @@ fn find(path: &Path, id: FileId, cx: &TailContext) -> io::Result<Option<PathBuf>
     let dir = path.parent().unwrap_or(Path::new(""));
     let mut found = Vec::new();
     let listed = cx.fs.list(here(dir), &mut |entry| {
-        if entry.ino == id.ino {
+        // The number may be another's by now: a link with it leads to some other file, or nowhere.
+        if entry.ino == id.ino && matches!(entry.kind, Kind::File | Kind::Unknown) {
             found.push(dir.join(entry.name));
         }
     });
@@ -826,7 +827,7 @@ fn find(path: &Path, id: FileId, cx: &TailContext) -> io::Result<Option<PathBuf>
     for path in found {
         match cx.fs.stat(&path) {
             Ok(stat) if stat.id == id => return Ok(Some(path)),
-            Err(error) if !is_missing(&error) => failed = Some(error),
+            Err(error) if !is_missing(&error) && !cx.fs.is_link(&path) => failed = Some(error),
             _ => {}
         }
     }

@@ -41,13 +41,13 @@ impl Input {
                     Err(_) if older.has_expired(cx) => Some(GapReason::Expired),
                     Err(error) if is_shortage(&error) => None,
                     Err(error) => {
-                        self.trouble(Trouble::unreadable(&error), cx);
+                        self.search_failed(&error, cx);
                         None
                     }
                 },
                 Err(_) if older.has_expired(cx) => Some(GapReason::Expired),
                 Err(error) => {
-                    self.trouble(Trouble::unreadable(&error), cx);
+                    self.search_failed(&error, cx);
                     None
                 }
             };
@@ -64,6 +64,16 @@ impl Input {
                 }
             }
         }
+    }
+
+    /// Emits what keeps an older file from being found; it is searched for ever more seldom.
+    fn search_failed(&mut self, error: &io::Error, cx: &TailContext) {
+        let trouble = Trouble::unreadable(error);
+        if let Trouble::Link(_) = trouble {
+            self.unsettled = true;
+            self.pause.failed(cx.poll_interval);
+        }
+        self.trouble(trouble, cx);
     }
 
     /// Returns true while newer files wait for an older one that cannot be read, to keep the order.
