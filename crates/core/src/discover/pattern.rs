@@ -78,10 +78,11 @@ impl PatternError {
     }
 }
 
-/// Compiles one pattern.
+/// Compiles one pattern: of a whole path, if a wildcard matches no `/`, or of a name, which has none. What a name has to
+/// end in is compared then without a regular expression.
 ///
 /// Patterns that would panic or overflow the stack are refused before.
-fn glob(text: &str) -> Result<Glob, String> {
+fn glob(text: &str, of_path: bool) -> Result<Glob, String> {
     check_length(text)?;
     let mut depth = 0_usize;
     for byte in text.bytes() {
@@ -94,7 +95,7 @@ fn glob(text: &str) -> Result<Glob, String> {
             return Err(format!("braces are nested more than {NESTING_MAX} deep"));
         }
     }
-    let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
+    let glob = GlobBuilder::new(text).literal_separator(of_path).backslash_escape(true).build();
     glob.map_err(|error| error.kind().to_string())
 }
 
@@ -122,7 +123,7 @@ impl Pattern {
         let fail = |reason: &dyn fmt::Display| PatternError::new(text, reason);
         let utf8 = text.to_str().ok_or_else(|| fail(&"a pattern must be UTF-8"))?;
         check_length(utf8).map_err(|reason| fail(&reason))?;
-        let compiled = |name| glob(name).and_then(|glob| glob_set([glob])).map_err(|reason| fail(&reason));
+        let compiled = |name| glob(name, false).and_then(|glob| glob_set([glob])).map_err(|reason| fail(&reason));
         let mut base = PathBuf::new();
         let (mut parts, mut names) = (Vec::new(), Vec::new());
         let mut depth = 0_usize;
@@ -218,7 +219,7 @@ pub(crate) struct Excludes {
 
 impl Excludes {
     pub(crate) fn new(texts: Vec<String>) -> Result<Self, PatternError> {
-        let globs = texts.iter().map(|text| glob(text).map_err(|reason| PatternError::new(text, reason)));
+        let globs = texts.iter().map(|text| glob(text, true).map_err(|reason| PatternError::new(text, reason)));
         let globs = globs.collect::<Result<Vec<_>, _>>()?;
         let globs = glob_set(globs).map_err(|reason| PatternError::new(texts.join(" "), reason))?;
         Ok(Self { globs, texts })

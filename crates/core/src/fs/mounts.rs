@@ -89,7 +89,10 @@ fn parse(table: &[u8]) -> Points {
         let (Some(device), Some(point)) = (fields.nth(2), fields.nth(1)) else { continue };
         let kind = fields.skip_while(|&field| field != b"-").nth(1).and_then(|kind| str::from_utf8(kind).ok());
         let (Some(kind), Some((major, minor))) = (kind, number(device)) else { continue };
-        let is_local = if kind.starts_with("fuse") { kind == "fusectl" } else { major != 0 || LOCAL.contains(&kind) };
+        let is_local = match kind.starts_with("fuse") {
+            true => kind == "fusectl",
+            false => major != 0 || LOCAL.binary_search(&kind).is_ok(),
+        };
         // The last one covers those that were mounted there before.
         // What is mounted by itself below these, such as file systems for drivers, is no place for logs.
         if is_local || point == b"/" || point.starts_with(b"/proc/") || point.starts_with(b"/sys/") {
@@ -166,6 +169,11 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn local_kinds_are_in_order() {
+        assert!(LOCAL.is_sorted(), "they are searched by halves");
+    }
 
     const TABLE: &str = "\
         27 1 0:50 / / rw,relatime - virtiofs root rw\n\
