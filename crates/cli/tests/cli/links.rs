@@ -31,8 +31,8 @@ fn ground() -> Option<Dir> {
 #[test]
 fn a_link_of_another_user_is_not_followed_by_root_unless_it_is_asked_for() {
     let Some(dir) = ground() else { return };
-    let refused = "logs/x.log: a symbolic link of user 65534 leads there, to what belongs to another: not followed, \
-                   except by --links follow";
+    let refused = "logs/x.log: a symbolic link of user 65534 leads there, to what belongs to another: followed only \
+                   with --links follow";
     let finished = dir.run(["--once", "logs/*.log"]).expect(0).says(refused);
     assert_eq!(finished.stdout, b"a\n");
     assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);

@@ -65,12 +65,10 @@ impl fmt::Display for RefusedLink {
         match self.owner {
             Some(owner) => write!(
                 f,
-                "a symbolic link of user {owner} leads there, to what belongs to another: not followed, except by \
+                "a symbolic link of user {owner} leads there, to what belongs to another: followed only with \
                  --links follow"
             ),
-            None => {
-                f.write_str("a symbolic link leads there: not followed, except by --links follow, or if it is named")
-            }
+            None => f.write_str("a symbolic link leads there: followed only with --links follow, or if it is named"),
         }
     }
 }
