@@ -49,7 +49,7 @@ struct Shared {
     sizes: OnceLock<Box<Sizes>>,
     /// How many bytes a read gives at most.
     read_max: OnceLock<Box<ReadMax>>,
-    /// What is said of the inode number of a name in a directory.
+    /// Replaces the inode number that a listing tells of a name.
     inodes: OnceLock<Box<Inodes>>,
     /// Which device a path leads to that may hang.
     remote: OnceLock<Box<Remote>>,
@@ -102,7 +102,7 @@ impl TestFs {
         self
     }
 
-    /// Says of a name in a directory, with its inode number, that it has the one that `ino` tells.
+    /// Makes listings tell, in place of a name's inode number, the one that `ino` returns.
     pub(crate) fn with_inodes(self, ino: impl Fn(&OsStr, u64) -> u64 + Send + Sync + 'static) -> Self {
         drop(self.0.inodes.set(Box::new(ino)));
         self

@@ -115,7 +115,7 @@ pub(super) struct LinkedFs {
     dirs: Mutex<HashMap<OsString, Place>>,
 }
 
-/// Who can change the path of a directory.
+/// The users who can change where the path of a directory leads.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     asked: Instant,
