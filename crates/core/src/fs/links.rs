@@ -115,7 +115,7 @@ pub(super) struct LinkedFs {
     dirs: Mutex<HashMap<OsString, Place>>,
 }
 
-/// The users who can change where the path of a directory leads.
+/// The answer whether somebody else can change where the path of a directory leads, and when it was found.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     asked: Instant,
