@@ -31,12 +31,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use status::{Failure, Status};
 use tailmerge::escaped;
 
-/// A merge has so many jobs under way at once, besides those that read file systems of networks and of programs.
-const LOCAL_THREADS: usize = 4;
-
-/// The pool has one thread for each job: three jobs are for file systems where they may hang. It never ends a thread
-/// that it has started.
-const POOL_THREADS: NonZeroUsize = NonZeroUsize::new(LOCAL_THREADS + 3).expect("some");
+/// The pool has one thread for each job that a merge has under way at once: four, and three more for file systems where
+/// they may hang. It never ends a thread that it has started.
+const POOL_THREADS: NonZeroUsize = NonZeroUsize::new(4 + 3).expect("some");
 
 fn main() -> ExitCode {
     #[cfg(target_env = "gnu")]

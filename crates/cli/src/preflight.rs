@@ -8,7 +8,7 @@ use std::env;
 use std::io;
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier, Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use futures_lite::future;
 use rustix::process::{Resource, getrlimit};
 use tailmerge::{Backend, escaped};
 
+use crate::POOL_THREADS;
 use crate::console;
 use crate::status::Failure;
-use crate::{LOCAL_THREADS, POOL_THREADS};
 
 /// A merge opens so many descriptors besides streams: 15 of its own and its executor's, and at least three for files,
 /// which are then opened by turns.
@@ -106,8 +106,9 @@ pub(crate) fn no_threads(error: &io::Error) -> Failure {
     ))
 }
 
-/// Starts the executor, its timers and the threads of its pool that each merge needs, so that a limit lowered later
-/// does not affect them. More of them would be woken by turns, which takes 4 % longer where two processors copy 1 GiB.
+/// Starts the executor, its timers and the first thread of its pool, so that a limit lowered later slows a merge down at
+/// most: jobs wait for each other then. The pool starts more threads for more jobs, and each that it has started wakes
+/// up twice a second.
 /// Runs on a thread of its own, since it panics or spins if another process takes the resources meanwhile.
 fn start<B: Backend>(backend: &B) -> Result<(), Failure> {
     STARTING.store(true, Ordering::Relaxed);
@@ -116,17 +117,9 @@ fn start<B: Backend>(backend: &B) -> Result<(), Failure> {
     let starting = thread::Builder::new().name("tailmerge-start".into()).spawn(move || {
         // Polled, a timer starts what drives timers.
         future::block_on(future::poll_once(backend.sleep(START_MAX)));
-        let all = Arc::new(Barrier::new(LOCAL_THREADS));
-        let job = |all: Arc<Barrier>| {
-            backend.unblock(move || {
-                all.wait();
-            })
-        };
-        let pool: Vec<_> = (0..LOCAL_THREADS).map(|_| job(all.clone())).collect();
+        let job = backend.unblock(|| ());
         backend.spawn(async move {
-            for job in pool {
-                job.await;
-            }
+            job.await;
             // Whoever asked has given up.
             started.send(()).ok();
         });
