@@ -83,19 +83,26 @@ pub(crate) struct Generation {
     shrunk: Option<u64>,
     /// The time since which it cannot be read.
     failing: Option<Instant>,
-    /// The time when it was seen to have lost its name.
-    retired: Option<Instant>,
-    /// True if its content may have changed while it had its name.
-    unsure: bool,
-    /// The other name that it was then found under, by which it can be opened again.
-    found: Option<Box<Path>>,
-    /// Counts its unread bytes, once it is deleted.
-    kept: Option<Box<Kept>>,
+    /// Present once it was seen to have lost its name.
+    unnamed: Option<Box<Unnamed>>,
     /// Two earlier positions, the later one first.
     marks: Option<Box<[(Instant, Position); 2]>>,
     line: LineState,
     /// The start of the hole that is being skipped.
     hole: Option<u64>,
+}
+
+/// What is known of a file that has lost its name.
+#[derive(Debug)]
+struct Unnamed {
+    /// The time when that was seen.
+    since: Instant,
+    /// True if its content may have changed while it had its name.
+    unsure: bool,
+    /// The other name that it was then found under, by which it can be opened again.
+    found: Option<Box<Path>>,
+    /// Counts its unread bytes among those of deleted files.
+    kept: Option<Kept>,
 }
 
 impl Generation {
@@ -117,10 +124,7 @@ impl Generation {
             suspect: false,
             shrunk: None,
             failing: None,
-            retired: None,
-            unsure: false,
-            found: None,
-            kept: None,
+            unnamed: None,
             marks: None,
             line: LineState::Start,
             hole: None,
@@ -261,7 +265,9 @@ impl Generation {
             Ok(_) => {
                 self.failing = None;
                 self.sure_size = self.size;
-                self.unsure = false;
+                if let Some(unnamed) = &mut self.unnamed {
+                    unnamed.unsure = false;
+                }
             }
             Err(_) => {
                 self.failing.get_or_insert_with(Instant::now);
@@ -283,8 +289,11 @@ impl Generation {
     /// Starts again at the file's first byte; what was not read of the old content is a gap.
     pub(crate) fn restart(&mut self, number: u32, size: u64, reason: GapReason, source: &Source, cx: &TailContext) {
         self.abandon(reason, source, cx);
-        let (file, storage, retired, found) = (self.file.take(), self.storage, self.retired, self.found.take());
-        *self = Self { file, storage, retired, found, ..Self::new(number, self.id, size) };
+        let (file, storage, mut unnamed) = (self.file.take(), self.storage, self.unnamed.take());
+        if let Some(unnamed) = &mut unnamed {
+            (unnamed.unsure, unnamed.kept) = (false, None);
+        }
+        *self = Self { file, storage, unnamed, ..Self::new(number, self.id, size) };
     }
 
     /// Records the unread bytes as a gap.

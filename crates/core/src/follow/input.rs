@@ -81,7 +81,7 @@ pub(crate) struct Input {
     /// True if the file has other names: writes by a name elsewhere are not notified by its directory.
     linked: bool,
     /// The file that is watched by itself for that.
-    watched_file: Option<FileId>,
+    watched_file: Option<Box<FileId>>,
     /// True if the last outcome may change without a notice: it failed, or waits for something.
     unsettled: bool,
     /// The pause after fruitless tries, unless there is a hint.
@@ -278,16 +278,16 @@ impl Input {
         self.linked = stat.links > 1;
         let Some(watch) = &cx.watch else { return };
         let reads = self.is_watched && self.current.as_ref().is_some_and(|current| current.id == stat.id);
-        let wanted = (self.linked && reads).then_some(stat.id);
+        let wanted = (self.linked && reads).then(|| Box::new(stat.id));
         if wanted == self.watched_file && !(renewed && self.linked) {
             return;
         }
         let before = std::mem::take(&mut self.watched_file);
         match wanted {
             Some(_) if watch.watch_file(&self.path) => {
-                self.watched_file = wanted;
                 // It may have been written to before it was watched.
                 self.unsettled |= before != wanted;
+                self.watched_file = wanted;
             }
             _ if before.is_some() => watch.leave_file(&self.path),
             _ => {}

@@ -12,7 +12,7 @@ use crate::report::gap::GapReason;
 impl Generation {
     /// Asks the system for the file's state. Returns true if it was cut below the offset, and the number of its names.
     pub(crate) fn stat_open(&mut self, cx: &TailContext) -> io::Result<(bool, u64)> {
-        let stat = match (&self.file, &self.found) {
+        let stat = match (&self.file, self.found_name()) {
             (Some((file, _)), _) => file.stat()?,
             (None, Some(path)) => cx.fs.stat(path).and_then(|stat| match stat.id == self.id {
                 true => Ok(stat),

@@ -146,7 +146,7 @@ impl Oracle {
         }
         let mut reads = ReadLog::new();
         let (mut opened, mut joined, mut listed) = (None, false, false);
-        for note in notes {
+        for (at, note) in notes.iter().enumerate() {
             self.clock += 1;
             if let (Note::StatOpen { inode, .. }, Some(last)) = (note, reads.last_mut()) {
                 last.4 |= last.1 == disk.inodes[*inode].epoch;
@@ -172,8 +172,8 @@ impl Oracle {
                         joined = true;
                     }
                 }
-                // Perhaps asked by another, in search of a file that had this number before.
-                Note::Stat { .. } if listed => {}
+                // Perhaps asked by another, in search of a file that had this number, or was at this name, before.
+                Note::Stat { .. } if listed || matches!(notes.get(at + 1), Some(Note::List)) => {}
                 // Nobody reads a file that was let go and now cannot be opened again.
                 Note::Stat { inode, .. } if !disk.inodes[*inode].readable && disk.inodes[*inode].readers == 0 => {}
                 Note::Stat { path, inode, size } if self.follows[*inode].owner() == Some(path) => {
