@@ -29,9 +29,26 @@
 //! Features only add: with both, both can be used, even at the same time. With none, a program brings its own
 //! executor by implementing [`Backend`], four methods. [`start`] uses whichever backend is on.
 //!
-//! Everything else is documented with the items: [`Builder`] has the settings, [`Merge`] the handle with its
-//! threads and its way to an end, [`Tailer`] and [`Writer`] are for inputs and outputs of the host's own,
-//! [`tail`] is a tail alone.
+//! # Where to read on
+//!
+//! | to | see |
+//! |---|---|
+//! | say what is merged, and how | [`Builder`] |
+//! | look at a running merge, add to it, stop it | [`Merge`], [`Snapshot`] |
+//! | write the program's own lines into the output | [`LineSender`] |
+//! | know what was delivered, and what was lost | [`Report`], [`Gap`] |
+//! | hear at once what happens | [`Event`], [`Observer`], [`Merge::events`] |
+//! | have the lines in the program, without an output | [`tail`], [`Lines`], [`Batches`] |
+//! | use another executor | [`Backend`], and the crate `tailmerge-conformance`, which tries it |
+//! | merge what is no file, or write to something else | [`Tailer`], [`Writer`], [`Batch`] |
+//! | find what blocks an executor | [`stall`] |
+//!
+//! The crate [`tailmerge_core`], whose items are all here as well, says how a line gets from a file into the output, and
+//! which threads there are. A function that blocks its thread has a section *Blocking* in its docs. Besides these, two
+//! things block: dropping a [`Merge`], and a [`LineSender`] as a [`Write`](std::io::Write).
+//!
+#![doc = include_str!("../docs/limits.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use tailmerge_core::*;
 
@@ -62,6 +79,19 @@ fn backend() -> impl Backend {
 /// # Cancel safety
 ///
 /// As [`Builder::start_on`].
+///
+/// # Examples
+///
+/// ```no_run
+/// # #[cfg(any(feature = "smol", feature = "async-std"))]
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use tailmerge::Builder;
+///
+/// let merge = tailmerge::start(Builder::new().input("logs/*.log").output("all.log")).await?;
+/// println!("merging on {}", merge.backend());
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(any(feature = "smol", feature = "async-std"))]
 pub async fn start(builder: Builder) -> Result<Merge, StartError> {
     builder.start_on(backend()).await
@@ -76,6 +106,22 @@ pub async fn start(builder: Builder) -> Result<Merge, StartError> {
 /// # Blocking
 ///
 /// Waits on this thread until the output is open.
+///
+/// # Examples
+///
+/// ```no_run
+/// # #[cfg(any(feature = "smol", feature = "async-std"))]
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use tailmerge::Builder;
+///
+/// let merge = tailmerge::start_blocking(Builder::new().input("logs/*.log").output("all.log"))?;
+/// // … the program does what it does …
+/// let report = merge.stop_blocking(Duration::from_secs(10))?;
+/// println!("{} lines", report.lines);
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(any(feature = "smol", feature = "async-std"))]
 pub fn start_blocking(builder: Builder) -> Result<Merge, StartError> {
     builder.start_on_blocking(backend())
