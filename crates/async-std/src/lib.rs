@@ -1,7 +1,4 @@
-//! tailmerge on [async-std](https://docs.rs/async-std).
-//!
-//! async-std is no longer maintained (RUSTSEC-2025-0052); its makers name smol as its successor. This backend is
-//! for programs that are built on it all the same.
+#![doc = include_str!("../README.md")]
 
 use std::future::Future;
 use std::time::Duration;
@@ -19,8 +16,7 @@ use tailmerge_core::Backend;
 ///
 /// ```
 /// use std::time::Duration;
-/// use tailmerge_async_std::AsyncStd;
-/// use tailmerge_core::Builder;
+/// use tailmerge::{AsyncStd, Builder};
 ///
 /// # let dir = std::env::temp_dir().join(format!("tailmerge-async-std-doc-{}", std::process::id()));
 /// # std::fs::create_dir_all(&dir)?;

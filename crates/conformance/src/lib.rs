@@ -1,24 +1,9 @@
-//! Cases that every tailmerge backend must pass.
+#![doc = include_str!("../README.md")]
 //!
-//! A crate with a [`Backend`] of its own has this one among its `dev-dependencies`, and stamps all cases as tests by
-//! one line:
+//! # What a case does
 //!
-//! ```
-//! # mod tests {
-//! use tailmerge_conformance::Threads;
-//!
-//! tailmerge_conformance::conformance!(threads, Threads::new());
-//! # }
-//! ```
-//!
-//! The tests are those of a module `threads`, sorted by topic:
-//! `threads::rotate::a_truncated_file_is_read_from_its_start`. The cases themselves are described in [`cases`]. They
-//! wait for what they expect, for half a minute at most, and use files in a temporary directory; a few start the test
-//! program again, since they count what a process has.
-//!
-//! [`Threads`] is a backend as small as can be, to begin with.
-//!
-//! [`Backend`]: tailmerge_core::Backend
+//! The [`cases`] wait for what they expect, for half a minute at most, and use files in a temporary directory; a few start
+//! the test program again, since they count what a process has. A case that does not end is given up after three minutes.
 
 pub mod cases;
 mod kit;

@@ -24,8 +24,8 @@ use tailmerge_core::Backend;
 ///
 /// ```
 /// use std::time::Duration;
+/// use tailmerge::Builder;
 /// use tailmerge_conformance::Threads;
-/// use tailmerge_core::Builder;
 ///
 /// # let dir = std::env::temp_dir().join(format!("tailmerge-threads-doc-{}", std::process::id()));
 /// # std::fs::create_dir_all(&dir)?;

@@ -1,6 +1,6 @@
-//! The core of tailmerge: following files and merging their whole lines, whatever the executor.
+#![doc = include_str!("../README.md")]
 //!
-//! Most programs use the facade crate `tailmerge`, which adds the backends for smol and async-std.
+//! # The way of a line
 //!
 //! The nouns, in the order in which a line meets them:
 //!
@@ -19,10 +19,6 @@
 //! are joined when it is stopped. Its few other tasks run on the executor of the [`Backend`] and block nothing there; at
 //! most four jobs at a time run on the blocking pool, and three more where files are of a network or of a program. The
 //! crate calls [`Backend::block_on`] on the writer's thread and nowhere else.
-//!
-//! # The parts
-//!
-//! `docs/architecture.md` in the repository has the picture, the invariants, and where a new thing goes.
 
 mod backend;
 mod batch;

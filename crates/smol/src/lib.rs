@@ -1,4 +1,4 @@
-//! tailmerge on [smol](https://docs.rs/smol).
+#![doc = include_str!("../README.md")]
 
 use std::fmt;
 use std::future::Future;
@@ -23,8 +23,7 @@ use tailmerge_core::Backend;
 /// ```
 /// use std::sync::Arc;
 /// use std::time::Duration;
-/// use tailmerge_core::Builder;
-/// use tailmerge_smol::Smol;
+/// use tailmerge::{Builder, Smol};
 ///
 /// # let dir = std::env::temp_dir().join(format!("tailmerge-smol-doc-{}", std::process::id()));
 /// # std::fs::create_dir_all(&dir)?;
@@ -77,7 +76,7 @@ impl Smol {
     /// # Examples
     ///
     /// ```
-    /// use tailmerge_smol::Smol;
+    /// use tailmerge::Smol;
     ///
     /// static EXECUTOR: smol::Executor<'static> = smol::Executor::new();
     ///

@@ -1,6 +1,8 @@
-//! The check of a merged output against its inputs.
+#![doc = include_str!("../README.md")]
 //!
-//! The rule: the lines of each input are in the output in their order, and the output has no other lines, nor any line
+//! # The rule
+//!
+//! The lines of each input are in the output in their order, and the output has no other lines, nor any line
 //! more or less often than the inputs together. An unterminated last line of an input may be in the output, after the
 //! other lines of that input, or not.
 //!
