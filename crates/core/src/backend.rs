@@ -20,7 +20,7 @@ use std::time::Duration;
 /// ```
 /// use std::future::Future;
 /// use std::time::Duration;
-/// use tailmerge_core::Backend;
+/// use tailmerge::Backend;
 ///
 /// #[derive(Clone, Debug)]
 /// struct Threads;
@@ -63,7 +63,16 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Runs a job that blocks on a thread where blocking harms nobody, and gives its result.
     ///
     /// A merge has at most four such jobs under way at a time, and three more that read file systems of networks and of
-    /// programs, where a job may hang: a pool with fewer threads should expect that. It catches its jobs' panics itself.
+    /// programs, where a job may hang: a pool with fewer threads should expect that. A job takes milliseconds as a rule.
+    /// The merge catches its jobs' panics itself.
+    ///
+    /// The job may start at once, or when the future is first polled: the merge polls each one at once. It must not run
+    /// within that poll.
+    ///
+    /// The future is dropped before its end only if the host drops what polls it: the executor with its tasks, or a
+    /// future such as that of [`Builder::start_on`](crate::Builder::start_on). The drop must not wait for the job. A job
+    /// that has begun then runs to its end, and its result is dropped; one that has not may run or be dropped. Either is
+    /// right, since a job owns all that it works on.
     fn unblock<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,

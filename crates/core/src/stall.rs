@@ -24,7 +24,7 @@ pub const STALL_LIMIT: Duration = Duration::from_millis(100);
 /// # futures_lite::future::block_on(async {
 /// use std::time::Duration;
 ///
-/// let answer = tailmerge_core::stall::guard("answer", Duration::from_millis(100), async { 42 }).await;
+/// let answer = tailmerge::stall::guard("answer", Duration::from_millis(100), async { 42 }).await;
 /// assert_eq!(answer, 42);
 /// # });
 /// ```
@@ -38,6 +38,20 @@ pub fn guard<F: Future>(name: impl Into<String>, limit: Duration, future: F) -> 
 /// Wraps a future and calls `tell` with its name and the duration when one poll takes longer than `limit`.
 ///
 /// `tell` runs on the thread that polled, right after that poll.
+///
+/// # Examples
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// use std::time::Duration;
+/// use tailmerge::stall::guard_with;
+///
+/// let work = async { std::thread::sleep(Duration::from_millis(2)) };
+/// let mut stalls = Vec::new();
+/// guard_with("work", Duration::from_millis(1), work, |name, took| stalls.push((name.to_owned(), took))).await;
+/// assert_eq!(stalls[0].0, "work");
+/// # });
+/// ```
 pub fn guard_with<F: Future, T: FnMut(&str, Duration) + Unpin>(
     name: impl Into<String>,
     limit: Duration,

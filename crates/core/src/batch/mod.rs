@@ -85,6 +85,20 @@ pub struct Extent {
 /// A [`Tailer`](crate::Tailer) fills it: it takes [`spare`](Batch::spare), puts bytes there, and calls
 /// [`commit`](Batch::commit) for those that are whole lines. A [`Writer`](crate::Writer) writes
 /// [`bytes`](Batch::bytes).
+///
+/// # Examples
+///
+/// ```
+/// use tailmerge::Batch;
+///
+/// let mut batch = Batch::with_capacity(64);
+/// batch.spare()[..8].copy_from_slice(b"one\ntwo\n");
+/// batch.commit(0, 8); // these 8 bytes begin at offset 0 of the input
+///
+/// assert_eq!(batch.bytes(), b"one\ntwo\n");
+/// assert_eq!(batch.extents()[0].lines, 2);
+/// assert_eq!(batch.spare().len(), 56);
+/// ```
 #[derive(Debug)]
 pub struct Batch {
     /// Always initialized as a whole; only `..filled` holds lines.
@@ -129,7 +143,7 @@ impl Batch {
     /// # Examples
     ///
     /// ```
-    /// use tailmerge_core::Batch;
+    /// use tailmerge::Batch;
     ///
     /// fn route(batch: &Batch) {
     ///     for (extent, bytes) in batch.parts() {
@@ -152,7 +166,7 @@ impl Batch {
     /// # Examples
     ///
     /// ```
-    /// use tailmerge_core::Batch;
+    /// use tailmerge::Batch;
     ///
     /// fn errors(batch: &Batch) -> usize {
     ///     batch.lines().filter(|(_, line)| line.starts_with(b"ERROR")).count()

@@ -112,6 +112,40 @@ pub(crate) fn here(path: &Path) -> &Path {
 /// A file system.
 ///
 /// [`OsFs`] is the machine's own.
+///
+/// # Examples
+///
+/// The machine's file system, but for what is below `/etc`:
+///
+/// ```
+/// use std::io;
+/// use std::path::Path;
+/// use std::sync::Arc;
+/// use tailmerge::{Builder, Entry, Fs, OsFs, ReadFile, Stat, WriteFile};
+///
+/// #[derive(Debug)]
+/// struct WithoutEtc;
+///
+/// impl Fs for WithoutEtc {
+///     fn stat(&self, path: &Path) -> io::Result<Stat> {
+///         OsFs.stat(path)
+///     }
+///
+///     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+///         if path.starts_with("/etc") { Err(io::ErrorKind::PermissionDenied.into()) } else { OsFs.open(path) }
+///     }
+///
+///     fn list(&self, dir: &Path, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
+///         OsFs.list(dir, tell)
+///     }
+///
+///     fn output(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+///         OsFs.output(path)
+///     }
+/// }
+///
+/// let builder = Builder::new().input("/**/*.log").fs(Arc::new(WithoutEtc));
+/// ```
 pub trait Fs: Debug + Send + Sync + 'static {
     /// Returns the state of the file at a path, links followed.
     ///

@@ -36,7 +36,7 @@ use crate::sync::stop::{Stage, Stop};
 /// ```
 /// use std::cell::Cell;
 /// use std::io;
-/// use tailmerge_core::{Batch, PartialWrite, Writer};
+/// use tailmerge::{Batch, PartialWrite, Writer};
 ///
 /// #[derive(Default)]
 /// struct Count(Cell<u64>);

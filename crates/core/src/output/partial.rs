@@ -10,6 +10,23 @@ use std::io;
 /// the error's kind decides: `Interrupted`, `OutOfMemory`, `QuotaExceeded`, `ResourceBusy`, `StorageFull`, `TimedOut`
 /// and `WouldBlock` are tried again; `BrokenPipe` means that the output's reader is gone, which ends the merge without
 /// an error; any other kind is final.
+///
+/// # Examples
+///
+/// The error of a connection that the next call of the writer makes anew:
+///
+/// ```
+/// use std::io::{self, ErrorKind};
+/// use tailmerge::PartialWrite;
+///
+/// /// `written` bytes got through before the error.
+/// fn failed(written: usize, error: io::Error) -> PartialWrite {
+///     match error.kind() {
+///         ErrorKind::ConnectionReset => PartialWrite::retry(written, error),
+///         _ => PartialWrite::new(written, error),
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct PartialWrite {
     /// The number of bytes of [`Batch::bytes`](crate::Batch::bytes) that are in the output all the same.

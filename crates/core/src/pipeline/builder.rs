@@ -43,9 +43,9 @@ const LINE_MAX: usize = 1024 * 1024;
 /// # Examples
 ///
 /// ```no_run
-/// # async fn example(backend: impl tailmerge_core::Backend) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
-/// use tailmerge_core::Builder;
+/// use tailmerge::Builder;
 ///
 /// let merge = Builder::new().input("logs/*.log").output("all.log").start_on(backend).await?;
 /// // …
@@ -129,6 +129,17 @@ impl Builder {
     /// A pattern has `*`, `?`, `[a-z]` and `{a,b}` within a name, and `**` for any number of directories; it has at
     /// most 4096 bytes, and braces are nested at most 10 deep. Files that match later join then, and so does one that
     /// has the wildcards in its name, as `app[1].log` has. A path need not be there yet, nor its directory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tailmerge::Builder;
+    ///
+    /// let builder = Builder::new()
+    ///     .input("/var/log/app.log") // a path
+    ///     .input("/var/log/*/*.log") // in each directory of /var/log
+    ///     .input("/srv/**/{error,access}.log"); // in /srv, and in each directory below it
+    /// ```
     pub fn input(mut self, input: impl AsRef<OsStr>) -> Self {
         self.inputs.push(Wanted::Any(input.as_ref().to_owned()));
         self
@@ -180,6 +191,21 @@ impl Builder {
     /// line without a newline gets one. Default: follow until stopped.
     ///
     /// If no input can be read at all, the start fails, and an output file that holds something is left as it is.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use tailmerge::Builder;
+    ///
+    /// let merge = Builder::new().input("logs/*.log").output("all.log").once(true).start_on(backend).await?;
+    /// merge.finished().await;
+    /// let report = merge.stop(Duration::ZERO).await?; // it has ended: this gives the report
+    /// println!("complete: {}", report.is_complete());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn once(mut self, once: bool) -> Self {
         self.once = once;
         self
@@ -259,6 +285,16 @@ impl Builder {
     ///
     /// The buffers must hold at least four lines of the greatest length. A rendered line (with a label, or as JSON)
     /// that does not fit a buffer exceeds the limit until it is written.
+    ///
+    /// The limit does not cover what each input, sender and reader takes besides, all of it bounded as well:
+    ///
+    /// * about 1 KiB for each followed file;
+    /// * an unfinished line of each FIFO, of standard input and of each [`LineSender`](crate::LineSender), at most as long
+    ///   as the line limit, and 64 KiB for a read of the first two;
+    /// * in each of at most five readers of files, and in that of the host's tailers, room for a read and for a line, once
+    ///   there are lines that are rendered, cut, or much longer than a read;
+    /// * up to 1024 events in each stream of [`Merge::events`](crate::Merge::events); for the report up to 10,000 gaps, as
+    ///   many failed inputs, and as many inputs that are over.
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = Some(bytes);
         self
@@ -289,6 +325,14 @@ impl Builder {
     /// A link that is not followed is told once, as [`Event::Refused`], and counts as a failure only where it is named
     /// and the merge is to end by itself. The output's own path is followed whatever links it has. A file system of the
     /// host's own that has no such policy ([`Fs::with_links`]) keeps the merge from starting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tailmerge::{Builder, Links};
+    ///
+    /// let builder = Builder::new().input("/home/*/log/*.log").links(Links::Owned);
+    /// ```
     pub fn links(mut self, links: Links) -> Self {
         self.links = links;
         self
@@ -319,6 +363,32 @@ impl Builder {
     /// Writes to a writer of the host's own, made and used on the writer's thread.
     ///
     /// If `make` fails, the merge does not start.
+    ///
+    /// # Examples
+    ///
+    /// Lines into a TCP connection:
+    ///
+    /// ```no_run
+    /// use std::io::{self, Write};
+    /// use std::net::TcpStream;
+    /// use tailmerge::{Batch, Builder, PartialWrite, Writer};
+    ///
+    /// struct Tcp(TcpStream);
+    ///
+    /// impl Writer for Tcp {
+    ///     async fn write(&mut self, batch: &Batch) -> Result<(), PartialWrite> {
+    ///         // Nobody can tell how much of it got through.
+    ///         self.0.write_all(batch.bytes()).map_err(|error| PartialWrite::fatal(0, error))
+    ///     }
+    ///
+    ///     async fn flush(&mut self) -> io::Result<()> {
+    ///         self.0.flush()
+    ///     }
+    /// }
+    ///
+    /// let builder = Builder::new().input("logs/*.log");
+    /// let builder = builder.writer(|_| async { Ok(Tcp(TcpStream::connect("collector:5140")?)) });
+    /// ```
     pub fn writer<M, F, W>(mut self, make: M) -> Self
     where
         M: FnOnce(WriterContext) -> F + Send + 'static,
@@ -334,6 +404,19 @@ impl Builder {
     /// # Errors
     ///
     /// If the line limit is out of range, or the buffers cannot hold lines of that length.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tailmerge::Builder;
+    ///
+    /// let builder = Builder::new().max_line_bytes(16 * 1024).memory(1024 * 1024);
+    /// assert!(builder.buffer_bytes()? <= 1024 * 1024);
+    ///
+    /// let too_little = Builder::new().max_line_bytes(1024 * 1024).memory(1024 * 1024);
+    /// assert!(too_little.buffer_bytes().is_err_and(|error| error.is_usage()));
+    /// # Ok::<(), tailmerge::StartError>(())
+    /// ```
     pub fn buffer_bytes(&self) -> Result<usize, StartError> {
         let buffers = Buffers::new(self.limit.max, self.memory)?;
         Ok((buffers.batches + HOST_BATCHES) * buffers.capacity)
@@ -349,6 +432,17 @@ impl Builder {
     /// # Blocking
     ///
     /// Reads the file system on this thread.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use tailmerge::Builder;
+    ///
+    /// for explained in Builder::new().input("logs/*.log").exclude("*.gz").explain()? {
+    ///     println!("{explained}");
+    /// }
+    /// # Ok::<(), tailmerge::StartError>(())
+    /// ```
     pub fn explain(&self) -> Result<Vec<Explained>, StartError> {
         let mut forbidden = self.never_ids();
         if let Output::File(path) = &self.output {

@@ -12,6 +12,25 @@ use crate::report::summary::Report;
 use crate::source::tailer::TailError;
 
 /// The reason why a merge did not start. Nothing was read or written.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::io::ErrorKind;
+/// use tailmerge::Builder;
+///
+/// match Builder::new().input("logs/*.log").output("merged/all.log").start_on(backend).await {
+///     Ok(merge) => println!("merging on {}", merge.backend()),
+///     Err(error) if error.is_usage() => println!("a wrong setting: {error}"),
+///     Err(error) if error.io_error().is_some_and(|error| error.kind() == ErrorKind::NotFound) => {
+///         println!("there is no directory merged: {error}");
+///     }
+///     Err(error) => println!("not started: {error}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct StartError {
     usage: bool,
@@ -120,6 +139,24 @@ impl fmt::Display for Cause {
 /// The failure of a merge that had started, with the report of what it delivered.
 ///
 /// Once a merge has failed, every later call returns this error.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example(merge: tailmerge::Merge) {
+/// use std::time::Duration;
+///
+/// if let Err(error) = merge.stop(Duration::from_secs(10)).await {
+///     if let Some(cause) = error.output_error() {
+///         println!("the output failed: {cause}");
+///     }
+///     for (name, cause) in error.tailer_errors() {
+///         println!("{name} failed: {cause}");
+///     }
+///     println!("{} lines were written all the same", error.report().lines);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct MergeError {
     pub(crate) cause: Cause,

@@ -41,6 +41,41 @@ const ABORT_WITHIN: Duration = Duration::from_secs(1);
 ///
 /// Within the merge's calls of the host (an observer, a logger, a tailer, a writer), the blocking methods would wait
 /// for themselves. There they start what they are asked for without waiting, or are refused.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use tailmerge::Builder;
+///
+/// let merge = Builder::new().input("logs/*.log").output("all.log").start_on(backend).await?;
+/// merge.sender("app").send("started").await?;
+/// merge.follow("other/app.log").await?;
+/// merge.flush().await?; // what was read and sent so far is in the output
+///
+/// let report = merge.stop(Duration::from_secs(10)).await?;
+/// println!("{} lines, {} gaps", report.lines, report.gap_count);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// In a program whose only thread has a loop and must not wait:
+///
+/// ```no_run
+/// # fn example(merge: tailmerge::Merge) -> Result<(), tailmerge::MergeError> {
+/// # let draw_a_frame = || ();
+/// use std::time::Duration;
+///
+/// merge.begin_stop();
+/// while !merge.is_finished() {
+///     draw_a_frame();
+/// }
+/// let report = merge.stop_blocking(Duration::ZERO)?; // it has ended, so this does not wait
+/// println!("{} lines", report.lines);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping a merge stops it"]
 pub struct Merge {
     parts: Parts,
@@ -240,9 +275,9 @@ impl Merge {
     ///
     /// ```no_run
     /// use futures_lite::StreamExt;
-    /// use tailmerge_core::Event;
+    /// use tailmerge::Event;
     ///
-    /// # async fn example(merge: &tailmerge_core::Merge) {
+    /// # async fn example(merge: &tailmerge::Merge) {
     /// let mut events = merge.events();
     /// while let Some(event) = events.next().await {
     ///     if let Event::Gap(gap) = event {
@@ -261,7 +296,7 @@ impl Merge {
     /// # Examples
     ///
     /// ```no_run
-    /// # fn frame(merge: &tailmerge_core::Merge) {
+    /// # fn frame(merge: &tailmerge::Merge) {
     /// // In the loop of a program that must not wait:
     /// let now = merge.snapshot();
     /// println!("{} lines, {} bytes behind", now.lines, now.pending_bytes);

@@ -56,6 +56,20 @@ impl Builder {
     /// # Blocking
     ///
     /// Waits on this thread until the output is open.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use tailmerge::Builder;
+    ///
+    /// let merge = Builder::new().input("logs/*.log").output("all.log").start_on_blocking(backend)?;
+    /// let report = merge.stop_blocking(Duration::from_secs(10))?;
+    /// println!("{} lines", report.lines);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start_on_blocking<B: Backend>(self, backend: B) -> Result<Merge, StartError> {
         let (merge, ready) = launch(prepare(self)?, backend)?;
         begin(merge, ready.recv_blocking())

@@ -37,9 +37,9 @@ pub struct Tail {
 ///
 /// ```no_run
 /// use futures_lite::StreamExt;
-/// # async fn example(backend: impl tailmerge_core::Backend) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
 ///
-/// let mut lines = tailmerge_core::tail("app.log").lines_on(backend).await?;
+/// let mut lines = tailmerge::tail("app.log").lines_on(backend).await?;
 /// while let Some(line) = lines.next().await {
 ///     println!("{}", line?.bytes.escape_ascii());
 /// }
@@ -52,6 +52,22 @@ pub fn tail(input: impl AsRef<OsStr>) -> Tail {
 
 impl Builder {
     /// Makes a tail alone of the inputs: a stream of lines or of batches. Settings of the output have no effect.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
+    /// use futures_lite::StreamExt;
+    /// use tailmerge::{Builder, StartAt};
+    ///
+    /// let builder = Builder::new().input("logs/*.log").input("app.log").from(StartAt::End);
+    /// let mut lines = builder.into_tail().lines_on(backend).await?;
+    /// while let Some(line) = lines.next().await.transpose()? {
+    ///     println!("{}: {}", line.source.path().display(), line.bytes.escape_ascii());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_tail(self) -> Tail {
         Tail { builder: self }
     }
@@ -67,6 +83,22 @@ impl Tail {
     /// # Cancel safety
     ///
     /// Dropped before it completes, it has started nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
+    /// use futures_lite::StreamExt;
+    ///
+    /// let mut batches = tailmerge::tail("logs/*.log").batches_on(backend).await?;
+    /// while let Some(batch) = batches.next().await.transpose()? {
+    ///     for (extent, bytes) in batch.parts() {
+    ///         println!("{}: {} lines, {} bytes", extent.source.path().display(), extent.lines, bytes.len());
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn batches_on<B: Backend>(self, backend: B) -> Result<Batches, StartError> {
         let runner = backend.clone();
         backend.unblock(move || tail_on(self.builder, runner)).await.map(Batches::new)

@@ -15,6 +15,15 @@ use crate::record::escape::{Name, is_escaped};
 /// A label is always UTF-8. Of the name, these are escaped: control characters, line separators and marks that change
 /// the direction of text, as `\n` or `\u{9b}`; backslashes, as `\\`; bytes that are not UTF-8, as `\xff`; and a colon
 /// before white space, as `\u{3a}`.
+///
+/// # Examples
+///
+/// ```
+/// use tailmerge::{Builder, Prefix};
+///
+/// // logs/a.log: the line
+/// let builder = Builder::new().input("logs/*.log").prefix(Prefix::Path);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Prefix {
@@ -58,7 +67,7 @@ impl LineFormat {
     ///
     /// ```
     /// use std::path::Path;
-    /// use tailmerge_core::{Format, LineFormat, Prefix};
+    /// use tailmerge::{Format, LineFormat, Prefix};
     ///
     /// let renderer = LineFormat { prefix: Prefix::Name, format: Format::Json }.labelled(Path::new("logs/a.log"));
     /// let mut out = Vec::new();

@@ -15,6 +15,22 @@ use crate::report::gap::Gap;
 ///
 /// Its `Display` form is one line for people; the same line goes to [`log`] at [`Event::level`], with the
 /// target `tailmerge`.
+///
+/// # Examples
+///
+/// ```
+/// use tailmerge::Event;
+///
+/// fn note(event: &Event) {
+///     match event {
+///         Event::Gap(gap) => eprintln!("{} bytes of {} are lost", gap.bytes(), gap.input.display()),
+///         Event::OutputWaiting { reason } => eprintln!("the output stalls: {reason}"),
+///         // Each has a line for people, and a level.
+///         event => eprintln!("[{}] {event}", event.level()),
+///     }
+/// }
+/// # note(&Event::OutputResumed);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -286,7 +302,7 @@ impl fmt::Display for Event {
 /// # Examples
 ///
 /// ```
-/// use tailmerge_core::{Builder, Event};
+/// use tailmerge::{Builder, Event};
 ///
 /// let builder = Builder::new().observer(|event: &Event| {
 ///     if let Event::Gap(gap) = event {

@@ -5,6 +5,22 @@ use std::path::PathBuf;
 use crate::report::gap::Gap;
 
 /// What a merge delivered, input by input, and what it did not.
+///
+/// # Examples
+///
+/// ```no_run
+/// # fn example(report: tailmerge::Report) {
+/// for input in &report.inputs {
+///     println!("{}: {} lines, up to byte {}", input.name.display(), input.lines, input.offset);
+/// }
+/// for gap in &report.gaps {
+///     println!("{gap}");
+/// }
+/// for (path, reason) in &report.failed_inputs {
+///     println!("{}: {reason}", path.display());
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
@@ -59,7 +75,7 @@ impl Report {
     /// # Examples
     ///
     /// ```no_run
-    /// # async fn example(merge: tailmerge_core::Merge) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example(merge: tailmerge::Merge) -> Result<(), Box<dyn std::error::Error>> {
     /// let report = merge.stop(std::time::Duration::from_secs(10)).await?;
     /// if !report.is_complete() {
     ///     return Err(format!("not all was merged: {report:?}").into());

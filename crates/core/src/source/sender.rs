@@ -14,33 +14,81 @@ use crate::sync::lock::lock;
 
 /// Writes whole lines of the host's own into the output of a merge.
 ///
-/// Lines of one sender keep their order; all senders of a merge share one small buffer, and sending waits
-/// while that is full. Lines sent cannot be read again: if the process dies, those not yet written are
+/// Lines of one sender keep their order. Lines sent cannot be read again: if the process dies, those not yet written are
 /// gone. A clone, and another sender of the same name, is the same source, with a fragment of its own.
 ///
-/// As an [`io::Write`] it takes bytes, and keeps an unfinished line back until its newline comes. A line that is
-/// unfinished when the sender is dropped, or when the merge stops, gets a newline and is submitted; when dropped while
-/// the output is so far behind that twice the buffer is full, it is a gap instead, since a drop cannot wait.
-/// [`flush`](io::Write::flush) waits until what was submitted is in the output.
+/// # The buffer
+///
+/// All senders of a merge share one buffer. It holds 1 MiB, or one line of the greatest length if that is more; with a
+/// [`memory`](crate::Builder::memory) of less than 4 MiB, a quarter of that. The writer's thread empties it in turn with
+/// the batches of files. While it is full, [`send`](Self::send) and `write` wait, and [`try_send`](Self::try_send) is
+/// refused.
+///
+/// # As a writer of bytes
+///
+/// As an [`io::Write`] it submits each line when its newline comes, and keeps the unfinished one back:
+///
+/// * `write` fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe) once the merge is stopping or has ended, and with
+///   [`InvalidInput`](io::ErrorKind::InvalidInput) where a line gets longer than the limit; the rest of that line is then
+///   dropped, and the next one is taken. The cause is a [`SendError`].
+/// * [`flush`](io::Write::flush) waits until all that was submitted is in the output; the unfinished line is not. It fails
+///   with `BrokenPipe` if the merge ends before.
+/// * A line that is unfinished when the sender is dropped, or when the merge stops, gets a newline and is submitted. At a
+///   stop there is always room for it. A drop cannot wait: where the output is so far behind that twice the buffer is
+///   full, the line is a gap, [`GapReason::SenderDropped`](crate::GapReason::SenderDropped).
+/// * `write` and `flush` wait on the thread that calls them, for as long as the output is behind. On a thread of an
+///   executor they hold up all its other tasks: use [`send`](Self::send) there, or
+///   [`Merge::flush`](crate::Merge::flush).
+///
+/// Where async code has to have an [`AsyncWrite`](futures_lite::AsyncWrite), `blocking::Unblock` makes one of a sender.
+/// It puts a buffer of its own before the sender, of 8 MiB unless `with_capacity` says less. What is in there when it is
+/// dropped, when the merge is stopped or when a line is refused is lost: flush it before. The flush also tells errors.
 ///
 /// # In a logger, an observer, a tailer or a writer
 ///
 /// When the merge calls the host (a logger, an observer, a tailer, a writer), a sender that waited for room would wait
 /// for itself. So it never waits there: a line without room is refused as [`SendError::Full`], the whole line in the
-/// case of an [`io::Write`], whose `flush` is refused likewise. A logger may thus write to a sender. The writer's
-/// thread hands its own log messages to another thread, since the logger may hold a lock while it waits for room. If
-/// something else logs on the writer's thread (a writer of the host's, or an executor that traces), such a logger must
-/// not wait with its lock held, but use [`try_send`](Self::try_send).
+/// case of an [`io::Write`] ([`WouldBlock`](io::ErrorKind::WouldBlock)), whose `flush` is refused likewise. A logger may
+/// thus write to a sender. The writer's thread hands its own log messages to another thread, since the logger may hold a
+/// lock while it waits for room. If something else logs on the writer's thread (a writer of the host's, or an executor
+/// that traces), such a logger must not wait with its lock held, but use [`try_send`](Self::try_send).
 ///
 /// # Examples
 ///
 /// ```no_run
-/// # async fn example(merge: tailmerge_core::Merge) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn example(merge: tailmerge::Merge) -> Result<(), Box<dyn std::error::Error>> {
 /// use std::io::Write;
 ///
 /// let mut sender = merge.sender("app");
 /// sender.send("one line").await?;
 /// writeln!(sender, "and another, on a thread that may block")?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The messages of `tracing` in the same output. A closure that makes writers is a `MakeWriter` of `tracing-subscriber`;
+/// with a clone for each message, those of several threads do not mix:
+///
+/// ```no_run
+/// # fn example(merge: tailmerge::Merge) {
+/// let sender = merge.sender("app");
+/// let make_writer = move || sender.clone();
+/// // tracing_subscriber::fmt().with_ansi(false).with_writer(make_writer).init();
+/// # std::io::Write::write_all(&mut make_writer(), b"a message\n").unwrap();
+/// # }
+/// ```
+///
+/// As an `AsyncWrite`:
+///
+/// ```no_run
+/// # async fn example(merge: tailmerge::Merge) -> Result<(), Box<dyn std::error::Error>> {
+/// use blocking::Unblock;
+/// use futures_lite::AsyncWriteExt;
+///
+/// let mut writer = Unblock::with_capacity(64 * 1024, merge.sender("app"));
+/// writer.write_all(b"a line\nand anoth").await?;
+/// writer.write_all(b"er\n").await?;
+/// writer.flush().await?; // in the output now
 /// # Ok(())
 /// # }
 /// ```

@@ -19,7 +19,7 @@ use crate::panic::panic_message;
 /// A tailer that counts to three:
 ///
 /// ```
-/// use tailmerge_core::{Batch, Progress, TailError, Tailer};
+/// use tailmerge::{Batch, Progress, TailError, Tailer};
 ///
 /// struct Count(u64);
 ///
