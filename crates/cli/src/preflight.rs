@@ -137,7 +137,9 @@ pub(crate) fn tell_panics() {
     panic::set_hook(Box::new(|panicked| {
         if !STARTING.load(Ordering::Relaxed) {
             let place = panicked.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-            let why = panicked.payload_as_str().unwrap_or("a panic");
+            let payload = panicked.payload();
+            let why = payload.downcast_ref::<&str>().copied();
+            let why = why.or_else(|| payload.downcast_ref().map(String::as_str)).unwrap_or("a panic");
             let message = format!("{why}, at {place}: a bug in the program, please report it");
             console::write_line(&escaped(&message).to_string());
         }

@@ -19,7 +19,7 @@ const BYTES_MAX: usize = 4096;
 /// Braces are nested at most this deep, since the crate that compiles them recurses for each level.
 const NESTING_MAX: usize = 10;
 
-/// A message shows at most so many bytes of a pattern.
+/// A message shows at most so many characters of a pattern.
 const SHOWN_MAX: usize = 200;
 
 /// A pattern: `*`, `?`, `[a-z]`, `{a,b}` within a component, `**` for any number of directories.
@@ -64,7 +64,7 @@ pub struct PatternError {
 impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pattern = self.pattern.to_string_lossy();
-        let shown = pattern.floor_char_boundary(SHOWN_MAX);
+        let shown = pattern.char_indices().nth(SHOWN_MAX).map_or(pattern.len(), |(at, _)| at);
         let rest = if shown < pattern.len() { "..." } else { "" };
         write!(f, "{}{rest}: not a valid pattern: {}", &pattern[..shown], self.reason)
     }
@@ -321,5 +321,12 @@ mod tests {
         assert_eq!(excludes.excluding(Path::new("logs/old/a.log")), Some("logs/old/*"));
         assert_eq!(excludes.excluding(Path::new("logs/a.log")), None);
         assert_eq!(excludes.excluding(Path::new("x/logs/old/a.log")), None);
+    }
+
+    #[test]
+    fn a_message_shows_so_many_characters_of_a_pattern() {
+        let message = |chars: usize| PatternError::new("ü".repeat(chars), "why").to_string();
+        assert_eq!(message(200), "ü".repeat(200) + ": not a valid pattern: why");
+        assert_eq!(message(201), "ü".repeat(200) + "...: not a valid pattern: why");
     }
 }
