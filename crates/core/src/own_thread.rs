@@ -1,4 +1,4 @@
-//! Marks the threads that do the merge's own work.
+//! Starts the library's threads, and marks those that do the merge's own work.
 //!
 //! The library's threads, jobs and polls of tasks are marked while they run, and a call of the host that would wait for
 //! the writer does not wait there. The host's loggers, observers, tailers and writers are called there, and the merge
@@ -7,7 +7,9 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::pin;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::backend::Backend;
@@ -32,6 +34,11 @@ pub(crate) fn is_own_thread() -> bool {
 /// Returns true if this thread does the writer's work now.
 pub(crate) fn is_writer_thread() -> bool {
     WORK.get() == Work::Writer
+}
+
+/// Starts a thread of the library's, which is marked as long as it runs. No other place starts one.
+pub(crate) fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(|| mark(work))
 }
 
 /// Runs a part of the library's work, with the thread marked.

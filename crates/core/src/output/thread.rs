@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use async_channel::Sender;
 use async_executor::LocalExecutor;
@@ -76,7 +76,7 @@ impl WriterThread {
             set_ended.set(outcome);
             ledger.end_events();
         };
-        let handle = thread::Builder::new().name(NAME.into()).spawn(|| own_thread::mark_writer(run))?;
+        let handle = own_thread::start(NAME, || own_thread::mark_writer(run))?;
         Ok(Self { handle: Mutex::new(Some(handle)), ended })
     }
 

@@ -25,7 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::fs::{FileId, Fs, here, is_missing};
@@ -531,7 +531,7 @@ impl Watching {
         let watcher = Arc::new(Watcher { system: notifier.0, table, fs, ledger, shards, names, told, told_mounted });
         let its = watcher.clone();
         let run = move || its.system.run(&mut |key, name, change| its.changed(key, name, change));
-        match thread::Builder::new().name("tailmerge-watch".into()).spawn(|| own_thread::mark(run)) {
+        match own_thread::start("tailmerge-watch", run) {
             Ok(thread) => Some(Self { watcher, thread: Some(thread) }),
             Err(error) => {
                 watcher.ledger.emit(&Event::Polled { path: None, reason: error.to_string() });
