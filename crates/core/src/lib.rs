@@ -41,7 +41,9 @@ pub use batch::{Batch, Extent, Source};
 pub use discover::explain::{Explained, Verdict};
 pub use discover::pattern::PatternError;
 pub use follow::context::StartAt;
-pub use fs::{Entry, FileId, Fs, Kind, Links, OsFs, ReadFile, Stat, Storage, WriteFile};
+pub use fs::{
+    Entry, FileId, Fs, Kind, Links, OsFs, ReadFile, ReadStream, Stat, Stdout, Storage, WriteFile, WriteStream,
+};
 pub use output::partial::PartialWrite;
 pub use output::{Writer, WriterContext};
 pub use pipeline::builder::Builder;

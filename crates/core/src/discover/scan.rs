@@ -15,8 +15,9 @@ use crate::discover::cost::share;
 use crate::discover::pattern::{Pattern, State};
 use crate::discover::remote::Reach;
 use crate::follow::context::TailContext;
-use crate::follow::descriptors::is_shortage;
-use crate::fs::{Entry, FileId, Fs, Kind, MODIFIED_GRAIN, PATH_BYTES_MAX, RefusedLink, Stat, here, is_missing};
+use crate::fs::{
+    Entry, FileId, Fs, Kind, MODIFIED_GRAIN, PATH_BYTES_MAX, RefusedLink, Stat, here, is_missing, is_shortage,
+};
 use crate::report::event::Event;
 use crate::watch::ChangeWatch;
 use crate::watch::names::{NameChange, NameNow};

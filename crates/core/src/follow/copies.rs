@@ -11,11 +11,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::follow::context::TailContext;
-use crate::follow::descriptors::is_shortage;
 use crate::follow::file::Generation;
 use crate::follow::file::bytes::read_all;
 use crate::follow::registry::Claimed;
-use crate::fs::{FileId, Kind, Stat, here, is_missing};
+use crate::fs::{FileId, Kind, Stat, here, is_missing, is_shortage};
 
 /// So many bytes are compared while a copy is being made.
 const COMPARED: u64 = 256;

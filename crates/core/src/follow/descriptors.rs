@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
+use crate::fs::{is_shortage, shortage};
 use crate::report::event::Event;
 use crate::report::ledger::Ledger;
 use crate::sync::lock::lock;
@@ -89,7 +89,7 @@ impl Descriptors {
             limits,
             shortages: AtomicU64::new(0),
             told: AtomicBool::new(false),
-            refusal: AtomicI32::new(Errno::MFILE.raw_os_error()),
+            refusal: AtomicI32::new(shortage().raw_os_error().unwrap_or_default()),
             shards: Mutex::default(),
             shard_count: AtomicUsize::new(0),
         }))
@@ -248,9 +248,4 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Returns true if the process or the system has no descriptors left, or no memory for one.
-pub(crate) fn is_shortage(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }

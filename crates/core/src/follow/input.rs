@@ -9,21 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-
 use crate::batch::{Batch, Source};
 use crate::discover::command::Related;
 use crate::discover::pattern::is_pattern;
 use crate::follow::context::{StartAt, TailContext};
 use crate::follow::copies::Copies;
-use crate::follow::descriptors::is_shortage;
 use crate::follow::fifo::{FifoInput, Streams};
 use crate::follow::file::turn::{Scratch, Turn};
 use crate::follow::file::{Generation, ReadOutcome};
 use crate::follow::pause::Pause;
 use crate::follow::registry::{Claimed, Position};
 use crate::follow::trouble::Trouble;
-use crate::fs::{FileId, Kind, RefusedLink, Stat, here, is_missing};
+use crate::fs::{FileId, Kind, RefusedLink, Stat, here, is_missing, is_shortage};
 use crate::report::event::Event;
 use crate::report::gap::GapReason;
 
@@ -802,11 +799,6 @@ fn lose(mut file: Generation, source: &Source, cx: &TailContext) {
         true => cx.registry.release(file.id, place),
         false => cx.registry.forget(file.id),
     }
-}
-
-/// Returns true if the error means that the file is gone, or that its server has forgotten it.
-fn is_gone(error: &io::Error) -> bool {
-    is_missing(error) || Errno::from_io_error(error) == Some(Errno::STALE)
 }
 
 /// Returns the name that a file has now in its directory, after it lost the name `path`. After an error it may be there

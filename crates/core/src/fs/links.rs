@@ -23,7 +23,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, readl
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::{Entry, Fs, Kind, OsFs, PATH_BYTES_MAX, ReadFile, Stat, WriteFile, here};
+use super::{Entry, Fs, Kind, OsFs, PATH_BYTES_MAX, ReadFile, ReadStream, Stat, WriteFile, WriteStream, here};
 use crate::sync::lock::lock;
 
 /// The policy for symbolic links on the way to followed files.
@@ -375,8 +375,8 @@ impl Fs for LinkedFs {
         Ok(Box::new(self.open_as(path, OFlags::RDONLY)?))
     }
 
-    fn open_stream(&self, path: &Path, write: bool) -> io::Result<File> {
-        self.open_as(path, if write { OFlags::RDWR } else { OFlags::RDONLY })
+    fn open_stream(&self, path: &Path, write: bool) -> io::Result<Box<dyn ReadStream>> {
+        Ok(Box::new(self.open_as(path, if write { OFlags::RDWR } else { OFlags::RDONLY })?))
     }
 
     fn list(&self, dir: &Path, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
@@ -395,6 +395,10 @@ impl Fs for LinkedFs {
 
     fn output(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
         OsFs.output(path)
+    }
+
+    fn output_stream(&self, path: &Path) -> io::Result<Option<Box<dyn WriteStream>>> {
+        OsFs.output_stream(path)
     }
 }
 

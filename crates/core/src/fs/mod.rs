@@ -4,9 +4,11 @@
 //! a file system of their own behind it: one in memory, or one whose n-th call fails. All of it blocks;
 //! it is called on the blocking pool and on the writer's thread only.
 
+mod error;
 mod links;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) mod mounts;
+mod stream;
 
 use std::ffi::OsStr;
 use std::fmt::Debug;
@@ -20,9 +22,11 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 
+pub(crate) use self::error::{is_gone, is_missing, is_shortage, shortage};
 use self::links::LinkedFs;
 pub use self::links::Links;
 pub(crate) use self::links::RefusedLink;
+pub use self::stream::{ReadStream, Stdout, WriteStream};
 
 /// A file that changed less than this before a stat may change again without a later [`Stat::modified`].
 pub(crate) const MODIFIED_GRAIN: Duration = Duration::from_millis(50);
@@ -208,9 +212,19 @@ pub trait Fs: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
+    /// As the system reports them. `Unsupported`, as by default, if it has no FIFOs.
+    fn open_stream(&self, path: &Path, write: bool) -> io::Result<Box<dyn ReadStream>> {
+        let _ = (path, write);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Opens standard input; by default that of the process.
+    ///
+    /// # Errors
+    ///
     /// As the system reports them.
-    fn open_stream(&self, path: &Path, write: bool) -> io::Result<File> {
-        OsFs::open_as(path, write)
+    fn stdin(&self) -> io::Result<Box<dyn ReadStream>> {
+        stream::stdin()
     }
 
     /// Calls `tell` with each entry of a directory but `.` and `..`.
@@ -227,6 +241,26 @@ pub trait Fs: Debug + Send + Sync + 'static {
     ///
     /// As the system reports them.
     fn output(&self, path: &Path) -> io::Result<Box<dyn WriteFile>>;
+
+    /// Opens an output that is no regular file: a FIFO, a terminal, a socket. Never waits for the other end. Returns
+    /// none for a FIFO that nobody has open for reading.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them. `Unsupported`, as by default, if it has none.
+    fn output_stream(&self, path: &Path) -> io::Result<Option<Box<dyn WriteStream>>> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Opens standard output, with its state; by default that of the process.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn stdout(&self) -> io::Result<(Stat, Stdout)> {
+        stream::stdout()
+    }
 }
 
 /// A file open for reading.
@@ -287,6 +321,16 @@ pub trait WriteFile: ReadFile {
     /// As the system reports them.
     fn truncate(&self, len: u64) -> io::Result<()>;
 
+    /// Has every write go to the end of the file from now on, unless it is open in its midst. Called for standard output
+    /// only: [`Fs::output`] opens files so. By default it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them.
+    fn append(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Locks the file until it is closed. Returns false if it is locked by another process.
     ///
     /// # Errors
@@ -337,6 +381,10 @@ impl Fs for OsFs {
         Ok(Box::new(Self::open_as(path, false)?))
     }
 
+    fn open_stream(&self, path: &Path, write: bool) -> io::Result<Box<dyn ReadStream>> {
+        Ok(Box::new(Self::open_as(path, write)?))
+    }
+
     fn list(&self, dir: &Path, tell: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
         for item in fs::read_dir(dir)? {
             let item = item?;
@@ -355,6 +403,10 @@ impl Fs for OsFs {
             opened => opened,
         }
         .map(|file| Box::new(file) as Box<dyn WriteFile>)
+    }
+
+    fn output_stream(&self, path: &Path) -> io::Result<Option<Box<dyn WriteStream>>> {
+        stream::open_write(path)
     }
 }
 
@@ -394,6 +446,13 @@ impl WriteFile for File {
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.set_len(len)
+    }
+
+    fn append(&self) -> io::Result<()> {
+        if rustix::fs::tell(self)? >= ReadFile::stat(self)?.size {
+            rustix::fs::fcntl_setfl(self, rustix::fs::fcntl_getfl(self)? | OFlags::APPEND)?;
+        }
+        Ok(())
     }
 
     fn try_lock(&self, shared: bool) -> io::Result<bool> {
@@ -462,9 +521,4 @@ fn kind(file_type: fs::FileType) -> Kind {
     } else {
         Kind::Unknown
     }
-}
-
-/// Returns true if the error means that there is nothing at a path.
-pub(crate) fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

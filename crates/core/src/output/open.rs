@@ -8,17 +8,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::Level;
-use rustix::fs::OFlags;
-
 use crate::batch::Batch;
-use crate::fs::{FileId, Fs, Kind, Stat, WriteFile, is_missing};
+use crate::fs::{FileId, Fs, Kind, Stat, Stdout, WriteFile, is_missing};
 use crate::output::file::{FileWriter, Sharing};
 use crate::output::partial::PartialWrite;
 use crate::output::pipe::PipeWriter;
 use crate::output::{Writer, WriterContext};
 use crate::report::event::Event;
 use crate::report::gap::GapReason;
+use log::Level;
 
 /// Pauses between tries to lock an output that others append to.
 const LOCK_PAUSES: [Duration; 5] = [Duration::from_millis(20); 5];
@@ -77,24 +75,24 @@ impl FileOutput {
     fn open_stdout(&self, cx: &Rc<WriterContext>) -> io::Result<Target> {
         let path = Path::new("standard output");
         let failed = |error| cannot_open(path, error);
-        let dup = rustix::io::dup(rustix::stdio::stdout()).map_err(|error| failed(error.into()))?;
-        let file = std::fs::File::from(dup);
-        let stat = crate::fs::ReadFile::stat(&file).map_err(failed)?;
+        let (stat, stdout) = self.fs.stdout().map_err(failed)?;
         self.refuse_input(path, stat.id)?;
-        if stat.kind != Kind::File {
-            return PipeWriter::stdout(file.into(), stat.id, cx.clone()).map(Target::Pipe).map_err(failed);
-        }
-        // Somebody may cut it, and a place that is kept would then lie behind a hole. Who writes in the midst of a file
-        // means to.
-        if rustix::fs::tell(&file).map_err(|error| failed(error.into()))? >= stat.size {
-            let append =
-                rustix::fs::fcntl_getfl(&file).and_then(|flags| rustix::fs::fcntl_setfl(&file, flags | OFlags::APPEND));
-            if let Err(error) = append {
-                // The logger's panic is its own.
-                drop(cx.ledger.log(Level::Debug, &format_args!("standard output cannot be set to append: {error}")));
+        match stdout {
+            Stdout::Stream(stream) => {
+                let pipe = PipeWriter::new(Some(stream), &self.fs, (path, stat.id), cx.clone());
+                pipe.map(Target::Pipe).map_err(failed)
+            }
+            Stdout::File(file) => {
+                // Somebody may cut it, and a place that is kept would then lie behind a hole. Who writes in the midst of
+                // a file means to.
+                if let Err(error) = file.append() {
+                    // The logger's panic is its own.
+                    let what = format_args!("standard output cannot be set to append: {error}");
+                    drop(cx.ledger.log(Level::Debug, &what));
+                }
+                Ok(Target::File { file: FileWriter::new(file, stat.size, Sharing::Foreign), id: stat.id })
             }
         }
-        Ok(Target::File { file: FileWriter::new(Box::new(file), stat.size, Sharing::Foreign), id: stat.id })
     }
 
     /// Opens what the path leads to; `first`: a file is emptied unless it is to be appended to.
@@ -103,7 +101,9 @@ impl FileOutput {
         match self.fs.stat(path) {
             Ok(stat) if stat.kind != Kind::File && stat.kind != Kind::Dir => {
                 self.refuse_input(path, stat.id)?;
-                return PipeWriter::open(path, stat.id, cx.clone()).map(Target::Pipe).map_err(failed);
+                let stream = self.fs.output_stream(path).map_err(failed)?;
+                let pipe = PipeWriter::new(stream, &self.fs, (path, stat.id), cx.clone());
+                return pipe.map(Target::Pipe).map_err(failed);
             }
             _ => {}
         }

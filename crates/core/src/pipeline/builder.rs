@@ -551,7 +551,7 @@ impl Builder {
         }
         if self.stdin {
             let source = add(Path::new("-"));
-            let pipe = PipeTailer::stdin(source.clone(), self.limit, ledger.clone(), stop.clone());
+            let pipe = PipeTailer::stdin(self.fs.clone(), source.clone(), self.limit, ledger.clone(), stop.clone());
             let pipe = pipe.map_err(|error| StartError::world(format!("standard input cannot be read: {error}")))?;
             tailers.push((source, Box::new(pipe)));
         }

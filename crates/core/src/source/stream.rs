@@ -6,19 +6,15 @@
 //! A named path is followed by a shard, which hands a FIFO there over to be read here; another FIFO later is another
 //! stream. Under `once` a FIFO is read until its last writer closes it.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use crate::batch::{Batch, Source};
 use crate::follow::context::TailContext;
 use crate::follow::fifo::Fifo;
-use crate::fs::{Fs, OsFs, ReadFile, is_missing};
+use crate::fs::{Fs, ReadStream, is_missing};
 use crate::record::format::Renderer;
 use crate::record::framer::{Framer, LineState};
 use crate::record::limit::LineLimit;
@@ -34,8 +30,7 @@ const READ: usize = 64 * 1024;
 /// A stream of lines.
 #[derive(Debug)]
 pub(crate) struct PipeTailer {
-    file: Option<File>,
-    /// Opens it, unless it is standard input.
+    file: Option<Box<dyn ReadStream>>,
     fs: Arc<dyn Fs>,
     source: Arc<Source>,
     limit: LineLimit,
@@ -61,13 +56,14 @@ pub(crate) struct PipeTailer {
 impl PipeTailer {
     /// Standard input, which ends when its writers close it.
     pub(crate) fn stdin(
+        fs: Arc<dyn Fs>,
         source: Arc<Source>,
         limit: LineLimit,
         ledger: Arc<Ledger>,
         stop: Arc<Stop>,
     ) -> io::Result<Self> {
-        let file = File::from(rustix::io::dup(rustix::stdio::stdin())?);
-        let mut stdin = Self::new(Arc::new(OsFs), None, source, limit, ledger, stop);
+        let file = fs.stdin()?;
+        let mut stdin = Self::new(fs, None, source, limit, ledger, stop);
         stdin.file = Some(file);
         Ok(stdin)
     }
@@ -123,7 +119,7 @@ impl PipeTailer {
             }
             file => file?,
         };
-        let is_other = |fifo: &Arc<Fifo>| ReadFile::stat(&file).map(|stat| stat.id != fifo.id);
+        let is_other = |fifo: &Arc<Fifo>| file.stat().map(|stat| stat.id != fifo.id);
         if self.fifo.as_ref().map_or(Ok(false), is_other)? {
             return Ok(false);
         }
@@ -146,17 +142,11 @@ impl PipeTailer {
         if self.file.is_none() && !self.open()? {
             return Ok(false);
         }
-        let Some(file) = &self.file else { return Ok(false) };
-        let mut fds = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        if poll(&mut fds, Some(&now))? == 0 {
-            return Ok(false);
-        }
         let (len, most) = (self.held.len(), self.most());
-        if most == 0 {
+        let Some(file) = &mut self.file else { return Ok(false) };
+        if !file.is_ready()? || most == 0 {
             return Ok(false);
         }
-        let Some(file) = &mut self.file else { return Ok(false) };
         self.held.resize(len + most, 0);
         let got = file.read(&mut self.held[len..]);
         self.held.truncate(len + got.as_ref().copied().unwrap_or(0));
@@ -234,7 +224,7 @@ impl Tailer for PipeTailer {
         // Asked before reading: what is there when the stop comes is read, and no more, however fast others write.
         let over = self.is_over();
         if over && self.left.is_none() {
-            let there = self.file.as_ref().map_or(Ok(u64::MAX), rustix::io::ioctl_fionread);
+            let there = self.file.as_ref().map_or(Ok(u64::MAX), |file| file.available());
             self.left = Some(there.unwrap_or(u64::MAX));
         }
         let failed = |error| TailError::new(format!("cannot be read: {error}"));

@@ -3,11 +3,11 @@
 use std::io;
 
 use crate::follow::context::TailContext;
-use crate::follow::descriptors::is_shortage;
 use crate::follow::file::turn::{Scratch, Turn};
 use crate::follow::file::{Generation, ReadOutcome};
-use crate::follow::input::{Input, LAST_TRIES, find, is_gone, lose};
+use crate::follow::input::{Input, LAST_TRIES, find, lose};
 use crate::follow::trouble::Trouble;
+use crate::fs::{is_gone, is_shortage};
 use crate::report::event::Event;
 use crate::report::gap::GapReason;
 

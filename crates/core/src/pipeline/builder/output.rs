@@ -1,13 +1,12 @@
 //! Guards the content of an output file against mistakes: it is not truncated if the file may be meant as an input, or
 //! if no input can be read.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::discover::explain::{find_file, nothing_to_read};
 use crate::discover::pattern::Excludes;
 use crate::discover::spec::Spec;
-use crate::fs::{Kind, ReadFile};
+use crate::fs::Kind;
 use crate::pipeline::builder::{Builder, Output};
 use crate::pipeline::error::StartError;
 
@@ -70,7 +69,7 @@ impl Builder {
         if let Some(path) = specs.iter().filter_map(Spec::path).find(is_it) {
             return Ok(Some(FoundInput { path: path.to_owned(), pattern: None }));
         }
-        let stdin = || File::from(rustix::io::dup(rustix::stdio::stdin()).ok()?).stat().ok();
+        let stdin = || self.fs.stdin().and_then(|stdin| stdin.stat()).ok();
         if self.stdin && stdin().is_some_and(|stdin| stdin.id == stat.id) {
             return Ok(Some(FoundInput { path: "-".into(), pattern: None }));
         }
