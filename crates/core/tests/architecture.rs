@@ -50,6 +50,15 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("tests", &[]),
 ];
 
+/// What is used at one place only, and by whom: all else goes through that.
+const DOORS: [(&str, &[&str]); 5] = [
+    ("std::fs", &["fs"]),
+    ("rustix::fs", &["fs", "watch"]),
+    ("rustix::io", &["fs", "watch"]),
+    ("rustix::stdio", &["fs"]),
+    ("thread::Builder", &["own_thread"]),
+];
+
 /// The path of each file of the core below `src`, with its text. Tests within files and the model of following are left
 /// out: they may use what they want.
 fn files(dir: &Path, below: &str, all: &mut BTreeMap<String, String>) {
@@ -115,6 +124,20 @@ fn no_part_uses_one_that_it_must_not_know() {
         let (_, allowed) = allowed.unwrap_or_else(|| panic!("{from} belongs to no part"));
         let is_wrong = |to: &&String| part(to) != part(from) && !allowed.contains(&part(to));
         wrong.extend(used.iter().filter(is_wrong).map(|to| format!("{from} uses {to}")));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn files_and_threads_have_one_door() {
+    let mut all = BTreeMap::new();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut all);
+    let mut wrong = Vec::new();
+    for (word, parts) in DOORS {
+        let users = all.iter().filter(|(_, code)| code.contains(word)).map(|(file, _)| file);
+        let (inside, outside): (Vec<_>, Vec<_>) = users.partition(|file| parts.contains(&part(file)));
+        assert!(!inside.is_empty(), "nothing uses {word}");
+        wrong.extend(outside.iter().map(|file| format!("{file} uses {word}")));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
