@@ -10,8 +10,16 @@ use tailmerge_core::Backend;
 use crate::kit::Scene;
 use crate::kit::{DEADLINE, block_on, start, stop};
 
+cases! { backend:
+    block_on_runs_on_this_thread
+    tasks_run_side_by_side
+    what_blocks_holds_up_no_task
+    a_sleep_lasts_long_enough
+    the_handle_tells_the_backend
+}
+
 /// A future need not be `Send`, and is run on the thread that asks.
-pub fn block_on_runs_on_this_thread<B: Backend>(backend: B) {
+fn block_on_runs_on_this_thread<B: Backend>(backend: B) {
     let here = thread::current().id();
     let not_send = std::rc::Rc::new(1);
     let there = backend.block_on(async {
@@ -22,7 +30,7 @@ pub fn block_on_runs_on_this_thread<B: Backend>(backend: B) {
 }
 
 /// Tasks run in the background, and none needs another one's end.
-pub fn tasks_run_side_by_side<B: Backend>(backend: B) {
+fn tasks_run_side_by_side<B: Backend>(backend: B) {
     let (ping, pinged) = async_channel::bounded(1);
     let (pong, ponged) = async_channel::bounded(1);
     backend.spawn(async move {
@@ -43,7 +51,7 @@ pub fn tasks_run_side_by_side<B: Backend>(backend: B) {
 }
 
 /// A job that blocks gives its result, and no task has to wait for it.
-pub fn what_blocks_holds_up_no_task<B: Backend>(backend: B) {
+fn what_blocks_holds_up_no_task<B: Backend>(backend: B) {
     let (go, gone) = channel();
     let (done, result) = channel();
     let waits = backend.unblock(move || gone.recv_timeout(DEADLINE));
@@ -56,7 +64,7 @@ pub fn what_blocks_holds_up_no_task<B: Backend>(backend: B) {
 }
 
 /// A sleep lasts as long as it was asked to at least, and one without end can be given up.
-pub fn a_sleep_lasts_long_enough<B: Backend>(backend: B) {
+fn a_sleep_lasts_long_enough<B: Backend>(backend: B) {
     let start = Instant::now();
     block_on("sleep", backend.sleep(Duration::from_millis(30)));
     assert!(start.elapsed() >= Duration::from_millis(30), "woken after {:?}", start.elapsed());
@@ -75,7 +83,7 @@ pub fn a_sleep_lasts_long_enough<B: Backend>(backend: B) {
 }
 
 /// The handle tells the backend's name, which is its `Debug` form.
-pub fn the_handle_tells_the_backend<B: Backend>(backend: B) {
+fn the_handle_tells_the_backend<B: Backend>(backend: B) {
     let scene = Scene::new();
     let name = format!("{backend:?}");
     let merge = start(scene.builder(), backend);

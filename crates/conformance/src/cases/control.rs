@@ -13,11 +13,26 @@ use crate::kit::{
     sorted, start, start_blocking, stop, stop_blocking, until,
 };
 
+cases! { control:
+    inputs_come_and_go
+    a_host_that_never_waits_sees_all
+    patterns_come_and_go
+    a_pattern_that_is_too_much_ends_nothing
+    an_input_taken_on_is_read
+    requests_that_meet_a_stop_are_answered
+    a_request_during_the_last_look_is_answered
+    a_flush_covers_what_was_sent
+    a_flush_reaches_the_writer
+    a_flush_that_waits_hears_of_the_end
+    a_hint_wakes_readers
+    no_task_outlives_the_merge
+}
+
 /// Longer than any case takes: nothing is looked at because it is time to.
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// Inputs come and go while the merge runs; one that comes back goes on where it was left.
-pub fn inputs_come_and_go<B: Backend>(backend: B) {
+fn inputs_come_and_go<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "a1\n");
     scene.write("b.log", "b1\n");
@@ -45,7 +60,7 @@ pub fn inputs_come_and_go<B: Backend>(backend: B) {
 }
 
 /// A host that must never wait sees how far the merge is, stops it, and sees its end.
-pub fn a_host_that_never_waits_sees_all<B: Backend>(backend: B) {
+fn a_host_that_never_waits_sees_all<B: Backend>(backend: B) {
     let scene = Scene::new();
     let sink = Sink::held();
     let text = numbered("a", 0..100);
@@ -70,7 +85,7 @@ pub fn a_host_that_never_waits_sees_all<B: Backend>(backend: B) {
 }
 
 /// The same by the calls that block, and with a pattern, on a merge that was started without inputs.
-pub fn patterns_come_and_go<B: Backend>(backend: B) {
+fn patterns_come_and_go<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "a1\n");
     let merge = start_blocking(scene.builder(), backend);
@@ -97,7 +112,7 @@ pub fn patterns_come_and_go<B: Backend>(backend: B) {
 }
 
 /// A pattern that no machine could compile is refused, and the merge goes on.
-pub fn a_pattern_that_is_too_much_ends_nothing<B: Backend>(backend: B) {
+fn a_pattern_that_is_too_much_ends_nothing<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "a1\n");
     let merge = start(scene.builder().path(scene.path("a.log")), backend);
@@ -113,7 +128,7 @@ pub fn a_pattern_that_is_too_much_ends_nothing<B: Backend>(backend: B) {
 }
 
 /// What is there when an input is taken on is read, though a stop is asked for at once.
-pub fn an_input_taken_on_is_read<B: Backend>(backend: B) {
+fn an_input_taken_on_is_read<B: Backend>(backend: B) {
     let scene = Scene::new();
     let text = numbered("line", 0..10_000);
     scene.write("a.log", &text);
@@ -124,7 +139,7 @@ pub fn an_input_taken_on_is_read<B: Backend>(backend: B) {
 }
 
 /// Requests that meet a stop are answered, and the stop finds what is there all the same.
-pub fn requests_that_meet_a_stop_are_answered<B: Backend>(backend: B) {
+fn requests_that_meet_a_stop_are_answered<B: Backend>(backend: B) {
     let (brake, fs) = Brake::on(Op::Listed, "logs");
     let scene = Scene::on(fs);
     scene.make_dir("logs");
@@ -155,7 +170,7 @@ pub fn requests_that_meet_a_stop_are_answered<B: Backend>(backend: B) {
 }
 
 /// So is one that comes while the stop looks at the inputs a last time.
-pub fn a_request_during_the_last_look_is_answered<B: Backend>(backend: B) {
+fn a_request_during_the_last_look_is_answered<B: Backend>(backend: B) {
     let (brake, fs) = Brake::on(Op::Listed, "logs");
     let scene = Scene::on(fs);
     scene.write("logs/a.log", "a\n");
@@ -177,7 +192,7 @@ pub fn a_request_during_the_last_look_is_answered<B: Backend>(backend: B) {
 }
 
 /// When a flush is done, all that was sent before is in the output.
-pub fn a_flush_covers_what_was_sent<B: Backend>(backend: B) {
+fn a_flush_covers_what_was_sent<B: Backend>(backend: B) {
     let scene = Scene::new();
     let merge = start(scene.builder(), backend);
     let sender = merge.sender("host");
@@ -198,7 +213,7 @@ pub fn a_flush_covers_what_was_sent<B: Backend>(backend: B) {
 }
 
 /// A flush calls the writer's own, also one that is given up.
-pub fn a_flush_reaches_the_writer<B: Backend>(backend: B) {
+fn a_flush_reaches_the_writer<B: Backend>(backend: B) {
     let scene = Scene::new();
     let sink = Sink::held();
     let merge = start(scene.builder().writer(sink.make()), backend);
@@ -218,7 +233,7 @@ pub fn a_flush_reaches_the_writer<B: Backend>(backend: B) {
 }
 
 /// A flush that waits hears of the end: an output that fails, a writer that panics, a stop that cannot wait.
-pub fn a_flush_that_waits_hears_of_the_end<B: Backend>(backend: B) {
+fn a_flush_that_waits_hears_of_the_end<B: Backend>(backend: B) {
     let fails = Act::Fail { after: 0, kind: ErrorKind::PermissionDenied };
     for act in [fails, Act::Panic, Act::Hang] {
         let scene = Scene::new();
@@ -242,7 +257,7 @@ pub fn a_flush_that_waits_hears_of_the_end<B: Backend>(backend: B) {
 }
 
 /// A hint has inputs looked at before it is time to.
-pub fn a_hint_wakes_readers<B: Backend>(backend: B) {
+fn a_hint_wakes_readers<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "1\n");
     let feed = Feed::new([]);
@@ -263,7 +278,7 @@ pub fn a_hint_wakes_readers<B: Backend>(backend: B) {
 }
 
 /// All tasks end with the merge, however it ends.
-pub fn no_task_outlives_the_merge<B: Backend>(backend: B) {
+fn no_task_outlives_the_merge<B: Backend>(backend: B) {
     type End = fn(Merge);
     let ends: [End; 4] = [
         |merge| drop(stop(&merge)),

@@ -15,9 +15,21 @@ use crate::kit::{
     on_thread, sorted, start, start_blocking, stop, until,
 };
 
+cases! { fail:
+    a_tailer_that_fails_takes_no_other_with_it
+    a_search_for_files_that_panics_takes_no_file_with_it
+    an_error_that_stays_poisons_the_merge
+    a_flush_that_fails_poisons_the_merge
+    a_writer_that_panics_is_an_error
+    a_writer_that_cannot_be_made_is_an_error
+    an_error_that_passes_loses_nothing
+    a_full_disk_is_waited_for
+    a_disk_that_stays_full_is_reported
+}
+
 /// A tailer that panics, or fails, is an error at the stop. The lines it had delivered are there, and so are those of
 /// the others.
-pub fn a_tailer_that_fails_takes_no_other_with_it<B: Backend>(backend: B) {
+fn a_tailer_that_fails_takes_no_other_with_it<B: Backend>(backend: B) {
     for panics in [true, false] {
         let scene = Scene::new();
         scene.write("a.log", "a1\n");
@@ -51,7 +63,7 @@ pub fn a_tailer_that_fails_takes_no_other_with_it<B: Backend>(backend: B) {
 
 /// A file system that panics where files are searched for costs that search only: files that are known are followed
 /// on, other files are found, and it comes back as an error.
-pub fn a_search_for_files_that_panics_takes_no_file_with_it<B: Backend>(backend: B) {
+fn a_search_for_files_that_panics_takes_no_file_with_it<B: Backend>(backend: B) {
     let panics = Arc::new(AtomicBool::new(true));
     let fs = {
         let panics = panics.clone();
@@ -96,7 +108,7 @@ fn assert_poisoned(merge: &Merge, input: &Path, cause: &str) {
 }
 
 /// An error that does not pass ends the merge by itself, and stays.
-pub fn an_error_that_stays_poisons_the_merge<B: Backend>(backend: B) {
+fn an_error_that_stays_poisons_the_merge<B: Backend>(backend: B) {
     let scene = Scene::new();
     let text = numbered("line", 0..1000);
     scene.write("a.log", &text);
@@ -113,7 +125,7 @@ pub fn an_error_that_stays_poisons_the_merge<B: Backend>(backend: B) {
 }
 
 /// So does a flush that fails.
-pub fn a_flush_that_fails_poisons_the_merge<B: Backend>(backend: B) {
+fn a_flush_that_fails_poisons_the_merge<B: Backend>(backend: B) {
     let scene = Scene::new();
     let sink = Sink::new().flush_fails(ErrorKind::Other);
     let merge = start_blocking(scene.builder().writer(sink.make()), backend);
@@ -124,7 +136,7 @@ pub fn a_flush_that_fails_poisons_the_merge<B: Backend>(backend: B) {
 }
 
 /// A writer that panics is an error, not a hang.
-pub fn a_writer_that_panics_is_an_error<B: Backend>(backend: B) {
+fn a_writer_that_panics_is_an_error<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", numbered("line", 0..100_000));
     let sink = Sink::new().acts([Act::Panic]);
@@ -136,7 +148,7 @@ pub fn a_writer_that_panics_is_an_error<B: Backend>(backend: B) {
 }
 
 /// A writer that cannot be made: the merge does not start, and says why.
-pub fn a_writer_that_cannot_be_made_is_an_error<B: Backend>(backend: B) {
+fn a_writer_that_cannot_be_made_is_an_error<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "1\n");
     let builder = || scene.builder().path(scene.path("a.log"));
@@ -152,7 +164,7 @@ async fn panicking(_: WriterContext) -> io::Result<SinkWriter> {
 }
 
 /// An error that passes is waited for; what was written half-way goes on where it stopped.
-pub fn an_error_that_passes_loses_nothing<B: Backend>(backend: B) {
+fn an_error_that_passes_loses_nothing<B: Backend>(backend: B) {
     let scene = Scene::new();
     let text = numbered("line", 0..20_000);
     scene.write("a.log", &text);
@@ -173,7 +185,7 @@ pub fn an_error_that_passes_loses_nothing<B: Backend>(backend: B) {
 }
 
 /// The disk is full: the file ends in a whole line meanwhile, it is said once, and nothing is lost once there is room.
-pub fn a_full_disk_is_waited_for<B: Backend>(backend: B) {
+fn a_full_disk_is_waited_for<B: Backend>(backend: B) {
     let scene = Scene::new();
     let text = numbered("line", 0..20_000);
     scene.write("a.log", &text);
@@ -201,7 +213,7 @@ pub fn a_full_disk_is_waited_for<B: Backend>(backend: B) {
 }
 
 /// It is still full at the stop: the report says what was not written, and the file ends in a whole line.
-pub fn a_disk_that_stays_full_is_reported<B: Backend>(backend: B) {
+fn a_disk_that_stays_full_is_reported<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", numbered("line", 0..20_000));
     scene.fs.fill_disk_at(1003);

@@ -9,8 +9,24 @@ use tailmerge_core::Backend;
 
 use crate::kit::{Scene, lines, numbered, start, start_blocking, stop, stop_blocking};
 
+cases! { follow:
+    a_file_that_grows_is_followed
+    a_file_that_grows_is_followed_blocking
+    a_fragment_is_held_until_its_newline
+    a_line_written_byte_by_byte_comes_out_whole
+    a_missing_file_is_waited_for
+    a_missing_directory_is_waited_for
+    new_matches_join
+    what_is_excluded_stays_out
+    any_name_will_do
+    what_is_no_file_harms_no_other
+    five_producers_lose_nothing
+    two_merges_run_at_once
+    a_file_with_much_to_read_starves_no_other
+}
+
 /// Lines come out as they are appended, and the report counts them.
-pub fn a_file_that_grows_is_followed<B: Backend>(backend: B) {
+fn a_file_that_grows_is_followed<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "one\n");
     let merge = start(scene.builder().path(scene.path("a.log")), backend);
@@ -28,7 +44,7 @@ pub fn a_file_that_grows_is_followed<B: Backend>(backend: B) {
 }
 
 /// The same by the calls that block.
-pub fn a_file_that_grows_is_followed_blocking<B: Backend>(backend: B) {
+fn a_file_that_grows_is_followed_blocking<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "one\n");
     let merge = start_blocking(scene.builder().path(scene.path("a.log")), backend);
@@ -40,7 +56,7 @@ pub fn a_file_that_grows_is_followed_blocking<B: Backend>(backend: B) {
 }
 
 /// A line without its newline stays where it is until that comes.
-pub fn a_fragment_is_held_until_its_newline<B: Backend>(backend: B) {
+fn a_fragment_is_held_until_its_newline<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "whole\nfrag");
     let merge = start(scene.builder().path(scene.path("a.log")), backend);
@@ -56,7 +72,7 @@ pub fn a_fragment_is_held_until_its_newline<B: Backend>(backend: B) {
 }
 
 /// A line that is written a byte at a time, each seen by the merge, comes out once and whole.
-pub fn a_line_written_byte_by_byte_comes_out_whole<B: Backend>(backend: B) {
+fn a_line_written_byte_by_byte_comes_out_whole<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "");
     let merge = start_blocking(scene.builder().path(scene.path("a.log")), backend);
@@ -72,7 +88,7 @@ pub fn a_line_written_byte_by_byte_comes_out_whole<B: Backend>(backend: B) {
 }
 
 /// A named file may come later.
-pub fn a_missing_file_is_waited_for<B: Backend>(backend: B) {
+fn a_missing_file_is_waited_for<B: Backend>(backend: B) {
     let scene = Scene::new();
     let merge = start(scene.builder().path(scene.path("a.log")), backend);
     scene.events.until("a.log: not there, waiting for it");
@@ -83,7 +99,7 @@ pub fn a_missing_file_is_waited_for<B: Backend>(backend: B) {
 }
 
 /// So may its directory, and that of a pattern. That is hinted at: the slow look comes after 5 s.
-pub fn a_missing_directory_is_waited_for<B: Backend>(backend: B) {
+fn a_missing_directory_is_waited_for<B: Backend>(backend: B) {
     let scene = Scene::new();
     let builder = scene.builder().path(scene.path("d/e/a.log")).input(scene.pattern("f/g/*.log"));
     let merge = start(builder, backend);
@@ -99,7 +115,7 @@ pub fn a_missing_directory_is_waited_for<B: Backend>(backend: B) {
 }
 
 /// Files that match a pattern join when they come, those in new directories too.
-pub fn new_matches_join<B: Backend>(backend: B) {
+fn new_matches_join<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("logs/1.log", "1\n");
     let merge = start(scene.builder().input(scene.pattern("logs/**/*.log")), backend);
@@ -115,7 +131,7 @@ pub fn new_matches_join<B: Backend>(backend: B) {
 }
 
 /// What is left out stays out, by its name and by its path; what is named is not left out.
-pub fn what_is_excluded_stays_out<B: Backend>(backend: B) {
+fn what_is_excluded_stays_out<B: Backend>(backend: B) {
     let scene = Scene::new();
     for name in ["a.log", "a.gz", "old/b.log", "named.gz"] {
         scene.write(format!("logs/{name}"), format!("{name}\n"));
@@ -133,7 +149,7 @@ pub fn what_is_excluded_stays_out<B: Backend>(backend: B) {
 }
 
 /// Any name does that a file can have.
-pub fn any_name_will_do<B: Backend>(backend: B) {
+fn any_name_will_do<B: Backend>(backend: B) {
     let scene = Scene::new();
     let long = [b'n'; 251];
     let names: [&[u8]; 8] = [
@@ -167,7 +183,7 @@ pub fn any_name_will_do<B: Backend>(backend: B) {
 }
 
 /// What cannot be followed is told, and the others go on.
-pub fn what_is_no_file_harms_no_other<B: Backend>(backend: B) {
+fn what_is_no_file_harms_no_other<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.make_dir("logs/dir.log");
     scene.fifo("logs/fifo.log");
@@ -186,7 +202,7 @@ pub fn what_is_no_file_harms_no_other<B: Backend>(backend: B) {
 }
 
 /// Five producers write at their own pace, in pieces that do not end where lines do.
-pub fn five_producers_lose_nothing<B: Backend>(backend: B) {
+fn five_producers_lose_nothing<B: Backend>(backend: B) {
     let scene = Scene::new();
     let names = ["1.log", "2.log", "3.log", "4.log", "5.log"];
     let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
@@ -211,7 +227,7 @@ pub fn five_producers_lose_nothing<B: Backend>(backend: B) {
 }
 
 /// Two merges of one process know nothing of each other.
-pub fn two_merges_run_at_once<B: Backend>(backend: B) {
+fn two_merges_run_at_once<B: Backend>(backend: B) {
     let scene = Scene::new();
     let builder = || scene.builder().input(scene.pattern("*.log"));
     let first = start(builder(), backend.clone());
@@ -227,7 +243,7 @@ pub fn two_merges_run_at_once<B: Backend>(backend: B) {
 }
 
 /// A file with much to read leaves turns to the others that are read by the same job.
-pub fn a_file_with_much_to_read_starves_no_other<B: Backend>(backend: B) {
+fn a_file_with_much_to_read_starves_no_other<B: Backend>(backend: B) {
     let scene = Scene::new();
     for name in ["1 much", "2 much"] {
         scene.write(name, numbered(name, 0..50_000));

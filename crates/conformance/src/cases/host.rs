@@ -16,11 +16,24 @@ use crate::kit::{
     lines, numbered, poll_once, sorted, start, stop, until,
 };
 
+cases! { host:
+    a_task_may_own_the_merge
+    dropped_on_the_only_thread_it_ends
+    stopped_on_the_only_thread_it_drains
+    requests_on_the_only_thread_are_done
+    a_lost_executor_is_reported
+    no_task_touches_a_file
+    only_the_writers_thread_blocks_on
+    a_start_given_up_leaves_nothing_behind
+    a_pause_of_the_host_does_no_harm
+    what_is_idle_costs_little
+}
+
 /// Longer than any case takes.
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// The whole life of a merge in a task of the host's, which shows that all its futures are `Send`.
-pub fn a_task_may_own_the_merge<B: Backend>(backend: B) {
+fn a_task_may_own_the_merge<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "1\n");
     scene.write("b.log", "2\n");
@@ -46,7 +59,7 @@ pub fn a_task_may_own_the_merge<B: Backend>(backend: B) {
 }
 
 /// Dropped on the only thread that the host's executor has, a merge ends: it needs that thread for nothing.
-pub fn dropped_on_the_only_thread_it_ends<B: Backend>(backend: B) {
+fn dropped_on_the_only_thread_it_ends<B: Backend>(backend: B) {
     let scene = Scene::new();
     let text = numbered("line", 0..20_000);
     scene.write("a.log", &text);
@@ -68,7 +81,7 @@ pub fn dropped_on_the_only_thread_it_ends<B: Backend>(backend: B) {
 }
 
 /// Stopped there, it drains.
-pub fn stopped_on_the_only_thread_it_drains<B: Backend>(backend: B) {
+fn stopped_on_the_only_thread_it_drains<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", numbered("line", 0..20_000));
     let host = OneThread::new(backend);
@@ -82,7 +95,7 @@ pub fn stopped_on_the_only_thread_it_drains<B: Backend>(backend: B) {
 }
 
 /// Requests that wait on the host's only thread need no other one of its executor.
-pub fn requests_on_the_only_thread_are_done<B: Backend>(backend: B) {
+fn requests_on_the_only_thread_are_done<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "a\n");
     scene.write("b.log", "b\n");
@@ -105,7 +118,7 @@ pub fn requests_on_the_only_thread_are_done<B: Backend>(backend: B) {
 }
 
 /// The host drops its executor: what was submitted is written, and the report says that readers were lost.
-pub fn a_lost_executor_is_reported<B: Backend>(backend: B) {
+fn a_lost_executor_is_reported<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "1\n");
     let host = Host::new(backend);
@@ -127,7 +140,7 @@ pub fn a_lost_executor_is_reported<B: Backend>(backend: B) {
 }
 
 /// No file is touched while the executor polls a task, the host's start of the merge included.
-pub fn no_task_touches_a_file<B: Backend>(backend: B) {
+fn no_task_touches_a_file<B: Backend>(backend: B) {
     let touched: Arc<Mutex<Vec<(Op, PathBuf)>>> = Arc::default();
     let told = touched.clone();
     let scene = Scene::on(TestFs::with_hook(move |op, path| {
@@ -166,7 +179,7 @@ pub fn no_task_touches_a_file<B: Backend>(backend: B) {
 }
 
 /// `block_on` is called once, on the writer's thread.
-pub fn only_the_writers_thread_blocks_on<B: Backend>(backend: B) {
+fn only_the_writers_thread_blocks_on<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "1\n");
     let host = Host::new(backend);
@@ -179,7 +192,7 @@ pub fn only_the_writers_thread_blocks_on<B: Backend>(backend: B) {
 }
 
 /// A start that is given up leaves nothing behind.
-pub fn a_start_given_up_leaves_nothing_behind<B: Backend>(backend: B) {
+fn a_start_given_up_leaves_nothing_behind<B: Backend>(backend: B) {
     let scene = Scene::new();
     let (sink, host) = (Sink::new(), Host::new(backend));
     let (making, made) = channel();
@@ -207,7 +220,7 @@ pub fn a_start_given_up_leaves_nothing_behind<B: Backend>(backend: B) {
 }
 
 /// What a merge does while its host does not run its executor for a while is none the worse for it.
-pub fn a_pause_of_the_host_does_no_harm<B: Backend>(backend: B) {
+fn a_pause_of_the_host_does_no_harm<B: Backend>(backend: B) {
     let scene = Scene::new();
     let mut producer = scene.producer("a.log");
     let host = OneThread::new(backend);
@@ -227,7 +240,7 @@ pub fn a_pause_of_the_host_does_no_harm<B: Backend>(backend: B) {
 }
 
 /// A merge, or a tail alone, that has nothing to do gives the blocking pool a few jobs an interval and no more.
-pub fn what_is_idle_costs_little<B: Backend>(backend: B) {
+fn what_is_idle_costs_little<B: Backend>(backend: B) {
     const INTERVAL: Duration = Duration::from_millis(20);
     const INTERVALS: u32 = 10;
     const JOBS_AN_INTERVAL: usize = 4;

@@ -12,6 +12,12 @@ use tailmerge_core::{Backend, Batch, GapReason, LongLines, PartialWrite, Writer}
 use super::process::memory_kib;
 use crate::kit::{Scene, start, stop};
 
+cases! { large, each in its own process:
+    a_line_longer_than_memory_is_dealt_with_exactly
+    a_hole_of_a_gibibyte_costs_little
+    a_hole_with_nuls_in_it_costs_little
+}
+
 /// What a merge of these may take, above what the process had before.
 const MEMORY_MAX_KIB: u64 = 24 * 1024;
 
@@ -52,7 +58,7 @@ impl Writer for Counts {
 
 /// Lines at the limit, one byte beyond, and many times as long: memory stays small, each is dealt with as is asked for
 /// and counted to the byte, and the next line is whole.
-pub fn a_line_longer_than_memory_is_dealt_with_exactly<B: Backend>(backend: B) {
+fn a_line_longer_than_memory_is_dealt_with_exactly<B: Backend>(backend: B) {
     let longest = std::env::var("TAILMERGE_LONG_LINE").ok().and_then(|bytes| bytes.parse().ok()).unwrap_or(LONGEST);
     let before = memory_kib("VmRSS:");
     for len in [LIMIT, LIMIT + 1, longest] {
@@ -93,7 +99,7 @@ pub fn a_line_longer_than_memory_is_dealt_with_exactly<B: Backend>(backend: B) {
 }
 
 /// A hole of a gibibyte, which a producer that does not append leaves when its file is cut, costs next to nothing.
-pub fn a_hole_of_a_gibibyte_costs_little<B: Backend>(backend: B) {
+fn a_hole_of_a_gibibyte_costs_little<B: Backend>(backend: B) {
     const HOLE: u64 = (1 << 30) + 100;
     const CPU_MAX: Duration = Duration::from_secs(1);
     let scene = Scene::new();
@@ -112,7 +118,7 @@ pub fn a_hole_of_a_gibibyte_costs_little<B: Backend>(backend: B) {
 }
 
 /// So does a hole of a tebibyte with NUL bytes written here and there; it is one, and other files do not wait for it.
-pub fn a_hole_with_nuls_in_it_costs_little<B: Backend>(backend: B) {
+fn a_hole_with_nuls_in_it_costs_little<B: Backend>(backend: B) {
     const HOLE: u64 = (1 << 40) + 5000;
     // Looking at each block of it would take far longer; a build without optimization takes 2 s.
     const CPU_MAX: Duration = Duration::from_secs(10);

@@ -10,6 +10,11 @@ use tailmerge_core::{Backend, LineSender};
 
 use crate::kit::{Act, Scene, Sink, assert_same, lines, numbered, on_thread, start, stop, text};
 
+cases! { logger, each in its own process:
+    a_logger_may_write_into_the_merge
+    a_logger_that_panics_changes_nothing
+}
+
 /// Writes to a sender under a lock, as loggers do, and then flushes.
 struct ToSender {
     sender: OnceLock<Mutex<LineSender>>,
@@ -51,7 +56,7 @@ fn log_to(panics: bool) -> &'static ToSender {
 
 /// A logger that writes into the merge, under a lock that threads of the host's hold while they wait for room, does not
 /// stop the library, which logs there, too.
-pub fn a_logger_may_write_into_the_merge<B: Backend>(backend: B) {
+fn a_logger_may_write_into_the_merge<B: Backend>(backend: B) {
     let logger = log_to(false);
     let scene = Scene::new();
     scene.write("a.log", numbered("a", 0..10_000));
@@ -79,7 +84,7 @@ pub fn a_logger_may_write_into_the_merge<B: Backend>(backend: B) {
 }
 
 /// A logger that panics changes nothing, and is told to the observer once.
-pub fn a_logger_that_panics_changes_nothing<B: Backend>(backend: B) {
+fn a_logger_that_panics_changes_nothing<B: Backend>(backend: B) {
     log_to(true);
     let scene = Scene::new();
     scene.write("a.log", "a\n");

@@ -15,8 +15,17 @@ use crate::kit::{
     Act, DEADLINE, Feed, Scene, Sink, Step, assert_same, block_on, failed, numbered, sorted, start, stop, text, until,
 };
 
+cases! { observer:
+    an_observer_that_panics_changes_nothing
+    what_fails_is_an_error_whatever_the_observer_does
+    an_observer_may_call_the_merge
+    an_observer_may_stop_the_merge
+    a_tailer_and_a_writer_may_send
+    events_come_as_a_stream
+}
+
 /// An observer that panics, at every event or at one, is told of all the others, and nothing is lost.
-pub fn an_observer_that_panics_changes_nothing<B: Backend>(backend: B) {
+fn an_observer_that_panics_changes_nothing<B: Backend>(backend: B) {
     for first_only in [false, true] {
         let scene = Scene::new();
         scene.write("logs/a.log", numbered("a", 0..1000));
@@ -46,7 +55,7 @@ pub fn an_observer_that_panics_changes_nothing<B: Backend>(backend: B) {
 }
 
 /// What fails is recorded before it is told.
-pub fn what_fails_is_an_error_whatever_the_observer_does<B: Backend>(backend: B) {
+fn what_fails_is_an_error_whatever_the_observer_does<B: Backend>(backend: B) {
     let scene = Scene::new();
     let feed = Feed::new([Step::FailAfter("the last".into())]);
     let builder = scene.builder().tailer("feed", feed).observer(|_: &Event| resume_unwind(Box::new("no")));
@@ -75,7 +84,7 @@ fn send_all(sender: &LineSender, line: &str) {
 }
 
 /// An observer that sends lines while the output stands still, and asks for what it cannot wait for, holds up nothing.
-pub fn an_observer_may_call_the_merge<B: Backend>(backend: B) {
+fn an_observer_may_call_the_merge<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", numbered("a", 0..10_000));
     let acts = [Act::Fail { after: 10, kind: ErrorKind::StorageFull }, Act::Block(Duration::from_millis(5))];
@@ -110,7 +119,7 @@ pub fn an_observer_may_call_the_merge<B: Backend>(backend: B) {
 }
 
 /// An observer may even stop the merge, and not wait for that.
-pub fn an_observer_may_stop_the_merge<B: Backend>(backend: B) {
+fn an_observer_may_stop_the_merge<B: Backend>(backend: B) {
     let scene = Scene::new();
     let merge: Arc<OnceLock<Merge>> = Arc::default();
     let observer = {
@@ -133,7 +142,7 @@ pub fn an_observer_may_stop_the_merge<B: Backend>(backend: B) {
 }
 
 /// A tailer and a writer that send lines into their own merge do not wait for themselves.
-pub fn a_tailer_and_a_writer_may_send<B: Backend>(backend: B) {
+fn a_tailer_and_a_writer_may_send<B: Backend>(backend: B) {
     type Shared = Arc<OnceLock<LineSender>>;
 
     struct Sending(Shared);
@@ -177,7 +186,7 @@ pub fn a_tailer_and_a_writer_may_send<B: Backend>(backend: B) {
 }
 
 /// A host that takes its time with events gets them as a stream, which ends with the merge.
-pub fn events_come_as_a_stream<B: Backend>(backend: B) {
+fn events_come_as_a_stream<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "a\n");
     let merge = start(scene.builder().path(scene.path("a.log")), backend);

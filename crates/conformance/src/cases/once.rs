@@ -11,8 +11,19 @@ use crate::kit::{
     stop, stop_blocking, text,
 };
 
+cases! { once:
+    from_the_end_only_new_lines_come
+    from_the_end_later_files_come_whole
+    once_ends_and_ends_the_last_line
+    once_ends_blocking
+    once_ends_beside_a_producer_that_does_not
+    once_tells_what_is_missing
+    once_keeps_the_output_where_nothing_can_be_read
+    once_stops_a_tailer_without_end
+}
+
 /// From the end: what is there is left out, but for a last line that is still being written.
-pub fn from_the_end_only_new_lines_come<B: Backend>(backend: B) {
+fn from_the_end_only_new_lines_come<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "old\nolder\nfrag");
     scene.write("b.log", "old\n");
@@ -34,7 +45,7 @@ pub fn from_the_end_only_new_lines_come<B: Backend>(backend: B) {
 
 /// From the end: files that come later are read from their first byte, matched or named, and so is a file that takes
 /// the place of one that was there.
-pub fn from_the_end_later_files_come_whole<B: Backend>(backend: B) {
+fn from_the_end_later_files_come_whole<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "old\n");
     let named = scene.path("named");
@@ -56,7 +67,7 @@ pub fn from_the_end_later_files_come_whole<B: Backend>(backend: B) {
 }
 
 /// Once: it ends by itself, a last line without a newline gets one.
-pub fn once_ends_and_ends_the_last_line<B: Backend>(backend: B) {
+fn once_ends_and_ends_the_last_line<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "a\nfrag");
     scene.write("b.log", numbered("b", 0..10_000));
@@ -71,7 +82,7 @@ pub fn once_ends_and_ends_the_last_line<B: Backend>(backend: B) {
 }
 
 /// The same by the calls that block; asked for at once, the end is the same.
-pub fn once_ends_blocking<B: Backend>(backend: B) {
+fn once_ends_blocking<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "a\nfrag");
     for output in ["waited for", "stopped"] {
@@ -86,7 +97,7 @@ pub fn once_ends_blocking<B: Backend>(backend: B) {
 }
 
 /// Once: it ends though a producer never does.
-pub fn once_ends_beside_a_producer_that_does_not<B: Backend>(backend: B) {
+fn once_ends_beside_a_producer_that_does_not<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", numbered("line", 0..1000));
     let enough = Arc::new(AtomicBool::new(false));
@@ -112,7 +123,7 @@ pub fn once_ends_beside_a_producer_that_does_not<B: Backend>(backend: B) {
 }
 
 /// Once: what is missing is told in the report, and the rest is merged.
-pub fn once_tells_what_is_missing<B: Backend>(backend: B) {
+fn once_tells_what_is_missing<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "a\n");
     scene.make_dir("dir");
@@ -128,7 +139,7 @@ pub fn once_tells_what_is_missing<B: Backend>(backend: B) {
 }
 
 /// Once: where nothing can be read, what the output holds is kept, and the start says why.
-pub fn once_keeps_the_output_where_nothing_can_be_read<B: Backend>(backend: B) {
+fn once_keeps_the_output_where_nothing_can_be_read<B: Backend>(backend: B) {
     let scene = Scene::on(TestFs::failing(|op, path| match op {
         Op::Open if path.ends_with("secret.log") => Err(io::ErrorKind::PermissionDenied.into()),
         _ => Ok(()),
@@ -161,7 +172,7 @@ pub fn once_keeps_the_output_where_nothing_can_be_read<B: Backend>(backend: B) {
 }
 
 /// Once: a tailer of the host's that has no end is asked to stop like any other.
-pub fn once_stops_a_tailer_without_end<B: Backend>(backend: B) {
+fn once_stops_a_tailer_without_end<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "a\n");
     let feed = Feed::new([Step::Line("b".into())]);

@@ -12,11 +12,24 @@ use crate::kit::{
     stop_blocking, text, until,
 };
 
+cases! { own:
+    tailer_and_writer_may_be_the_hosts
+    tailers_are_labelled_and_take_turns
+    a_tailer_without_end_starves_no_other
+    a_writer_alone_will_do
+    a_tail_alone_is_a_stream_of_lines
+    a_tail_alone_is_a_stream_of_batches
+    a_tail_tells_what_fails
+    a_stopped_tail_drains
+    a_tail_tells_that_its_executor_is_lost
+    a_dropped_tail_ends
+}
+
 /// Longer than any case takes: nothing is looked at because it is time to.
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// A tailer and a writer of the host's own, which sees of each byte where it came from.
-pub fn tailer_and_writer_may_be_the_hosts<B: Backend>(backend: B) {
+fn tailer_and_writer_may_be_the_hosts<B: Backend>(backend: B) {
     type Seen = Arc<Mutex<Vec<(String, u64, u64, u64)>>>;
 
     struct Extents(Sink, Seen);
@@ -64,7 +77,7 @@ pub fn tailer_and_writer_may_be_the_hosts<B: Backend>(backend: B) {
 }
 
 /// Tailers of the host's own get labels too, and go on by turns.
-pub fn tailers_are_labelled_and_take_turns<B: Backend>(backend: B) {
+fn tailers_are_labelled_and_take_turns<B: Backend>(backend: B) {
     let scene = Scene::new();
     let feed = |name: &str| Feed::new((0..50).map(|number| Step::Line(format!("{name} {number}"))).chain([Step::End]));
     let builder = scene.builder().once(true).prefix(Prefix::Name);
@@ -82,7 +95,7 @@ pub fn tailers_are_labelled_and_take_turns<B: Backend>(backend: B) {
 }
 
 /// A tailer that always has lines leaves turns to the others.
-pub fn a_tailer_without_end_starves_no_other<B: Backend>(backend: B) {
+fn a_tailer_without_end_starves_no_other<B: Backend>(backend: B) {
     let scene = Scene::new();
     let busy = Feed::new((0..1000).map(|number| Step::Line(format!("busy {number}"))));
     let builder = scene.builder().tailer("busy", busy).tailer("calm", Feed::new([Step::Line("calm".into())]));
@@ -94,7 +107,7 @@ pub fn a_tailer_without_end_starves_no_other<B: Backend>(backend: B) {
 }
 
 /// The writer alone: a merge without inputs, for the host's lines.
-pub fn a_writer_alone_will_do<B: Backend>(backend: B) {
+fn a_writer_alone_will_do<B: Backend>(backend: B) {
     let scene = Scene::new();
     let sink = Sink::new();
     let make = sink.make();
@@ -120,7 +133,7 @@ pub fn a_writer_alone_will_do<B: Backend>(backend: B) {
 }
 
 /// A tail alone, as a stream of lines that know where they come from.
-pub fn a_tail_alone_is_a_stream_of_lines<B: Backend>(backend: B) {
+fn a_tail_alone_is_a_stream_of_lines<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "\nold\nfrag");
     let mut lines = block_on("tail", tail(scene.path("a.log")).lines_on(backend.clone())).expect("the tail starts");
@@ -147,7 +160,7 @@ pub fn a_tail_alone_is_a_stream_of_lines<B: Backend>(backend: B) {
 }
 
 /// A tail alone, as a stream of batches; under `once` it ends.
-pub fn a_tail_alone_is_a_stream_of_batches<B: Backend>(backend: B) {
+fn a_tail_alone_is_a_stream_of_batches<B: Backend>(backend: B) {
     let scene = Scene::new();
     let names = ["1.log", "2.log", "3.log"];
     for name in names {
@@ -168,7 +181,7 @@ pub fn a_tail_alone_is_a_stream_of_batches<B: Backend>(backend: B) {
 }
 
 /// A tailer that fails comes out of the stream as an error, after its lines.
-pub fn a_tail_tells_what_fails<B: Backend>(backend: B) {
+fn a_tail_tells_what_fails<B: Backend>(backend: B) {
     let feed = Feed::new([Step::Line("first".into()), Step::PanicAfter("last".into())]);
     let tail = Builder::new().once(true).tailer("feed", feed).into_tail();
     let mut lines = block_on("tail", tail.lines_on(backend)).expect("the tail starts");
@@ -182,7 +195,7 @@ pub fn a_tail_tells_what_fails<B: Backend>(backend: B) {
 }
 
 /// A stream that is stopped gives what is there, then ends.
-pub fn a_stopped_tail_drains<B: Backend>(backend: B) {
+fn a_stopped_tail_drains<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "0\n");
     let tail = || scene.builder().poll_interval(NEVER).input(scene.pattern("*.log")).into_tail();
@@ -208,7 +221,7 @@ pub fn a_stopped_tail_drains<B: Backend>(backend: B) {
 }
 
 /// A stream whose executor is lost ends in an error: it is not the end of the input.
-pub fn a_tail_tells_that_its_executor_is_lost<B: Backend>(backend: B) {
+fn a_tail_tells_that_its_executor_is_lost<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "1\n");
     let host = Host::new(backend);
@@ -220,7 +233,7 @@ pub fn a_tail_tells_that_its_executor_is_lost<B: Backend>(backend: B) {
 }
 
 /// A stream that is dropped, be it while it is behind, ends its readers.
-pub fn a_dropped_tail_ends<B: Backend>(backend: B) {
+fn a_dropped_tail_ends<B: Backend>(backend: B) {
     #[track_caller]
     fn first<S: Stream + Unpin>(stream: &mut S) -> S::Item {
         block_on("the first", stream.next()).expect("the stream goes on")

@@ -13,6 +13,14 @@ use crate::kit::{
 };
 use tailmerge_verify::Check;
 
+cases! { process, each in its own process:
+    the_threads_of_a_merge_end_with_it
+    many_files_take_few_threads
+    a_line_of_40_megabytes_takes_little_memory
+    flushes_given_up_take_no_memory
+    requests_to_follow_that_are_given_up_take_no_memory
+}
+
 /// How many jobs a merge may have on the blocking pool at a time, however many files it follows.
 const JOBS_MAX: usize = 4;
 
@@ -31,7 +39,7 @@ const MEMORY_MAX_KIB: u64 = 24 * 1024;
 
 /// Each merge has two threads of its own, `tailmerge-writer` and `tailmerge-watch`, or the first only where files are
 /// polled. They are gone when the merge is stopped or dropped.
-pub fn the_threads_of_a_merge_end_with_it<B: Backend>(backend: B) {
+fn the_threads_of_a_merge_end_with_it<B: Backend>(backend: B) {
     if threads("").is_empty() {
         // The system does not tell.
         return;
@@ -90,7 +98,7 @@ pub fn the_threads_of_a_merge_end_with_it<B: Backend>(backend: B) {
 }
 
 /// Five hundred files, which grow and come by pattern, take few threads of the blocking pool.
-pub fn many_files_take_few_threads<B: Backend>(backend: B) {
+fn many_files_take_few_threads<B: Backend>(backend: B) {
     const FILES: usize = 500;
     let scene = Scene::new();
     let names: Vec<String> = (0..FILES).map(|number| format!("{number}.log")).collect();
@@ -122,7 +130,7 @@ pub fn many_files_take_few_threads<B: Backend>(backend: B) {
 }
 
 /// A line of 40 million bytes is dealt with in bounded memory, and the next line is whole.
-pub fn a_line_of_40_megabytes_takes_little_memory<B: Backend>(backend: B) {
+fn a_line_of_40_megabytes_takes_little_memory<B: Backend>(backend: B) {
     let scene = Scene::new();
     let mut file = scene.producer("a.log");
     let piece: Vec<u8> = (0..LINE_BYTES / 100).map(|at| b'a' + (at % 26) as u8).collect();
@@ -147,7 +155,7 @@ pub fn a_line_of_40_megabytes_takes_little_memory<B: Backend>(backend: B) {
 }
 
 /// Flushes that are asked for and given up while the output stands still take no memory.
-pub fn flushes_given_up_take_no_memory<B: Backend>(backend: B) {
+fn flushes_given_up_take_no_memory<B: Backend>(backend: B) {
     const FLUSHES: usize = 100_000;
     let scene = Scene::new();
     let sink = Sink::held();
@@ -166,7 +174,7 @@ pub fn flushes_given_up_take_no_memory<B: Backend>(backend: B) {
 }
 
 /// Requests to follow an input that are given up while directories are looked at take no memory.
-pub fn requests_to_follow_that_are_given_up_take_no_memory<B: Backend>(backend: B) {
+fn requests_to_follow_that_are_given_up_take_no_memory<B: Backend>(backend: B) {
     const REQUESTS: usize = 20_000;
     let (brake, fs) = Brake::on(Op::Listed, "logs");
     let scene = Scene::on(fs);

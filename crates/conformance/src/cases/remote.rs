@@ -12,6 +12,17 @@ use tailmerge_core::{Backend, StartAt};
 
 use crate::kit::{Host, Op, Scene, TestFs, block_on, lines, numbered, start, stop, until};
 
+cases! { remote:
+    a_device_that_hangs_holds_up_no_other
+    a_device_that_hangs_at_the_start_holds_up_no_other
+    a_device_that_is_slow_holds_up_no_other
+    devices_that_hang_hold_a_bounded_number_of_jobs
+    a_device_that_comes_late_does_not_wait_for_those_that_hang
+    a_stop_does_not_wait_for_a_device_that_hangs
+    files_of_a_device_are_followed_as_others_are
+    under_once_files_of_a_device_are_read_to_their_end
+}
+
 /// Most jobs of a merge at a time, and most of those that read remote devices.
 const JOBS_MAX: usize = 4;
 const REMOTE_JOBS_MAX: usize = 3;
@@ -86,7 +97,7 @@ fn expect_of(prefix: &str, scene: &Scene, end: usize) {
 
 /// Whatever hangs on a device (a look, an opening, a read, a listing): files of others come out meanwhile. Once it
 /// answers again, its own come, each line once and in order.
-pub fn a_device_that_hangs_holds_up_no_other<B: Backend>(backend: B) {
+fn a_device_that_hangs_holds_up_no_other<B: Backend>(backend: B) {
     for op in [&[Op::Stat], &[Op::Read], &[Op::Listed]] as [&[Op]; 3] {
         let (gate, fs) = Gate::new(op);
         let scene = Scene::on(fs);
@@ -119,7 +130,7 @@ pub fn a_device_that_hangs_holds_up_no_other<B: Backend>(backend: B) {
 }
 
 /// So it is with one that hangs from the start, which is no reason not to start.
-pub fn a_device_that_hangs_at_the_start_holds_up_no_other<B: Backend>(backend: B) {
+fn a_device_that_hangs_at_the_start_holds_up_no_other<B: Backend>(backend: B) {
     let (gate, fs) = Gate::new(&[Op::Stat, Op::Open, Op::Read, Op::Listed]);
     let scene = Scene::on(fs);
     scene.write("remote1/a.log", numbered("remote", 0..10));
@@ -142,7 +153,7 @@ pub fn a_device_that_hangs_at_the_start_holds_up_no_other<B: Backend>(backend: B
 }
 
 /// One that answers late each time holds up nobody else, either.
-pub fn a_device_that_is_slow_holds_up_no_other<B: Backend>(backend: B) {
+fn a_device_that_is_slow_holds_up_no_other<B: Backend>(backend: B) {
     /// Each call is answered after this time.
     const LATE: Duration = Duration::from_millis(200);
     const LOCAL: usize = 4;
@@ -183,7 +194,7 @@ pub fn a_device_that_is_slow_holds_up_no_other<B: Backend>(backend: B) {
 }
 
 /// However many devices hang, they hold no more jobs than there may be of that sort, and leave a batch to others.
-pub fn devices_that_hang_hold_a_bounded_number_of_jobs<B: Backend>(backend: B) {
+fn devices_that_hang_hold_a_bounded_number_of_jobs<B: Backend>(backend: B) {
     let (gate, fs) = Gate::new(&[Op::Stat]);
     let scene = Scene::on(fs);
     for device in 1..=9 {
@@ -209,7 +220,7 @@ pub fn devices_that_hang_hold_a_bounded_number_of_jobs<B: Backend>(backend: B) {
 }
 
 /// A device that comes late, when there is no reader left for it alone, shares that of one that answers.
-pub fn a_device_that_comes_late_does_not_wait_for_those_that_hang<B: Backend>(backend: B) {
+fn a_device_that_comes_late_does_not_wait_for_those_that_hang<B: Backend>(backend: B) {
     let (gate, fs) = Gate::new(&[Op::Stat]);
     let scene = Scene::on(fs);
     for device in 1..=3 {
@@ -230,7 +241,7 @@ pub fn a_device_that_comes_late_does_not_wait_for_those_that_hang<B: Backend>(ba
 }
 
 /// A stop keeps its deadline, delivers what others have, and reports what was not read.
-pub fn a_stop_does_not_wait_for_a_device_that_hangs<B: Backend>(backend: B) {
+fn a_stop_does_not_wait_for_a_device_that_hangs<B: Backend>(backend: B) {
     for (op, found) in [(&[Op::Read] as &[Op], "remote1/a.log"), (&[Op::Listed], "remote1")] {
         let (gate, fs) = Gate::new(op);
         let scene = Scene::on(fs);
@@ -255,7 +266,7 @@ pub fn a_stop_does_not_wait_for_a_device_that_hangs<B: Backend>(backend: B) {
 }
 
 /// Files there are found, rotated, truncated, removed and let go of as others are.
-pub fn files_of_a_device_are_followed_as_others_are<B: Backend>(backend: B) {
+fn files_of_a_device_are_followed_as_others_are<B: Backend>(backend: B) {
     let scene = Scene::on(TestFs::new().with_remotes(device));
     scene.write("remote1/a.log", "old\n");
     scene.write("local/a.log", "old\n");
@@ -298,7 +309,7 @@ pub fn files_of_a_device_are_followed_as_others_are<B: Backend>(backend: B) {
 }
 
 /// Under `once` they are read to their end, and what is missing there fails.
-pub fn under_once_files_of_a_device_are_read_to_their_end<B: Backend>(backend: B) {
+fn under_once_files_of_a_device_are_read_to_their_end<B: Backend>(backend: B) {
     let scene = Scene::on(TestFs::new().with_remotes(device));
     for name in ["local", "remote1", "remote2"] {
         scene.write(format!("{name}/a.log"), format!("{name} 0\n{name} 1"));

@@ -11,8 +11,23 @@ use crate::kit::{
     stop, stop_blocking, text,
 };
 
+cases! { send:
+    sent_lines_keep_their_order
+    many_senders_keep_their_order
+    a_dropped_sender_ends_its_line
+    a_line_that_is_too_long_is_refused
+    sending_waits_for_room
+    sending_after_the_stop_is_refused
+    a_sender_that_waits_hears_of_the_end
+    a_stop_ends_the_lines_that_were_begun
+    lines_begun_at_a_failure_are_told
+    senders_of_one_name_are_one_input
+    lines_of_dropped_senders_take_a_bounded_room
+    senders_at_an_output_that_stands_still_hear_of_the_end
+}
+
 /// Lines of one sender keep their order, whichever way they are sent.
-pub fn sent_lines_keep_their_order<B: Backend>(backend: B) {
+fn sent_lines_keep_their_order<B: Backend>(backend: B) {
     let scene = Scene::new();
     let merge = start(scene.builder(), backend);
     let mut sender = merge.sender("host");
@@ -37,7 +52,7 @@ pub fn sent_lines_keep_their_order<B: Backend>(backend: B) {
 }
 
 /// Many senders on many threads beside a file: each keeps its order, and what was sent at once stays together.
-pub fn many_senders_keep_their_order<B: Backend>(backend: B) {
+fn many_senders_keep_their_order<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", numbered("file", 0..1000));
     // Little room, so that senders have to wait for it.
@@ -87,7 +102,7 @@ pub fn many_senders_keep_their_order<B: Backend>(backend: B) {
 }
 
 /// As a writer of bytes, a sender keeps a fragment back; dropped, it ends it. Clones have their own.
-pub fn a_dropped_sender_ends_its_line<B: Backend>(backend: B) {
+fn a_dropped_sender_ends_its_line<B: Backend>(backend: B) {
     let scene = Scene::new();
     let merge = start_blocking(scene.builder(), backend);
     let mut sender = merge.sender("host");
@@ -105,7 +120,7 @@ pub fn a_dropped_sender_ends_its_line<B: Backend>(backend: B) {
 }
 
 /// A line over the limit is refused and the next one is not, nor does it get any of the bytes.
-pub fn a_line_that_is_too_long_is_refused<B: Backend>(backend: B) {
+fn a_line_that_is_too_long_is_refused<B: Backend>(backend: B) {
     let scene = Scene::new();
     let merge = start(scene.builder().max_line_bytes(8), backend);
     let mut sender = merge.sender("host");
@@ -128,7 +143,7 @@ pub fn a_line_that_is_too_long_is_refused<B: Backend>(backend: B) {
 }
 
 /// While the output is behind, sending waits, or says that there is no room; nothing is lost and nothing doubled.
-pub fn sending_waits_for_room<B: Backend>(backend: B) {
+fn sending_waits_for_room<B: Backend>(backend: B) {
     let scene = Scene::new();
     let sink = Sink::held();
     let builder = scene.builder().max_line_bytes(1024).memory(64 * 1024).writer(sink.make());
@@ -171,7 +186,7 @@ fn fill(sender: &LineSender, sink: &Sink) -> String {
 }
 
 /// Once a stop is asked for, every way of sending says so.
-pub fn sending_after_the_stop_is_refused<B: Backend>(backend: B) {
+fn sending_after_the_stop_is_refused<B: Backend>(backend: B) {
     let scene = Scene::new();
     let merge = start(scene.builder(), backend);
     let mut sender = merge.sender("host");
@@ -194,7 +209,7 @@ fn assert_closed(sender: &mut LineSender) {
 }
 
 /// Whoever waits for room hears of the end: of a stop, and of an output that fails, of which only it is the writer.
-pub fn a_sender_that_waits_hears_of_the_end<B: Backend>(backend: B) {
+fn a_sender_that_waits_hears_of_the_end<B: Backend>(backend: B) {
     for fails in [false, true] {
         let scene = Scene::new();
         let act = if fails { Act::Fail { after: 0, kind: ErrorKind::PermissionDenied } } else { Act::Hang };
@@ -223,7 +238,7 @@ pub fn a_sender_that_waits_hears_of_the_end<B: Backend>(backend: B) {
 }
 
 /// A line that a sender has begun comes out at the stop, with a newline; after it nothing is taken.
-pub fn a_stop_ends_the_lines_that_were_begun<B: Backend>(backend: B) {
+fn a_stop_ends_the_lines_that_were_begun<B: Backend>(backend: B) {
     let scene = Scene::new();
     let merge = start_blocking(scene.builder(), backend);
     let mut sender = merge.sender("host");
@@ -245,7 +260,7 @@ pub fn a_stop_ends_the_lines_that_were_begun<B: Backend>(backend: B) {
 }
 
 /// What was begun when the output has failed is counted as not written.
-pub fn lines_begun_at_a_failure_are_told<B: Backend>(backend: B) {
+fn lines_begun_at_a_failure_are_told<B: Backend>(backend: B) {
     let scene = Scene::new();
     let sink = Sink::held().acts([Act::Fail { after: 0, kind: ErrorKind::PermissionDenied }]);
     let merge = start(scene.builder().writer(sink.make()), backend);
@@ -259,7 +274,7 @@ pub fn lines_begun_at_a_failure_are_told<B: Backend>(backend: B) {
 }
 
 /// A sender that is made anew for each line is one input of the report, and leaves nothing behind.
-pub fn senders_of_one_name_are_one_input<B: Backend>(backend: B) {
+fn senders_of_one_name_are_one_input<B: Backend>(backend: B) {
     let scene = Scene::new();
     let merge = start_blocking(scene.builder(), backend);
     for number in 0..1000 {
@@ -281,7 +296,7 @@ pub fn senders_of_one_name_are_one_input<B: Backend>(backend: B) {
 }
 
 /// Lines that dropped senders had begun while the output stands still take a bounded room; the rest of them are gaps.
-pub fn lines_of_dropped_senders_take_a_bounded_room<B: Backend>(backend: B) {
+fn lines_of_dropped_senders_take_a_bounded_room<B: Backend>(backend: B) {
     let scene = Scene::new();
     let sink = Sink::held();
     let builder = scene.builder().max_line_bytes(1024).memory(64 * 1024).writer(sink.make());
@@ -301,7 +316,7 @@ pub fn lines_of_dropped_senders_take_a_bounded_room<B: Backend>(backend: B) {
 }
 
 /// Eight threads that send while the output stands still all hear of the end, and of nothing else after it.
-pub fn senders_at_an_output_that_stands_still_hear_of_the_end<B: Backend>(backend: B) {
+fn senders_at_an_output_that_stands_still_hear_of_the_end<B: Backend>(backend: B) {
     let scene = Scene::new();
     let sink = Sink::held();
     let merge = start(scene.builder().max_line_bytes(1024).memory(64 * 1024).writer(sink.make()), backend);

@@ -13,7 +13,12 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use tailmerge_core::{Backend, Builder};
 
-use crate::kit::{Op, Scene, TestFs, block_on, lines, open_files, start, stop, threads, until};
+use crate::kit::{Op, Scene, TestFs, block_on, lines, start, stop, threads, until};
+
+cases! { soak, each in its own process:
+    amid_change_and_errors_each_line_comes_soon
+    amid_change_and_errors_a_stop_is_quick
+}
 
 /// How long a line may take to come out, with an error in every tenth call.
 const LATENCY_MAX: Duration = Duration::from_secs(2);
@@ -114,7 +119,7 @@ fn builder(scene: &Scene) -> Builder {
 
 /// Files are made, renamed, cut and deleted, and one call in ten fails: a line that is written to a file of its own
 /// comes out soon all the same, each time; no line comes twice, and nothing is left open.
-pub fn amid_change_and_errors_each_line_comes_soon<B: Backend>(backend: B) {
+fn amid_change_and_errors_each_line_comes_soon<B: Backend>(backend: B) {
     let on = Arc::new(AtomicBool::new(false));
     let scene = Scene::on(failing(&on));
     scene.make_dir("logs");
@@ -156,11 +161,11 @@ pub fn amid_change_and_errors_each_line_comes_soon<B: Backend>(backend: B) {
     let twice: Vec<_> = churned.iter().filter(|line| !seen.insert(**line)).map(|line| line.escape_ascii()).collect();
     assert!(twice.is_empty(), "twice: {}", twice[0]);
     drop(merge);
-    until("its files are closed", || open_files(&scene.path("")).is_empty());
+    until("its files are closed", || scene.open_files().is_empty());
 }
 
 /// Amid all that a stop comes to an end at once, at whatever moment, and leaves no thread behind.
-pub fn amid_change_and_errors_a_stop_is_quick<B: Backend>(backend: B) {
+fn amid_change_and_errors_a_stop_is_quick<B: Backend>(backend: B) {
     let on = Arc::new(AtomicBool::new(true));
     let scene = Scene::on(failing(&on));
     scene.make_dir("logs");
@@ -195,5 +200,5 @@ pub fn amid_change_and_errors_a_stop_is_quick<B: Backend>(backend: B) {
         }
     });
     assert!(slowest < STOP_MAX, "{slowest:?}");
-    until("its files are closed", || open_files(&scene.path("")).is_empty());
+    until("its files are closed", || scene.open_files().is_empty());
 }

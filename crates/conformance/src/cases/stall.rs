@@ -8,13 +8,19 @@ use tailmerge_core::{Backend, stall};
 
 use crate::kit::{Act, DEADLINE, Feed, Inline, Scene, Sink, Step, start, stop};
 
+cases! { stall:
+    a_slow_poll_is_told
+    a_slow_write_is_told
+    a_slow_task_of_the_merge_is_told
+}
+
 /// What is too long for these cases.
 const LIMIT: Duration = Duration::from_millis(20);
 /// Longer than that.
 const LONG: Duration = Duration::from_millis(60);
 
 /// A task of the host's own that blocks is told, by its name, and for how long it did; one that only waits is not.
-pub fn a_slow_poll_is_told<B: Backend>(backend: B) {
+fn a_slow_poll_is_told<B: Backend>(backend: B) {
     let (tell, told) = channel();
     let waits = backend.sleep(LONG);
     let task = async move {
@@ -37,7 +43,7 @@ pub fn a_slow_poll_is_told<B: Backend>(backend: B) {
 }
 
 /// A write that blocks is told.
-pub fn a_slow_write_is_told<B: Backend>(backend: B) {
+fn a_slow_write_is_told<B: Backend>(backend: B) {
     let scene = Scene::new();
     let sink = Sink::new().acts([Act::Block(LONG)]);
     let merge = start(scene.builder().stall_limit(Some(LIMIT)).writer(sink.make()), backend.clone());
@@ -55,7 +61,7 @@ pub fn a_slow_write_is_told<B: Backend>(backend: B) {
 }
 
 /// A step of the merge's own tasks that blocks is told.
-pub fn a_slow_task_of_the_merge_is_told<B: Backend>(backend: B) {
+fn a_slow_task_of_the_merge_is_told<B: Backend>(backend: B) {
     let scene = Scene::new();
     let feed = Feed::new([Step::Block(LONG), Step::Line("line".into())]);
     let builder = scene.builder().stall_limit(Some(LIMIT)).tailer("feed", feed);

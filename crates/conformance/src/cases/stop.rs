@@ -14,13 +14,28 @@ use crate::kit::{
     start_again, start_blocking, stop, stop_blocking, until,
 };
 
+cases! { stop:
+    a_stop_reads_what_is_there
+    a_stop_finds_what_came_just_before
+    a_stop_finds_what_came_just_before_in_a_slow_directory
+    a_stop_keeps_its_deadline
+    a_stop_keeps_its_deadline_blocking
+    a_stop_without_deadline_waits
+    to_stop_now_is_to_read_no_more
+    to_stop_now_is_not_to_wait
+    stopped_again_it_answers_the_same
+    a_stop_given_up_goes_on
+    a_stop_at_any_moment_leaves_whole_lines
+    a_writer_that_does_not_come_back_is_told
+}
+
 /// Longer than any case takes: nothing is looked at because it is time to.
 const NEVER: Duration = Duration::from_secs(3600);
 /// A deadline that is meant to pass.
 const SOON: Duration = Duration::from_millis(50);
 
 /// A stop reads what is there, however much that is.
-pub fn a_stop_reads_what_is_there<B: Backend>(backend: B) {
+fn a_stop_reads_what_is_there<B: Backend>(backend: B) {
     let scene = Scene::new();
     let names = ["1.log", "2.log", "3.log"];
     for name in names {
@@ -33,7 +48,7 @@ pub fn a_stop_reads_what_is_there<B: Backend>(backend: B) {
 }
 
 /// It finds files that came just before it, and lines too.
-pub fn a_stop_finds_what_came_just_before<B: Backend>(backend: B) {
+fn a_stop_finds_what_came_just_before<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "a1\n");
     let builder = || scene.builder().poll_interval(NEVER).input(scene.pattern("**/*.log"));
@@ -47,7 +62,7 @@ pub fn a_stop_finds_what_came_just_before<B: Backend>(backend: B) {
 }
 
 /// So it does where directories are slow to list.
-pub fn a_stop_finds_what_came_just_before_in_a_slow_directory<B: Backend>(backend: B) {
+fn a_stop_finds_what_came_just_before_in_a_slow_directory<B: Backend>(backend: B) {
     let (told, listed) = channel();
     let scene = Scene::on(TestFs::with_hook(move |op, _| {
         if op == Op::Listed {
@@ -65,7 +80,7 @@ pub fn a_stop_finds_what_came_just_before_in_a_slow_directory<B: Backend>(backen
 }
 
 /// A FIFO that nobody opens, or opens and does not read, does not hold up a stop.
-pub fn a_stop_keeps_its_deadline<B: Backend>(backend: B) {
+fn a_stop_keeps_its_deadline<B: Backend>(backend: B) {
     for open in [false, true] {
         let scene = Scene::new();
         let fifo = scene.fifo("fifo");
@@ -100,7 +115,7 @@ pub fn a_stop_keeps_its_deadline<B: Backend>(backend: B) {
 }
 
 /// The same by the call that blocks.
-pub fn a_stop_keeps_its_deadline_blocking<B: Backend>(backend: B) {
+fn a_stop_keeps_its_deadline_blocking<B: Backend>(backend: B) {
     let scene = Scene::new();
     let fifo = scene.fifo("fifo");
     scene.write("a.log", "line\n");
@@ -112,7 +127,7 @@ pub fn a_stop_keeps_its_deadline_blocking<B: Backend>(backend: B) {
 }
 
 /// A stop without a deadline waits as long as it takes.
-pub fn a_stop_without_deadline_waits<B: Backend>(backend: B) {
+fn a_stop_without_deadline_waits<B: Backend>(backend: B) {
     let scene = Scene::new();
     let text = numbered("line", 0..50_000);
     scene.write("a.log", &text);
@@ -127,7 +142,7 @@ pub fn a_stop_without_deadline_waits<B: Backend>(backend: B) {
 }
 
 /// To end now is to write what was submitted, and to read no more.
-pub fn to_stop_now_is_to_read_no_more<B: Backend>(backend: B) {
+fn to_stop_now_is_to_read_no_more<B: Backend>(backend: B) {
     let scene = Scene::new();
     let text = numbered("line", 0..50_000);
     scene.write("a.log", &text);
@@ -147,7 +162,7 @@ pub fn to_stop_now_is_to_read_no_more<B: Backend>(backend: B) {
 }
 
 /// It does not wait for an output that takes nothing, and says what was not written.
-pub fn to_stop_now_is_not_to_wait<B: Backend>(backend: B) {
+fn to_stop_now_is_not_to_wait<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", numbered("line", 0..10_000));
     let sink = Sink::held();
@@ -161,7 +176,7 @@ pub fn to_stop_now_is_not_to_wait<B: Backend>(backend: B) {
 }
 
 /// Whoever asks again gets the same answer.
-pub fn stopped_again_it_answers_the_same<B: Backend>(backend: B) {
+fn stopped_again_it_answers_the_same<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "1\n");
     let merge = start(scene.builder().path(scene.path("a.log")), backend);
@@ -177,7 +192,7 @@ pub fn stopped_again_it_answers_the_same<B: Backend>(backend: B) {
 }
 
 /// A stop that is given up goes on.
-pub fn a_stop_given_up_goes_on<B: Backend>(backend: B) {
+fn a_stop_given_up_goes_on<B: Backend>(backend: B) {
     let scene = Scene::new();
     let text = numbered("line", 0..50_000);
     scene.write("a.log", &text);
@@ -194,7 +209,7 @@ pub fn a_stop_given_up_goes_on<B: Backend>(backend: B) {
 }
 
 /// At whatever moment it is stopped, the output is whole lines, in order and from the start.
-pub fn a_stop_at_any_moment_leaves_whole_lines<B: Backend>(backend: B) {
+fn a_stop_at_any_moment_leaves_whole_lines<B: Backend>(backend: B) {
     let scene = Scene::new();
     let text = numbered("a line of some length, so that there are many batches", 0..20_000);
     scene.write("a.log", &text);
@@ -218,7 +233,7 @@ pub fn a_stop_at_any_moment_leaves_whole_lines<B: Backend>(backend: B) {
 }
 
 /// A writer that does not come back is told, and left behind.
-pub fn a_writer_that_does_not_come_back_is_told<B: Backend>(backend: B) {
+fn a_writer_that_does_not_come_back_is_told<B: Backend>(backend: B) {
     struct Stuck(std::sync::mpsc::Receiver<()>);
 
     impl Writer for Stuck {

@@ -9,6 +9,14 @@ use tailmerge_core::{Backend, Batch, Builder, Format, LongLines, Prefix, Progres
 
 use crate::kit::{Feed, Scene, Sink, Step, assert_same, block_on, failed, numbered, sorted, start, stop, until};
 
+cases! { tailers:
+    the_line_limit_holds_for_tailers
+    the_line_limit_holds_for_changed_lines
+    a_tailer_that_gives_nothing_is_made_to_pause
+    a_tailer_that_panics_anywhere_ends_alone
+    a_tailer_is_left_alone_as_long_as_it_says
+}
+
 /// Longer than any case takes.
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -24,7 +32,7 @@ impl Tailer for Text {
 }
 
 /// The line limit holds for a tailer's lines as for a file's, whatever they are made into.
-pub fn the_line_limit_holds_for_tailers<B: Backend>(backend: B) {
+fn the_line_limit_holds_for_tailers<B: Backend>(backend: B) {
     let scene = Scene::new();
     let lengths = [0, 9, 10, 11, 20, 21, 35, 3, 10, 100, 1, 12];
     let text: Vec<u8> = lengths.into_iter().flat_map(|len| [vec![b'x'; len], b"\n".into()].concat()).collect();
@@ -55,7 +63,7 @@ pub fn the_line_limit_holds_for_tailers<B: Backend>(backend: B) {
 }
 
 /// Lines that a tailer changed on their way are cut, too; where they came from is told as far as it is known.
-pub fn the_line_limit_holds_for_changed_lines<B: Backend>(backend: B) {
+fn the_line_limit_holds_for_changed_lines<B: Backend>(backend: B) {
     struct Changed;
 
     impl Tailer for Changed {
@@ -79,7 +87,7 @@ pub fn the_line_limit_holds_for_changed_lines<B: Backend>(backend: B) {
 
 /// A tailer that says for ever that there is more, and gives nothing, costs next to nothing and holds up nothing else,
 /// not even the stop.
-pub fn a_tailer_that_gives_nothing_is_made_to_pause<B: Backend>(backend: B) {
+fn a_tailer_that_gives_nothing_is_made_to_pause<B: Backend>(backend: B) {
     struct Spin(Arc<AtomicUsize>);
 
     impl Tailer for Spin {
@@ -164,7 +172,7 @@ impl Drop for Bad {
 }
 
 /// Wherever a tailer panics, it alone ends, is told at once, and is the error at the stop.
-pub fn a_tailer_that_panics_anywhere_ends_alone<B: Backend>(backend: B) {
+fn a_tailer_that_panics_anywhere_ends_alone<B: Backend>(backend: B) {
     for at in [At::Fill, At::Look, At::Rest, At::Drop] {
         let scene = Scene::new();
         scene.write("a.log", numbered("a", 0..1000));
@@ -196,7 +204,7 @@ pub fn a_tailer_that_panics_anywhere_ends_alone<B: Backend>(backend: B) {
 }
 
 /// A tailer is left alone for as long as it says, whatever the others need, unless there is a hint or a stop.
-pub fn a_tailer_is_left_alone_as_long_as_it_says<B: Backend>(backend: B) {
+fn a_tailer_is_left_alone_as_long_as_it_says<B: Backend>(backend: B) {
     struct Restful(Feed);
 
     impl Tailer for Restful {

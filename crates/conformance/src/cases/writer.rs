@@ -12,6 +12,14 @@ use crate::kit::{
     Act, Scene, Sink, block_on, failed, numbered, on_thread, poll_once, start, start_blocking, stop, until,
 };
 
+cases! { writer:
+    a_flush_that_is_cut_off_is_not_done
+    a_flush_that_many_wait_for_is_done_for_each
+    the_end_of_an_output_is_told
+    a_writer_says_what_is_tried_again
+    a_wait_is_told_once_and_so_is_its_end
+}
+
 /// A deadline that is meant to pass.
 const SOON: Duration = Duration::from_millis(50);
 
@@ -30,7 +38,7 @@ impl Writer for NeverFlushed {
 }
 
 /// A flush that the end cuts off is not told as done, to nobody, and the report does not say drained.
-pub fn a_flush_that_is_cut_off_is_not_done<B: Backend>(backend: B) {
+fn a_flush_that_is_cut_off_is_not_done<B: Backend>(backend: B) {
     let scene = Scene::new();
     let flushes = Arc::<Mutex<usize>>::default();
     let writer = NeverFlushed(flushes.clone());
@@ -54,7 +62,7 @@ pub fn a_flush_that_is_cut_off_is_not_done<B: Backend>(backend: B) {
 }
 
 /// A flush that all who asked for share is done for all of them.
-pub fn a_flush_that_many_wait_for_is_done_for_each<B: Backend>(backend: B) {
+fn a_flush_that_many_wait_for_is_done_for_each<B: Backend>(backend: B) {
     let scene = Scene::new();
     let sink = Sink::held();
     let merge = start(scene.builder().writer(sink.make()), backend);
@@ -72,7 +80,7 @@ pub fn a_flush_that_many_wait_for_is_done_for_each<B: Backend>(backend: B) {
 }
 
 /// An output that fails for good is told before anybody finds the merge ended; so is one whose reader went away.
-pub fn the_end_of_an_output_is_told<B: Backend>(backend: B) {
+fn the_end_of_an_output_is_told<B: Backend>(backend: B) {
     let fail = |kind| Act::Fail { after: 0, kind };
     for (act, told) in [
         (fail(ErrorKind::PermissionDenied), "the output cannot be written: permission denied"),
@@ -116,7 +124,7 @@ impl Writer for Says {
 }
 
 /// A writer says itself which errors are tried again, whatever their kind.
-pub fn a_writer_says_what_is_tried_again<B: Backend>(backend: B) {
+fn a_writer_says_what_is_tried_again<B: Backend>(backend: B) {
     let scene = Scene::new();
     let text = numbered("line", 0..1000);
     scene.write("a.log", &text);
@@ -145,7 +153,7 @@ pub fn a_writer_says_what_is_tried_again<B: Backend>(backend: B) {
 }
 
 /// What a writer waits for is told once, and so is that it waits no more.
-pub fn a_wait_is_told_once_and_so_is_its_end<B: Backend>(backend: B) {
+fn a_wait_is_told_once_and_so_is_its_end<B: Backend>(backend: B) {
     struct Waits(WriterContext, usize);
 
     impl Writer for Waits {

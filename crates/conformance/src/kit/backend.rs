@@ -16,7 +16,7 @@ use tailmerge_core::Backend;
 
 /// A host that watches what runs on its executor, and may lose it.
 #[derive(Clone)]
-pub(crate) struct Host<B> {
+pub struct Host<B> {
     inner: B,
     shared: Arc<Shared>,
 }
@@ -41,7 +41,7 @@ thread_local! {
 }
 
 impl<B: Backend> Host<B> {
-    pub(crate) fn new(inner: B) -> Self {
+    pub fn new(inner: B) -> Self {
         let shared = Shared {
             tasks: AtomicUsize::new(0),
             jobs: AtomicUsize::new(0),
@@ -54,38 +54,38 @@ impl<B: Backend> Host<B> {
     }
 
     /// How many tasks there are.
-    pub(crate) fn tasks(&self) -> usize {
+    pub fn tasks(&self) -> usize {
         self.shared.tasks.load(Ordering::SeqCst)
     }
 
     /// How many jobs there were for the blocking pool.
-    pub(crate) fn jobs(&self) -> usize {
+    pub fn jobs(&self) -> usize {
         self.shared.jobs.load(Ordering::SeqCst)
     }
 
     /// How many jobs there were at a time on the blocking pool, at most.
-    pub(crate) fn jobs_at_a_time(&self) -> usize {
+    pub fn jobs_at_a_time(&self) -> usize {
         self.shared.running_most.load(Ordering::SeqCst)
     }
 
     /// Drops all tasks, as an executor does that is dropped.
-    pub(crate) fn lose_executor(&self) {
+    pub fn lose_executor(&self) {
         self.shared.lost.0.close();
     }
 
     /// The threads where `block_on` was called, by their names.
-    pub(crate) fn blocked(&self) -> Vec<String> {
+    pub fn blocked(&self) -> Vec<String> {
         self.shared.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// Whether this is called by a task while the executor polls it.
-pub(crate) fn is_polling() -> bool {
+pub fn is_polling() -> bool {
     POLLING.get()
 }
 
 /// Polls a future as a task of the host's: see [`is_polling`].
-pub(crate) async fn as_task<F: Future>(future: F) -> F::Output {
+pub async fn as_task<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|cx| {
         let before = POLLING.replace(true);
@@ -160,18 +160,18 @@ impl Drop for Counted {
 
 /// A host whose tasks all run on one thread, where it runs its executor itself.
 #[derive(Clone)]
-pub(crate) struct OneThread<B> {
+pub struct OneThread<B> {
     inner: B,
     executor: Arc<Executor<'static>>,
 }
 
 impl<B: Backend> OneThread<B> {
-    pub(crate) fn new(inner: B) -> Self {
+    pub fn new(inner: B) -> Self {
         Self { inner, executor: Arc::default() }
     }
 
     /// Runs the executor until the future is done.
-    pub(crate) async fn run<F: Future>(&self, future: F) -> F::Output {
+    pub async fn run<F: Future>(&self, future: F) -> F::Output {
         self.executor.run(future).await
     }
 }
@@ -205,7 +205,7 @@ impl<B: Backend> fmt::Debug for OneThread<B> {
 
 /// A host that is wrong: it does what blocks within the task.
 #[derive(Clone, Debug)]
-pub(crate) struct Inline<B>(pub(crate) B);
+pub struct Inline<B>(pub B);
 
 impl<B: Backend> Backend for Inline<B> {
     fn block_on<F: Future>(&self, future: F) -> F::Output {

@@ -8,20 +8,21 @@ use super::{Op, TestFs, until};
 
 /// Stops whoever asks something of the file system, while it is held.
 #[derive(Debug)]
-pub(crate) struct Brake {
+pub struct Brake {
     held: Arc<Mutex<()>>,
     waits: Arc<AtomicBool>,
 }
 
 /// The brake is on until this is dropped.
-pub(crate) struct Held<'a> {
+#[derive(Debug)]
+pub struct Held<'a> {
     brake: &'a Brake,
     _held: MutexGuard<'a, ()>,
 }
 
 impl Brake {
     /// A brake for an operation on files and directories of that name, and the file system that has it.
-    pub(crate) fn on(op: Op, name: &'static str) -> (Self, TestFs) {
+    pub fn on(op: Op, name: &'static str) -> (Self, TestFs) {
         let brake = Self { held: Arc::default(), waits: Arc::default() };
         let (held, waits) = (brake.held.clone(), brake.waits.clone());
         let fs = TestFs::with_hook(move |asked: Op, path: &Path| {
@@ -36,13 +37,13 @@ impl Brake {
     }
 
     /// Puts the brake on.
-    pub(crate) fn hold(&self) -> Held<'_> {
+    pub fn hold(&self) -> Held<'_> {
         Held { brake: self, _held: self.held.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// Does something between two steps of the merge, which sees nothing before all of it is done.
     #[track_caller]
-    pub(crate) fn unseen(&self, act: impl FnOnce()) {
+    pub fn unseen(&self, act: impl FnOnce()) {
         let held = self.hold();
         held.until_stopped();
         act();
@@ -52,7 +53,7 @@ impl Brake {
 impl Held<'_> {
     /// Waits until somebody is stopped.
     #[track_caller]
-    pub(crate) fn until_stopped(&self) {
+    pub fn until_stopped(&self) {
         until("the merge is stopped by the brake", || self.brake.waits.load(Ordering::SeqCst));
     }
 }

@@ -9,24 +9,24 @@ const EXCERPT_BYTES: usize = 120;
 const LINES_BEFORE: usize = 2;
 
 /// The lines, each with its newline.
-pub(crate) fn lines(bytes: &[u8]) -> Vec<&[u8]> {
+pub fn lines(bytes: &[u8]) -> Vec<&[u8]> {
     bytes.split_inclusive(|&byte| byte == b'\n').collect()
 }
 
 /// The same lines in an order that does not depend on how inputs were interleaved.
-pub(crate) fn sorted(bytes: &[u8]) -> Vec<u8> {
+pub fn sorted(bytes: &[u8]) -> Vec<u8> {
     let mut lines = lines(bytes);
     lines.sort_unstable();
     lines.concat()
 }
 
 /// As text, where it is some.
-pub(crate) fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The lines `{label} {from}`, …, one for each number below `to`.
-pub(crate) fn numbered(label: &str, numbers: std::ops::Range<usize>) -> String {
+pub fn numbered(label: &str, numbers: std::ops::Range<usize>) -> String {
     numbers.fold(String::new(), |mut lines, number| {
         writeln!(lines, "{label} {number}").expect("a string takes what is written to it");
         lines
@@ -35,7 +35,7 @@ pub(crate) fn numbered(label: &str, numbers: std::ops::Range<usize>) -> String {
 
 /// Fails with the first line that differs, if one does.
 #[track_caller]
-pub(crate) fn assert_same(what: &str, got: &[u8], want: &[u8]) {
+pub fn assert_same(what: &str, got: &[u8], want: &[u8]) {
     if got != want {
         panic!("{what}: {}", difference(got, want));
     }

@@ -9,7 +9,7 @@ use super::until;
 
 /// Keeps what it is told.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Events(Arc<Mutex<Told>>);
+pub struct Events(Arc<Mutex<Told>>);
 
 #[derive(Debug, Default)]
 struct Told {
@@ -19,18 +19,18 @@ struct Told {
 
 impl Events {
     /// How many of the events have `part` in their text.
-    pub(crate) fn count(&self, part: &str) -> usize {
+    pub fn count(&self, part: &str) -> usize {
         self.lock().texts.iter().filter(|text| text.contains(part)).count()
     }
 
     /// Waits for an event that has `part` in its text.
     #[track_caller]
-    pub(crate) fn until(&self, part: &str) {
+    pub fn until(&self, part: &str) {
         until(&format!("an event tells: {part}"), || self.count(part) > 0);
     }
 
     /// The stalls of what has `part` in its name.
-    pub(crate) fn stalls(&self, part: &str) -> Vec<Duration> {
+    pub fn stalls(&self, part: &str) -> Vec<Duration> {
         self.lock().stalls.iter().filter(|(name, _)| name.contains(part)).map(|(_, took)| *took).collect()
     }
 

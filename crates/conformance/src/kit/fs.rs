@@ -1,4 +1,4 @@
-//! The machine's file system, watched, and made to misbehave where a case wants it to.
+//! A file system, the machine's or one in memory, watched, and made to misbehave where a case wants it to.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::io::Errno;
-use tailmerge_core::{Entry, Fs, OsFs, ReadFile, Stat, Storage, WriteFile};
+use tailmerge_core::{Entry, Fs, OsFs, ReadFile, ReadStream, Stat, Storage, WriteFile, WriteStream};
 
 /// What is asked of the file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Op {
+pub enum Op {
     /// Before a path is looked at.
     Stat,
     /// Before a file is opened for reading.
@@ -36,9 +36,11 @@ type ReadMax = dyn Fn(&Path) -> usize + Send + Sync;
 
 /// The file system of a case. A clone is the same one.
 #[derive(Clone)]
-pub(crate) struct TestFs(Arc<Shared>);
+pub struct TestFs(Arc<Shared>);
 
 struct Shared {
+    /// The one below; the machine's if there is none.
+    below: OnceLock<Arc<dyn Fs>>,
     hook: Box<Hook>,
     /// How often each path was looked at.
     looks: Mutex<HashMap<PathBuf, u64>>,
@@ -68,12 +70,12 @@ struct Disk {
 }
 
 impl TestFs {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::with_hook(|_, _| {})
     }
 
     /// Calls `hook` on the thread that asks, which waits for it.
-    pub(crate) fn with_hook(hook: impl Fn(Op, &Path) + Send + Sync + 'static) -> Self {
+    pub fn with_hook(hook: impl Fn(Op, &Path) + Send + Sync + 'static) -> Self {
         Self::failing(move |op, path| {
             hook(op, path);
             Ok(())
@@ -81,52 +83,62 @@ impl TestFs {
     }
 
     /// Fails where `hook` does; it is called on the thread that asks.
-    pub(crate) fn failing(hook: impl Fn(Op, &Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
+    pub fn failing(hook: impl Fn(Op, &Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
         let disk = Mutex::new(Disk { room: u64::MAX, full: false });
         let birthless = AtomicBool::new(false);
         let (sizes, read_max, inodes, remote) = (OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
         let (open, open_max) = (Arc::default(), AtomicUsize::new(usize::MAX));
         let (hook, looks) = (Box::new(hook), Mutex::default());
-        Self(Arc::new(Shared { hook, looks, disk, birthless, sizes, read_max, inodes, remote, open, open_max }))
+        let below = OnceLock::new();
+        Self(Arc::new(Shared { below, hook, looks, disk, birthless, sizes, read_max, inodes, remote, open, open_max }))
+    }
+
+    /// Puts it over another file system than the machine's.
+    pub(super) fn over(&self, below: Arc<dyn Fs>) {
+        drop(self.0.below.set(below));
+    }
+
+    fn below(&self) -> &dyn Fs {
+        self.0.below.get().map_or(&OsFs, |below| &**below)
     }
 
     /// Says of a file that is so long in truth, in bytes, that it is as long as `size` tells.
-    pub(crate) fn with_sizes(self, size: impl Fn(&Path, u64) -> u64 + Send + Sync + 'static) -> Self {
+    pub fn with_sizes(self, size: impl Fn(&Path, u64) -> u64 + Send + Sync + 'static) -> Self {
         drop(self.0.sizes.set(Box::new(size)));
         self
     }
 
     /// A read of a file gives as many bytes as `max` tells, at most.
-    pub(crate) fn with_short_reads(self, max: impl Fn(&Path) -> usize + Send + Sync + 'static) -> Self {
+    pub fn with_short_reads(self, max: impl Fn(&Path) -> usize + Send + Sync + 'static) -> Self {
         drop(self.0.read_max.set(Box::new(max)));
         self
     }
 
     /// Makes listings tell, in place of a name's inode number, the one that `ino` returns.
-    pub(crate) fn with_inodes(self, ino: impl Fn(&OsStr, u64) -> u64 + Send + Sync + 'static) -> Self {
+    pub fn with_inodes(self, ino: impl Fn(&OsStr, u64) -> u64 + Send + Sync + 'static) -> Self {
         drop(self.0.inodes.set(Box::new(ino)));
         self
     }
 
     /// A path is on the remote device that `device` tells, if it tells one.
-    pub(crate) fn with_remotes(self, device: impl Fn(&Path) -> Option<u64> + Send + Sync + 'static) -> Self {
+    pub fn with_remotes(self, device: impl Fn(&Path) -> Option<u64> + Send + Sync + 'static) -> Self {
         drop(self.0.remote.set(Box::new(device)));
         self
     }
 
     /// How often the path was looked at.
-    pub(crate) fn looks(&self, path: &Path) -> u64 {
+    pub fn looks(&self, path: &Path) -> u64 {
         self.0.looks.lock().unwrap_or_else(PoisonError::into_inner).get(path).copied().unwrap_or(0)
     }
 
     /// Keeps no times of birth, as many file systems do not.
-    pub(crate) fn without_births(self) -> Self {
+    pub fn without_births(self) -> Self {
         self.0.birthless.store(true, Ordering::Relaxed);
         self
     }
 
     /// No more descriptors than so many, for files and listings together.
-    pub(crate) fn allow_open(&self, files: usize) {
+    pub fn allow_open(&self, files: usize) {
         self.0.open_max.store(files, Ordering::SeqCst);
     }
 
@@ -149,12 +161,12 @@ impl TestFs {
     }
 
     /// From `len` bytes on the disk of the output is full, and stays so.
-    pub(crate) fn fill_disk_at(&self, len: u64) {
+    pub fn fill_disk_at(&self, len: u64) {
         self.disk().room = len;
     }
 
     /// There is room again.
-    pub(crate) fn free_disk(&self) {
+    pub fn free_disk(&self) {
         *self.disk() = Disk { room: u64::MAX, full: false };
     }
 
@@ -176,11 +188,15 @@ impl Fs for TestFs {
         let hooked = self.hook(Op::Stat, path);
         *self.0.looks.lock().unwrap_or_else(PoisonError::into_inner).entry(path.to_owned()).or_default() += 1;
         hooked?;
-        OsFs.stat(path).map(|stat| self.tell(path, stat))
+        self.below().stat(path).map(|stat| self.tell(path, stat))
     }
 
     fn is_link(&self, path: &Path) -> bool {
-        OsFs.is_link(path)
+        self.below().is_link(path)
+    }
+
+    fn leads_to(&self, path: &Path) -> Option<PathBuf> {
+        self.below().leads_to(path)
     }
 
     fn remote_device(&self, path: &Path) -> Option<u64> {
@@ -188,22 +204,26 @@ impl Fs for TestFs {
     }
 
     fn notifies(&self) -> bool {
-        OsFs.notifies()
+        self.below().notifies()
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
         self.hook(Op::Open, path)?;
         let descriptor = self.take_descriptor()?;
         // What it is, wherever links lead by and by.
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let file = self.file(&path, OsFs.open(&path)?);
+        let path = self.leads_to(path).unwrap_or_else(|| path.to_owned());
+        let file = self.file(&path, self.below().open(&path)?);
         Ok(Box::new(TestFile { _descriptor: Some(descriptor), ..file }))
+    }
+
+    fn open_stream(&self, path: &Path, write: bool) -> io::Result<Box<dyn ReadStream>> {
+        self.below().open_stream(path, write)
     }
 
     fn list(&self, dir: &Path, entry: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
         let _descriptor = self.take_descriptor()?;
         let inodes = self.0.inodes.get();
-        OsFs.list(dir, &mut |Entry { name, kind, ino }| {
+        self.below().list(dir, &mut |Entry { name, kind, ino }| {
             entry(Entry { name, kind, ino: inodes.map_or(ino, |inodes| inodes(name, ino)) });
         })?;
         self.hook(Op::Listed, dir)
@@ -211,7 +231,11 @@ impl Fs for TestFs {
 
     fn output(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
         self.hook(Op::Output, path)?;
-        Ok(Box::new(self.file(path, OsFs.output(path)?)))
+        Ok(Box::new(self.file(path, self.below().output(path)?)))
+    }
+
+    fn output_stream(&self, path: &Path) -> io::Result<Option<Box<dyn WriteStream>>> {
+        self.below().output_stream(path)
     }
 }
 

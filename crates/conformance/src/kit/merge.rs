@@ -5,7 +5,7 @@ use tailmerge_core::{Backend, Builder, Merge, MergeError, Report};
 use super::{DEADLINE, block_on, until};
 
 #[track_caller]
-pub(crate) fn start<B: Backend>(builder: Builder, backend: B) -> Merge {
+pub fn start<B: Backend>(builder: Builder, backend: B) -> Merge {
     block_on("start", builder.start_on(backend)).expect("the merge starts")
 }
 
@@ -14,7 +14,7 @@ pub(crate) fn start<B: Backend>(builder: Builder, backend: B) -> Merge {
 /// That is at once, but for a process which is being started from this one: it has all open files for a moment, and
 /// their locks.
 #[track_caller]
-pub(crate) fn start_again<B: Backend>(builder: impl Fn() -> Builder, backend: &B) -> Merge {
+pub fn start_again<B: Backend>(builder: impl Fn() -> Builder, backend: &B) -> Merge {
     let mut started = None;
     until("the output is free", || match builder().start_on_blocking(backend.clone()) {
         Ok(merge) => {
@@ -30,19 +30,19 @@ pub(crate) fn start_again<B: Backend>(builder: impl Fn() -> Builder, backend: &B
 }
 
 #[track_caller]
-pub(crate) fn start_blocking<B: Backend>(builder: Builder, backend: B) -> Merge {
+pub fn start_blocking<B: Backend>(builder: Builder, backend: B) -> Merge {
     builder.start_on_blocking(backend).expect("the merge starts")
 }
 
 /// Drains.
 #[track_caller]
-pub(crate) fn stop(merge: &Merge) -> Report {
+pub fn stop(merge: &Merge) -> Report {
     drained(block_on("stop", merge.stop(DEADLINE)))
 }
 
 /// Drains.
 #[track_caller]
-pub(crate) fn stop_blocking(merge: &Merge) -> Report {
+pub fn stop_blocking(merge: &Merge) -> Report {
     drained(merge.stop_blocking(DEADLINE))
 }
 
@@ -56,6 +56,6 @@ fn drained(ended: Result<Report, MergeError>) -> Report {
 
 /// How a merge failed.
 #[track_caller]
-pub(crate) fn failed(merge: &Merge) -> MergeError {
+pub fn failed(merge: &Merge) -> MergeError {
     block_on("stop", merge.stop(DEADLINE)).expect_err("the merge has failed")
 }

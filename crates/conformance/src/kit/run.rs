@@ -15,15 +15,12 @@ const CASE_MAX: Duration = Duration::from_secs(180);
 /// Says in the environment which case a process is for.
 const ALONE: &str = "TAILMERGE_CONFORMANCE_ALONE";
 
-/// Runs a case, and fails if it does not come to an end.
+/// Runs a case on a thread of the test's name, and fails if the case fails or does not end.
 ///
-/// # Panics
-///
-/// If the case fails.
-pub fn run(case: impl FnOnce() + Send + 'static) {
+/// `test` is the path of the test, beginning with the crate.
+pub fn run(test: &str, case: impl FnOnce() + Send + 'static) {
     let (done, ended) = channel::<()>();
-    let name = thread::current().name().unwrap_or("case").to_owned();
-    let started = thread::Builder::new().name(name).spawn(move || {
+    let started = thread::Builder::new().name(name(test).to_owned()).spawn(move || {
         // Dropped when the case ends, however it does.
         let _done = done;
         case();
@@ -37,17 +34,11 @@ pub fn run(case: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Runs a case in a process of its own: this test binary again, with this one test.
-///
-/// `test` is the path of the test, beginning with the crate.
-///
-/// # Panics
-///
-/// If the case fails.
-pub fn alone(test: &str, case: impl FnOnce() + Send + 'static) {
-    let name = test.split_once("::").map_or(test, |(_crate, name)| name);
+/// Runs a case in a process of its own, which is this test program again with this one test.
+pub fn run_alone(test: &str, case: impl FnOnce() + Send + 'static) {
+    let name = name(test);
     if env::var_os(ALONE).is_some_and(|alone| alone == name) {
-        return run(case);
+        return run(test, case);
     }
     let program = env::current_exe().expect("a process has a program");
     let args = ["--exact", name, "--nocapture", "--include-ignored", "--test-threads=1"];
@@ -59,11 +50,16 @@ pub fn alone(test: &str, case: impl FnOnce() + Send + 'static) {
     assert!(passed, "{name} alone: {}\n{told}\n{complained}", output.status);
 }
 
+/// Returns the name by which the test program knows a test.
+fn name(test: &str) -> &str {
+    test.split_once("::").map_or(test, |(_crate, name)| name)
+}
+
 /// The threads of this process whose name begins with `prefix`: their numbers and names. None where the system does
 /// not tell.
 ///
 /// Of a name the system keeps 15 bytes. A new thread has the name of the one that started it for a moment.
-pub(crate) fn threads(prefix: &str) -> Vec<(u32, String)> {
+pub fn threads(prefix: &str) -> Vec<(u32, String)> {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };
     let threads = tasks.filter_map(|task| {
         // A thread may end meanwhile.
@@ -75,7 +71,7 @@ pub(crate) fn threads(prefix: &str) -> Vec<(u32, String)> {
 }
 
 /// The files in `dir` that this process has open, by descriptor. None where the system does not tell.
-pub(crate) fn open_files(dir: &Path) -> Vec<PathBuf> {
+pub fn open_files(dir: &Path) -> Vec<PathBuf> {
     let Ok(descriptors) = fs::read_dir("/proc/self/fd") else { return Vec::new() };
     // One may be closed meanwhile.
     let files = descriptors.filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok());

@@ -15,7 +15,7 @@ use super::{assert_same, until};
 
 /// What the next call of `write` does.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Act {
+pub enum Act {
     /// Writes so many bytes and fails.
     Fail { after: usize, kind: io::ErrorKind },
     /// Panics.
@@ -28,7 +28,7 @@ pub(crate) enum Act {
 
 /// An output in memory. A clone is the same one.
 #[derive(Clone, Debug)]
-pub(crate) struct Sink {
+pub struct Sink {
     state: Arc<Mutex<State>>,
     /// Open once it is closed: writes wait for that.
     gate: (Sender<()>, Receiver<()>),
@@ -48,76 +48,76 @@ struct State {
 
 impl Sink {
     /// An output that takes what it is given.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let sink = Self::held();
         sink.release();
         sink
     }
 
     /// An output whose writes wait to be [released](Self::release).
-    pub(crate) fn held() -> Self {
+    pub fn held() -> Self {
         Self { state: Arc::default(), gate: async_channel::bounded(1) }
     }
 
-    pub(crate) fn release(&self) {
+    pub fn release(&self) {
         self.gate.0.close();
     }
 
     /// Has the next writes do these, one each.
-    pub(crate) fn acts(self, acts: impl IntoIterator<Item = Act>) -> Self {
+    pub fn acts(self, acts: impl IntoIterator<Item = Act>) -> Self {
         self.lock().acts.extend(acts);
         self
     }
 
     /// Has every flush fail.
-    pub(crate) fn flush_fails(self, kind: io::ErrorKind) -> Self {
+    pub fn flush_fails(self, kind: io::ErrorKind) -> Self {
         self.lock().flush_fails = Some(kind);
         self
     }
 
     /// Makes the writer, on the writer's thread.
-    pub(crate) fn make(&self) -> impl FnOnce(WriterContext) -> Ready<io::Result<SinkWriter>> + use<> {
+    pub fn make(&self) -> impl FnOnce(WriterContext) -> Ready<io::Result<SinkWriter>> + use<> {
         let sink = self.clone();
         |_| ready(Ok(SinkWriter(sink)))
     }
 
     /// Adds bytes, as a writer around it does.
-    pub(crate) fn push(&self, bytes: &[u8]) {
+    pub fn push(&self, bytes: &[u8]) {
         self.lock().bytes.extend_from_slice(bytes);
     }
 
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         self.lock().bytes.clone()
     }
 
     /// How often it was written to; counted as a write begins.
-    pub(crate) fn writes(&self) -> usize {
+    pub fn writes(&self) -> usize {
         self.lock().writes
     }
 
-    pub(crate) fn flushes(&self) -> usize {
+    pub fn flushes(&self) -> usize {
         self.lock().flushes
     }
 
     /// Bytes of the longest batch.
-    pub(crate) fn longest(&self) -> usize {
+    pub fn longest(&self) -> usize {
         self.lock().longest
     }
 
     /// Whether the writer is gone.
-    pub(crate) fn is_dropped(&self) -> bool {
+    pub fn is_dropped(&self) -> bool {
         self.lock().dropped
     }
 
     /// Waits until it is being written to.
     #[track_caller]
-    pub(crate) fn until_written_to(&self) {
+    pub fn until_written_to(&self) {
         until("the output is written to", || self.writes() > 0);
     }
 
     /// Waits until it holds this.
     #[track_caller]
-    pub(crate) fn expect(&self, want: impl AsRef<[u8]>) {
+    pub fn expect(&self, want: impl AsRef<[u8]>) {
         let want = want.as_ref();
         until("the output has what is expected", || {
             let bytes = self.bytes();
@@ -127,7 +127,7 @@ impl Sink {
     }
 
     #[track_caller]
-    pub(crate) fn assert(&self, want: impl AsRef<[u8]>) {
+    pub fn assert(&self, want: impl AsRef<[u8]>) {
         assert_same("the output", &self.bytes(), want.as_ref());
     }
 
@@ -138,10 +138,10 @@ impl Sink {
 
 /// The writer of a [`Sink`].
 #[derive(Debug)]
-pub(crate) struct SinkWriter(Sink);
+pub struct SinkWriter(Sink);
 
 impl SinkWriter {
-    pub(crate) fn new(sink: Sink) -> Self {
+    pub fn new(sink: Sink) -> Self {
         Self(sink)
     }
 }

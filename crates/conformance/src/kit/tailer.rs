@@ -10,7 +10,7 @@ use tailmerge_core::{Batch, Progress, TailError, Tailer};
 
 /// What one call of `fill` does.
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
+pub enum Step {
     /// Delivers a line, to which its newline is added.
     Line(String),
     /// Delivers a line and panics all the same.
@@ -25,7 +25,7 @@ pub(crate) enum Step {
 
 /// An input in memory: does one step after another, and is idle when there is none. A clone is the same one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Feed(Arc<Mutex<State>>);
+pub struct Feed(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -35,19 +35,19 @@ struct State {
 }
 
 impl Feed {
-    pub(crate) fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+    pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
         let feed = Self::default();
         feed.then(steps);
         feed
     }
 
     /// Adds steps.
-    pub(crate) fn then(&self, steps: impl IntoIterator<Item = Step>) {
+    pub fn then(&self, steps: impl IntoIterator<Item = Step>) {
         self.lock().steps.extend(steps);
     }
 
     /// How often it had nothing to do.
-    pub(crate) fn idle(&self) -> usize {
+    pub fn idle(&self) -> usize {
         self.lock().idle
     }
 

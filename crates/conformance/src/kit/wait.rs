@@ -9,14 +9,14 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// What is waited for must come before this. Only a case that fails waits so long.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// How often a condition is looked at.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Waits until the condition holds.
 #[track_caller]
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < DEADLINE, "not so after {} s: {what}", DEADLINE.as_secs());
@@ -26,7 +26,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Runs a future to its end on this thread, as any host might.
 #[track_caller]
-pub(crate) fn block_on<F: Future>(what: &str, future: F) -> F::Output {
+pub fn block_on<F: Future>(what: &str, future: F) -> F::Output {
     let start = Instant::now();
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -49,15 +49,12 @@ impl Wake for Unpark {
 }
 
 /// Polls a future once; whoever polls it on must do so without having been woken.
-pub(crate) fn poll_once<F: Future>(future: &mut Pin<&mut F>) -> Poll<F::Output> {
+pub fn poll_once<F: Future>(future: &mut Pin<&mut F>) -> Poll<F::Output> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Does something that blocks on a thread of its own.
-pub(crate) fn on_thread<T: Send + 'static>(
-    what: &'static str,
-    job: impl FnOnce() -> T + Send + 'static,
-) -> OnThread<T> {
+pub fn on_thread<T: Send + 'static>(what: &'static str, job: impl FnOnce() -> T + Send + 'static) -> OnThread<T> {
     let (done, result) = channel();
     let thread = thread::Builder::new().name(format!("conformance: {what}"));
     // Nobody is there to take the result if the case has failed.
@@ -68,7 +65,8 @@ pub(crate) fn on_thread<T: Send + 'static>(
 
 /// What is done on another thread.
 #[must_use = "whether it is done is known once it is waited for"]
-pub(crate) struct OnThread<T> {
+#[derive(Debug)]
+pub struct OnThread<T> {
     what: &'static str,
     result: Receiver<T>,
 }
@@ -76,7 +74,7 @@ pub(crate) struct OnThread<T> {
 impl<T> OnThread<T> {
     /// Waits for the result.
     #[track_caller]
-    pub(crate) fn wait(self) -> T {
+    pub fn wait(self) -> T {
         match self.result.recv_timeout(DEADLINE) {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => panic!("not done after {} s: {}", DEADLINE.as_secs(), self.what),

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tailmerge_core::{Backend, StartAt};
+use tailmerge_core::StartAt;
 
-use crate::kit::{Op, Scene, TestFs, numbered, open_files, start, stop, until};
+use crate::kit::{Op, Scene, TestFs, numbered, start, stop, until};
 
 /// A time in which nothing is quiet.
 const LONG: Duration = Duration::from_secs(600);
@@ -47,12 +47,13 @@ impl Fault {
 }
 
 /// An error that passes costs nothing: no line is lost, none comes twice, and it is told once.
-pub fn a_file_that_cannot_be_read_is_read_on_later<B: Backend>(backend: B) {
+#[test]
+fn a_file_that_cannot_be_read_is_read_on_later() {
     for errno in [Errno::IO, Errno::STALE, Errno::AGAIN] {
         let fault = Fault::default();
         let scene = Scene::on(fault.at("a.log", &[Op::Read], errno));
         scene.write("a.log", "1\nfrag");
-        let merge = start(scene.builder().path(scene.path("a.log")), backend.clone());
+        let merge = start(scene.builder().path(scene.path("a.log")));
         scene.expect("1\n");
         fault.switch(true);
         scene.append("a.log", "ment\n2\n");
@@ -69,7 +70,8 @@ pub fn a_file_that_cannot_be_read_is_read_on_later<B: Backend>(backend: B) {
 
 /// A descriptor that a file server has forgotten is of no use ever again: the file is opened anew by its name, and
 /// read on from where it was left.
-pub fn a_file_whose_descriptor_is_stale_is_opened_again<B: Backend>(backend: B) {
+#[test]
+fn a_file_whose_descriptor_is_stale_is_opened_again() {
     // Of no use is what was opened before the last time the server forgot.
     let stale = Arc::new(AtomicBool::new(false));
     let fs = {
@@ -85,7 +87,7 @@ pub fn a_file_whose_descriptor_is_stale_is_opened_again<B: Backend>(backend: B) 
     };
     let scene = Scene::on(fs);
     scene.write("a.log", "0\n");
-    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    let merge = start(scene.builder().path(scene.path("a.log")));
     let mut want = "0\n".to_owned();
     scene.expect(&want);
     for round in 1..10 {
@@ -102,12 +104,13 @@ pub fn a_file_whose_descriptor_is_stale_is_opened_again<B: Backend>(backend: B) 
 }
 
 /// So it is with one that has been renamed meanwhile: it is found by its identity.
-pub fn a_renamed_file_whose_descriptor_is_stale_is_found<B: Backend>(backend: B) {
+#[test]
+fn a_renamed_file_whose_descriptor_is_stale_is_found() {
     let stale = Fault::default();
     // Those that were opened under the old name: the new file is not opened before the old one is read.
     let scene = Scene::on(stale.at("a.log", &[Op::Read], Errno::STALE));
     scene.write("a.log", "1\n");
-    let merge = start(scene.builder().path(scene.path("a.log")).rotated_grace(LONG), backend);
+    let merge = start(scene.builder().path(scene.path("a.log")).rotated_grace(LONG));
     scene.expect("1\n");
     stale.switch(true);
     scene.append("a.log", "2\n");
@@ -122,7 +125,8 @@ pub fn a_renamed_file_whose_descriptor_is_stale_is_found<B: Backend>(backend: B)
 
 /// A file that is closed, for there are too many, is renamed to what cannot be looked at for a while: it is searched
 /// for until it can.
-pub fn a_renamed_file_is_searched_for_until_it_can_be_found<B: Backend>(backend: B) {
+#[test]
+fn a_renamed_file_is_searched_for_until_it_can_be_found() {
     let fault = Fault::default();
     let fs = {
         let fault = fault.clone();
@@ -139,7 +143,7 @@ pub fn a_renamed_file_is_searched_for_until_it_can_be_found<B: Backend>(backend:
     scene.write("a.log", "a 1\n");
     // Files whose names begin alike share what is open.
     scene.write("a.log.b", "");
-    let merge = start(scene.builder().path(scene.path("a.log")).path(scene.path("a.log.b")), backend);
+    let merge = start(scene.builder().path(scene.path("a.log")).path(scene.path("a.log.b")));
     let mut all = "a 1\n".to_owned();
     scene.expect(&all);
     let mut count = 0;
@@ -148,7 +152,7 @@ pub fn a_renamed_file_is_searched_for_until_it_can_be_found<B: Backend>(backend:
         scene.append("a.log.b", format!("b {count}\n"));
         all += &format!("b {count}\n");
         scene.expect(&all);
-        !open_files(&scene.path("")).contains(&scene.path("a.log"))
+        !scene.open_files().contains(&scene.path("a.log"))
     });
     scene.fs.allow_open(usize::MAX);
     fault.switch(true);
@@ -164,13 +168,14 @@ pub fn a_renamed_file_is_searched_for_until_it_can_be_found<B: Backend>(backend:
 }
 
 /// A rotated file that can never be read holds up the one that came after it for a while only, and is reported.
-pub fn a_rotated_file_that_cannot_be_read_holds_up_no_other_for_long<B: Backend>(backend: B) {
+#[test]
+fn a_rotated_file_that_cannot_be_read_holds_up_no_other_for_long() {
     let fault = Fault::default();
     let scene = Scene::on(fault.at("1.log", &[Op::Read], Errno::IO));
     scene.write("1.log", "1\n");
     scene.symlink("1.log", "latest");
     let grace = Duration::from_millis(100);
-    let merge = start(scene.builder().path(scene.path("latest")).rotated_grace(grace), backend);
+    let merge = start(scene.builder().path(scene.path("latest")).rotated_grace(grace));
     scene.expect("1\n");
     fault.switch(true);
     scene.append("1.log", "2\n");
@@ -186,7 +191,8 @@ pub fn a_rotated_file_that_cannot_be_read_holds_up_no_other_for_long<B: Backend>
 }
 
 /// Under `once` there is no later: what cannot be read to its end is named in the report, the others are merged.
-pub fn under_once_what_cannot_be_read_is_reported<B: Backend>(backend: B) {
+#[test]
+fn under_once_what_cannot_be_read_is_reported() {
     let fault = Fault::default();
     let scene = Scene::on(fault.at("a.log", &[Op::Read], Errno::IO));
     scene.write("a.log", "a\n");
@@ -202,7 +208,7 @@ pub fn under_once_what_cannot_be_read_is_reported<B: Backend>(backend: B) {
         }
     };
     let builder = scene.builder().once(true).input(scene.pattern("*.log")).observer(broken);
-    let report = stop(&start(builder, backend));
+    let report = stop(&start(builder));
     scene.assert_output("b\n");
     let [(path, reason)] = &report.failed_inputs[..] else { panic!("one input: {report:?}") };
     assert_eq!(path, &scene.path("a.log"));
@@ -210,11 +216,12 @@ pub fn under_once_what_cannot_be_read_is_reported<B: Backend>(backend: B) {
 }
 
 /// So it is at a stop.
-pub fn what_cannot_be_read_at_the_stop_is_reported<B: Backend>(backend: B) {
+#[test]
+fn what_cannot_be_read_at_the_stop_is_reported() {
     let fault = Fault::default();
     let scene = Scene::on(fault.at("a.log", &[Op::Read], Errno::IO));
     scene.write("a.log", "1\n");
-    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    let merge = start(scene.builder().path(scene.path("a.log")));
     scene.expect("1\n");
     fault.switch(true);
     scene.append("a.log", "2\n");
@@ -225,11 +232,12 @@ pub fn what_cannot_be_read_at_the_stop_is_reported<B: Backend>(backend: B) {
 }
 
 /// A file that may not be looked at for a while is gone on with where it was left.
-pub fn a_file_that_is_forbidden_for_a_while_is_read_on<B: Backend>(backend: B) {
+#[test]
+fn a_file_that_is_forbidden_for_a_while_is_read_on() {
     let fault = Fault::default();
     let scene = Scene::on(fault.at("a.log", &[Op::Stat, Op::Open, Op::Read], Errno::ACCESS));
     scene.write("a.log", "1\nfrag");
-    let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
+    let merge = start(scene.builder().input(scene.pattern("*.log")));
     scene.expect("1\n");
     for round in 2..5 {
         fault.switch(true);
@@ -245,7 +253,8 @@ pub fn a_file_that_is_forbidden_for_a_while_is_read_on<B: Backend>(backend: B) {
 }
 
 /// What the system said is told, and not another cause.
-pub fn the_cause_is_told<B: Backend>(backend: B) {
+#[test]
+fn the_cause_is_told() {
     for (op, errno, cause) in [
         (Op::Open, Errno::IO, "cannot be opened: Input/output error"),
         (Op::Read, Errno::NOMEM, "cannot be read to its end: Cannot allocate memory"),
@@ -253,7 +262,7 @@ pub fn the_cause_is_told<B: Backend>(backend: B) {
         let fault = Fault::default();
         let scene = Scene::on(fault.at("a.log", if op == Op::Open { &[Op::Open] } else { &[Op::Read] }, errno));
         scene.write("a.log", "1\n");
-        let merge = start(scene.builder().path(scene.path("a.log")), backend.clone());
+        let merge = start(scene.builder().path(scene.path("a.log")));
         scene.expect("1\n");
         fault.switch(true);
         if op == Op::Open {
@@ -270,16 +279,17 @@ pub fn the_cause_is_told<B: Backend>(backend: B) {
 }
 
 /// A directory that cannot be looked at is told; if that is so at the end, what is in it is not merged in silence.
-pub fn a_directory_that_cannot_be_looked_at_is_reported<B: Backend>(backend: B) {
+#[test]
+fn a_directory_that_cannot_be_looked_at_is_reported() {
     for once in [true, false] {
         let scene = Scene::on(TestFs::failing(|op, path: &Path| match (op, path.ends_with("sub")) {
             (Op::Stat, true) => Err(Errno::IO.into()),
             _ => Ok(()),
         }));
         scene.write("a.log", "1\n");
-        std::fs::create_dir(scene.path("sub")).expect("a directory of the case");
+        scene.make_dir("sub");
         scene.write("sub/b.log", "2\n");
-        let merge = start(scene.builder().input(scene.pattern("**/*.log")).once(once), backend.clone());
+        let merge = start(scene.builder().input(scene.pattern("**/*.log")).once(once));
         scene.expect("1\n");
         let report = stop(&merge);
         let [(path, reason)] = &report.failed_inputs[..] else { panic!("{report:?}") };
@@ -289,40 +299,43 @@ pub fn a_directory_that_cannot_be_looked_at_is_reported<B: Backend>(backend: B) 
 
 /// A file that was found and is gone before it can be looked at: nobody knows what it held. A link that leads nowhere
 /// never held anything.
-pub fn what_is_gone_at_the_first_look_may_be_a_loss<B: Backend>(backend: B) {
+#[test]
+fn what_is_gone_at_the_first_look_may_be_a_loss() {
     let scene = Scene::on(TestFs::failing(|op, path: &Path| match (op, path.ends_with("gone.log")) {
         (Op::Stat, true) => Err(Errno::NOENT.into()),
         _ => Ok(()),
     }));
     scene.write("a.log", "1\n");
     scene.write("gone.log", "2\n");
-    std::os::unix::fs::symlink("nowhere", scene.path("link.log")).expect("a link of the case");
-    let report = stop(&start(scene.builder().input(scene.pattern("*.log")).once(true), backend));
+    scene.symlink("nowhere", "link.log");
+    let report = stop(&start(scene.builder().input(scene.pattern("*.log")).once(true)));
     scene.assert_output("1\n");
     assert_eq!((report.possible_losses, report.gap_count, report.failed_input_count), (1, 0, 0), "{report:?}");
 }
 
 /// So it is with a directory that was listed a moment ago: nobody knows what was in it.
-pub fn a_directory_that_is_gone_at_the_first_look_may_be_a_loss<B: Backend>(backend: B) {
+#[test]
+fn a_directory_that_is_gone_at_the_first_look_may_be_a_loss() {
     let scene = Scene::on(TestFs::failing(|op, path: &Path| match (op, path.ends_with("sub")) {
         (Op::Stat, true) => Err(Errno::NOENT.into()),
         _ => Ok(()),
     }));
     scene.write("a.log", "1\n");
     scene.write("sub/b.log", "2\n");
-    let report = stop(&start(scene.builder().input(scene.pattern("**/*.log")).once(true), backend));
+    let report = stop(&start(scene.builder().input(scene.pattern("**/*.log")).once(true)));
     scene.assert_output("1\n");
     assert_eq!((report.possible_losses, report.gap_count, report.failed_input_count), (1, 0, 0), "{report:?}");
 }
 
 /// Nor does one that is forbidden at the start come whole later, where only what is new is asked for.
-pub fn from_the_end_a_file_that_is_forbidden_gives_new_lines_only<B: Backend>(backend: B) {
+#[test]
+fn from_the_end_a_file_that_is_forbidden_gives_new_lines_only() {
     for ops in [&[Op::Open][..], &[Op::Stat, Op::Open], &[Op::Read]] {
         let fault = Fault::default();
         let scene = Scene::on(fault.at("a.log", ops, Errno::ACCESS));
         scene.write("a.log", "old\n");
         fault.switch(true);
-        let merge = start(scene.builder().path(scene.path("a.log")).from(StartAt::End), backend.clone());
+        let merge = start(scene.builder().path(scene.path("a.log")).from(StartAt::End));
         fault.until_failed(1);
         scene.looked(&merge, "a.log");
         if ops[0] != Op::Stat {

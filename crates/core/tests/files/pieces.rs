@@ -4,8 +4,6 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use tailmerge_core::Backend;
-
 use crate::kit::{Scene, numbered, sorted, start, start_blocking, stop, stop_blocking};
 
 /// A time after which a file is let go.
@@ -20,12 +18,13 @@ fn line(label: &str, number: usize, len: usize) -> String {
 
 /// Sixteen producers, each with a file, write lines of 100 bytes to 64 KiB in two writes each, which meet at another
 /// place in each line; one writes byte by byte. Each line comes out once and whole.
-pub fn a_write_may_end_anywhere<B: Backend>(backend: B) {
+#[test]
+fn a_write_may_end_anywhere() {
     const PRODUCERS: usize = 16;
     const SHORT_LINE: usize = 100;
     let scene = Scene::new();
     let names: Vec<String> = (0..PRODUCERS).map(|number| format!("{number}.log")).collect();
-    let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
+    let merge = start(scene.builder().input(scene.pattern("*.log")));
     thread::scope(|scope| {
         for (producer, name) in names.iter().enumerate() {
             let scene = &scene;
@@ -60,12 +59,13 @@ pub fn a_write_may_end_anywhere<B: Backend>(backend: B) {
 
 /// A producer pauses within a line of 64 KiB at each page, which is where the system may cut a write: nothing of the
 /// line comes out before its end, and the lines of others do.
-pub fn a_pause_within_a_long_line_shows_nothing_of_it<B: Backend>(backend: B) {
+#[test]
+fn a_pause_within_a_long_line_shows_nothing_of_it() {
     const PAGE: usize = 4096;
     let scene = Scene::new();
     scene.write("a.log", "begin\n");
     let builder = scene.builder().input(scene.pattern("*.log"));
-    let merge = start_blocking(builder, backend);
+    let merge = start_blocking(builder);
     let mut want = "begin\n".to_owned();
     scene.expect(&want);
     let long = line("long", 1, 16 * PAGE);
@@ -86,10 +86,11 @@ pub fn a_pause_within_a_long_line_shows_nothing_of_it<B: Backend>(backend: B) {
 
 /// The last line of one file is no part of the first line of the file that takes its name: they are two lines, and
 /// the one that had no newline is counted.
-pub fn a_line_cut_by_a_rotation_is_two_lines<B: Backend>(backend: B) {
+#[test]
+fn a_line_cut_by_a_rotation_is_two_lines() {
     let scene = Scene::new();
     scene.write("a.log", "whole\nfirst ha");
-    let merge = start(scene.builder().path(scene.path("a.log")).rotated_grace(SHORT), backend);
+    let merge = start(scene.builder().path(scene.path("a.log")).rotated_grace(SHORT));
     scene.expect("whole\n");
     scene.rename("a.log", "a.log.1");
     scene.append("a.log", "lf\nnext\n");
@@ -101,10 +102,11 @@ pub fn a_line_cut_by_a_rotation_is_two_lines<B: Backend>(backend: B) {
 
 /// Lines written while the file is rotated again and again, in pieces, by a producer that ends its line in the old
 /// file: none is cut.
-pub fn a_line_ended_in_the_old_file_is_whole<B: Backend>(backend: B) {
+#[test]
+fn a_line_ended_in_the_old_file_is_whole() {
     let scene = Scene::new();
     let names: Vec<String> = (0..10).map(|number| format!("old.{number}")).collect();
-    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    let merge = start(scene.builder().path(scene.path("a.log")));
     for (number, name) in names.iter().enumerate() {
         let lines = numbered(name, 0..100);
         let mut file = scene.producer("a.log");

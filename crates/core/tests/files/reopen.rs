@@ -1,13 +1,13 @@
 //! An output file that somebody else moves, removes, cuts or writes to.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tailmerge_core::{Backend, Batch, GapReason, PartialWrite, Report, Writer};
+use tailmerge_core::{Batch, GapReason, PartialWrite, Report, Writer};
 
 use crate::kit::{
     Op, Scene, TestFs, assert_same, block_on, failed, numbered, on_thread, poll_once, start, start_blocking, stop,
@@ -23,9 +23,10 @@ fn gap_bytes(report: &Report) -> u64 {
 }
 
 /// Asked to, the writer opens an output anew that was moved: nothing is lost, and what follows is in the new one.
-pub fn a_moved_output_is_opened_anew<B: Backend>(backend: B) {
+#[test]
+fn a_moved_output_is_opened_anew() {
     let scene = Scene::new();
-    let merge = start(scene.builder(), backend);
+    let merge = start(scene.builder());
     let sender = merge.sender("host");
     let mut told = 0;
     for round in 0..20 {
@@ -55,10 +56,11 @@ pub fn a_moved_output_is_opened_anew<B: Backend>(backend: B) {
 }
 
 /// Asking does not wait for an output that stands still, and given up it is done all the same.
-pub fn a_request_to_reopen_that_is_given_up_is_served<B: Backend>(backend: B) {
+#[test]
+fn a_request_to_reopen_that_is_given_up_is_served() {
     let scene = Scene::new();
     scene.fs.fill_disk_at(0);
-    let merge = start(scene.builder(), backend);
+    let merge = start(scene.builder());
     merge.sender("host").send_blocking("line").expect("the merge runs");
     scene.events.until("cannot be written");
     for _ in 0..1000 {
@@ -67,7 +69,7 @@ pub fn a_request_to_reopen_that_is_given_up_is_served<B: Backend>(backend: B) {
     }
     scene.rename("all", "all.1");
     scene.fs.free_disk();
-    until("it is opened anew", || scene.path("all").exists());
+    until("it is opened anew", || scene.stat("all").is_some());
     block_on("flush", merge.flush()).expect("the merge runs");
     let report = stop(&merge);
     assert_same("the outputs", &[scene.read("all.1"), scene.output()].concat(), b"line\n");
@@ -75,10 +77,11 @@ pub fn a_request_to_reopen_that_is_given_up_is_served<B: Backend>(backend: B) {
 }
 
 /// Nobody has to ask: it is noticed while the output idles and while it is written.
-pub fn a_moved_output_is_noticed<B: Backend>(backend: B) {
+#[test]
+fn a_moved_output_is_noticed() {
     for busy in [false, true] {
         let scene = Scene::new();
-        let merge = Arc::new(start(scene.builder(), backend.clone()));
+        let merge = Arc::new(start(scene.builder()));
         let done = Arc::new(AtomicBool::new(false));
         let writing = busy.then(|| {
             let (sender, done) = (merge.sender("host"), done.clone());
@@ -90,7 +93,7 @@ pub fn a_moved_output_is_noticed<B: Backend>(backend: B) {
             })
         });
         scene.rename("all", "all.1");
-        until("it is opened anew", || scene.path("all").exists());
+        until("it is opened anew", || scene.stat("all").is_some());
         done.store(true, Ordering::Relaxed);
         let sent = writing.map_or(0, |writing| writing.wait());
         let report = stop(&merge);
@@ -101,10 +104,11 @@ pub fn a_moved_output_is_noticed<B: Backend>(backend: B) {
 }
 
 /// What was written to an output that was removed is a gap, wherever the removal is noticed: by asking, or at the end.
-pub fn what_went_to_a_removed_output_is_a_gap<B: Backend>(backend: B) {
+#[test]
+fn what_went_to_a_removed_output_is_a_gap() {
     for asked in [true, false] {
         let scene = Scene::new();
-        let merge = start(scene.builder(), backend.clone());
+        let merge = start(scene.builder());
         let sender = merge.sender("host");
         // It was seen in place after this.
         sender.send_blocking("before").expect("the merge runs");
@@ -124,17 +128,18 @@ pub fn what_went_to_a_removed_output_is_a_gap<B: Backend>(backend: B) {
         if lost > 0 {
             let gap = &report.gaps[0];
             assert_eq!((gap.input.clone(), gap.start, gap.end), (scene.path("all"), 7, 12));
-            assert_eq!(scene.path("all").exists(), asked);
+            assert_eq!(scene.stat("all").is_some(), asked);
             scene.assert_output(if asked { "after\n" } else { "" });
         }
     }
 }
 
 /// An output that was cut goes on at its end; where that is a fragment, on a line of its own.
-pub fn a_cut_output_goes_on_at_its_end<B: Backend>(backend: B) {
+#[test]
+fn a_cut_output_goes_on_at_its_end() {
     for append in [false, true] {
         let scene = Scene::new();
-        let merge = start_blocking(scene.builder().append(append), backend.clone());
+        let merge = start_blocking(scene.builder().append(append));
         let sender = merge.sender("host");
         let send = |line: &str| {
             sender.send_blocking(line).expect("the merge runs");
@@ -145,7 +150,7 @@ pub fn a_cut_output_goes_on_at_its_end<B: Backend>(backend: B) {
         send("first");
         // Written before the cut was noticed, and yet without a hole.
         scene.assert_output("first\n");
-        scene.producer("all").set_len(3).expect("the output");
+        scene.producer("all").set_len(3);
         block_on("reopen", merge.reopen_output()).expect("the merge runs");
         assert_eq!(scene.events.count("from 6 to 3 bytes"), 1);
         send("second");
@@ -156,12 +161,13 @@ pub fn a_cut_output_goes_on_at_its_end<B: Backend>(backend: B) {
 }
 
 /// A file that somebody puts at the output's path is no input, even before the writer looks; nor is the old output.
-pub fn what_is_put_in_the_outputs_place_is_no_input<B: Backend>(backend: B) {
+#[test]
+fn what_is_put_in_the_outputs_place_is_no_input() {
     let scene = Scene::new();
     scene.write("logs/a.log", "1\n");
     scene.symlink("logs/all", "output");
     let builder = scene.builder().output(scene.path("output")).input(scene.pattern("logs/*"));
-    let merge = start(builder, backend);
+    let merge = start(builder);
     scene.expect_in("logs/all", "1\n");
     scene.rename("logs/all", "logs/all.1");
     scene.write("logs/all", "not ours\n");
@@ -175,12 +181,13 @@ pub fn what_is_put_in_the_outputs_place_is_no_input<B: Backend>(backend: B) {
 }
 
 /// An output whose path leads to an input by now is not written until that is mended.
-pub fn an_input_in_the_outputs_place_is_not_written<B: Backend>(backend: B) {
+#[test]
+fn an_input_in_the_outputs_place_is_not_written() {
     for named in [true, false] {
         let scene = Scene::new();
         scene.write("logs/a.log", "1\n");
         let input = if named { scene.path("logs/a.log") } else { scene.pattern("logs/*.log") };
-        let merge = start(scene.builder().input(input), backend.clone());
+        let merge = start(scene.builder().input(input));
         scene.expect("1\n");
         scene.rename("all", "all.1");
         scene.symlink("logs/a.log", "all");
@@ -196,12 +203,13 @@ pub fn an_input_in_the_outputs_place_is_not_written<B: Backend>(backend: B) {
 }
 
 /// A disk that is full, whose output is removed to make room.
-pub fn a_full_output_that_is_removed_makes_room<B: Backend>(backend: B) {
+#[test]
+fn a_full_output_that_is_removed_makes_room() {
     let scene = Scene::new();
     let text = numbered("line", 0..20_000);
     scene.write("a.log", &text);
     scene.fs.fill_disk_at(100_003);
-    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    let merge = start(scene.builder().path(scene.path("a.log")));
     scene.events.until("cannot be written");
     let kept = scene.output();
     scene.remove("all");
@@ -217,22 +225,25 @@ pub fn a_full_output_that_is_removed_makes_room<B: Backend>(backend: B) {
 
 /// A line that did not find room goes on where it stopped, if nobody wrote behind it; else it begins anew on a line of
 /// its own, or in the new output.
-pub fn a_torn_line_is_whole_in_the_end<B: Backend>(backend: B) {
+#[test]
+fn a_torn_line_is_whole_in_the_end() {
     for (other, moved) in [(false, false), (true, false), (true, true)] {
         let scene = Scene::new();
         let text = numbered("line", 0..10);
         scene.write("a.log", &text);
         scene.fs.fill_disk_at(10);
         // Another one that appends keeps it from being cut.
-        let appends = scene.producer("all");
-        let _lock = other.then(|| appends.lock_shared().expect("a lock on the output"));
-        let merge = start(scene.builder().append(true).path(scene.path("a.log")), backend.clone());
+        let mut appends = scene.producer("all");
+        if other {
+            appends.lock_shared();
+        }
+        let merge = start(scene.builder().append(true).path(scene.path("a.log")));
         scene.events.until("cannot be written");
         scene.assert_output(if other { &b"line 0\nlin"[..] } else { b"line 0\n" });
         let want = match (other, moved) {
             (false, _) => text.clone(),
             (true, false) => {
-                (&appends).write_all(b"e of another\n").expect("the output");
+                appends.write_all(b"e of another\n").expect("the output");
                 "line 0\nline of another\n\n".to_owned() + &text[7..]
             }
             (true, true) => {
@@ -249,7 +260,8 @@ pub fn a_torn_line_is_whole_in_the_end<B: Backend>(backend: B) {
 }
 
 /// What was torn by an error that is final is cut, and the report tells of what is there.
-pub fn a_final_error_leaves_whole_lines<B: Backend>(backend: B) {
+#[test]
+fn a_final_error_leaves_whole_lines() {
     for append in [false, true] {
         let fail = Arc::new(AtomicUsize::new(0));
         let hook = fail.clone();
@@ -261,7 +273,7 @@ pub fn a_final_error_leaves_whole_lines<B: Backend>(backend: B) {
         }));
         scene.write("a.log", numbered("line", 0..1000));
         scene.fs.fill_disk_at(1003);
-        let merge = start(scene.builder().append(append).path(scene.path("a.log")), backend.clone());
+        let merge = start(scene.builder().append(append).path(scene.path("a.log")));
         block_on("the merge ends by itself", merge.finished());
         let error = failed(&merge);
         assert_eq!(error.output_error().map(io::Error::kind), Some(io::ErrorKind::FileTooLarge));
@@ -273,10 +285,11 @@ pub fn a_final_error_leaves_whole_lines<B: Backend>(backend: B) {
 }
 
 /// While its directory is missing the output is waited for, however long; a stop keeps its deadline.
-pub fn a_missing_directory_of_the_output_is_waited_for<B: Backend>(backend: B) {
+#[test]
+fn a_missing_directory_of_the_output_is_waited_for() {
     let scene = Scene::new();
     scene.make_dir("d");
-    let merge = start(scene.builder().output(scene.path("d/all")), backend.clone());
+    let merge = start(scene.builder().output(scene.path("d/all")));
     let sender = merge.sender("host");
     scene.rename("d", "old");
     block_on("reopen", merge.reopen_output()).expect("the merge runs");
@@ -290,13 +303,14 @@ pub fn a_missing_directory_of_the_output_is_waited_for<B: Backend>(backend: B) {
     sender.send_blocking("late").expect("the merge runs");
     let report = block_on("stop", merge.stop(SOON)).expect("it ends by its deadline");
     assert_eq!((report.drained, report.unwritten_bytes), (false, 5), "{report:?}");
-    assert!(!scene.path("d").exists());
+    assert!(scene.stat("d").is_none());
 }
 
 /// The new output is locked as the old one was.
-pub fn an_output_opened_anew_is_locked<B: Backend>(backend: B) {
-    let scene = Scene::new();
-    let merge = start(scene.builder(), backend);
+#[test]
+fn an_output_opened_anew_is_locked() {
+    let scene = Scene::of_machine();
+    let merge = start(scene.builder());
     scene.rename("all", "all.1");
     block_on("reopen", merge.reopen_output()).expect("the merge runs");
     let is_free = |name: &str| {
@@ -310,7 +324,8 @@ pub fn an_output_opened_anew_is_locked<B: Backend>(backend: B) {
 }
 
 /// A writer of the host's own is asked, too.
-pub fn a_writer_of_the_hosts_is_asked_to_reopen<B: Backend>(backend: B) {
+#[test]
+fn a_writer_of_the_hosts_is_asked_to_reopen() {
     struct Reopens(Arc<AtomicUsize>);
 
     impl Writer for Reopens {
@@ -333,12 +348,12 @@ pub fn a_writer_of_the_hosts_is_asked_to_reopen<B: Backend>(backend: B) {
     let scene = Scene::new();
     let asked = Arc::<AtomicUsize>::default();
     let writer = Reopens(asked.clone());
-    let merge = start(scene.builder().writer(|_| std::future::ready(Ok(writer))), backend);
+    let merge = start(scene.builder().writer(|_| std::future::ready(Ok(writer))));
     block_on("flush", merge.flush()).expect("the merge runs");
     assert_eq!(asked.load(Ordering::SeqCst), 0);
     block_on("reopen", merge.reopen_output()).expect("the merge runs");
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     block_on("reopen", merge.reopen_output()).expect_err("it fails, and that is final");
     assert_eq!(failed(&merge).output_error().map(io::Error::kind), Some(io::ErrorKind::ConnectionRefused));
-    assert!(fs::metadata(scene.path("all")).is_err());
+    assert!(scene.stat("all").is_none());
 }

@@ -1,10 +1,9 @@
 //! Names that lead elsewhere by and by: links, directories, and what is no file.
 
-use std::fs;
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-use tailmerge_core::{Backend, Merge, WatchMode};
+use tailmerge_core::{Merge, WatchMode};
 
 use crate::kit::{Scene, numbered, start, start_blocking, stop, stop_blocking, until};
 
@@ -19,19 +18,20 @@ fn expect_soon(scene: &Scene, merge: &Merge, want: &str) {
 }
 
 /// A link to a directory is switched a hundred times: each file behind it is read from its start, and once.
-pub fn a_link_that_is_switched_a_hundred_times_is_followed<B: Backend>(backend: B) {
+#[test]
+fn a_link_that_is_switched_a_hundred_times_is_followed() {
     let scene = Scene::new();
     let mut all = "0 1\n".to_owned();
     scene.write("0/x.log", &all);
     scene.symlink("0", "latest");
     let grace = Duration::from_millis(30);
-    let merge = start(scene.builder().path(scene.path("latest/x.log")).rotated_grace(grace), backend);
+    let merge = start(scene.builder().path(scene.path("latest/x.log")).rotated_grace(grace));
     scene.expect(&all);
     for number in 1..=100 {
         let line = format!("{number} 1\n");
         // Twenty directories, which all come again, with what is new in them.
         let dir = number % 20;
-        fs::create_dir_all(scene.path(format!("{dir}"))).expect("a directory of the case");
+        scene.make_dir(format!("{dir}"));
         scene.append(format!("{dir}/x.log"), &line);
         all += &line;
         scene.symlink(format!("{dir}"), "latest");
@@ -43,12 +43,13 @@ pub fn a_link_that_is_switched_a_hundred_times_is_followed<B: Backend>(backend: 
 }
 
 /// A link whose target goes away, and comes again, dangles meanwhile and does no harm.
-pub fn a_link_may_dangle_for_a_while<B: Backend>(backend: B) {
+#[test]
+fn a_link_may_dangle_for_a_while() {
     let scene = Scene::new();
     scene.symlink("x.log", "latest");
     scene.write("other.log", "other\n");
     let builder = scene.builder().path(scene.path("latest")).path(scene.path("other.log"));
-    let merge = start(builder.rotated_grace(Duration::from_millis(1)), backend);
+    let merge = start(builder.rotated_grace(Duration::from_millis(1)));
     let mut all = "other\n".to_owned();
     scene.expect(&all);
     scene.events.until("latest: not there");
@@ -67,10 +68,11 @@ pub fn a_link_may_dangle_for_a_while<B: Backend>(backend: B) {
 }
 
 /// A directory is removed with all that is in it and made anew, under a name and under a pattern.
-pub fn a_directory_made_anew_is_followed<B: Backend>(backend: B) {
+#[test]
+fn a_directory_made_anew_is_followed() {
     let scene = Scene::new();
     let builder = scene.builder().path(scene.path("d/e/named.log")).input(scene.pattern("d/*/*.txt"));
-    let merge = start_blocking(builder.rotated_grace(Duration::from_millis(1)), backend);
+    let merge = start_blocking(builder.rotated_grace(Duration::from_millis(1)));
     let mut count = 0;
     for round in 0..5 {
         scene.write("d/e/named.log", format!("named {round}\n"));
@@ -78,7 +80,7 @@ pub fn a_directory_made_anew_is_followed<B: Backend>(backend: B) {
         scene.write(format!("d/{round}/new.txt"), format!("new {round}\n"));
         count += 3;
         scene.expect_lines(count);
-        fs::remove_dir_all(scene.path("d")).expect("a directory of the case");
+        scene.remove_dir("d");
         if round % 2 == 0 {
             scene.looked(&merge, "d/e/named.log");
         }
@@ -90,22 +92,17 @@ pub fn a_directory_made_anew_is_followed<B: Backend>(backend: B) {
 
 /// A name may stand for a directory, a FIFO or a socket for a while: that is told, and when it is a file again it is
 /// followed again. What was in the file before is still read.
-pub fn what_is_no_file_for_a_while_is_waited_for<B: Backend>(backend: B) {
-    let scene = Scene::new();
+#[test]
+fn what_is_no_file_for_a_while_is_waited_for() {
+    let scene = Scene::of_machine();
     scene.write("a.log", "file 0\n");
     let builder = scene.builder().path(scene.path("a.log")).rotated_grace(Duration::from_millis(1));
-    let merge = start(builder, backend);
+    let merge = start(builder);
     let mut all = "file 0\n".to_owned();
     scene.expect(&all);
     type Make = fn(&Scene);
     let kinds: [(&str, Make, Make); 2] = [
-        (
-            "a directory",
-            |scene| scene.make_dir("new"),
-            |scene| {
-                fs::remove_dir(scene.path("a.log")).expect("a directory of the case");
-            },
-        ),
+        ("a directory", |scene| scene.make_dir("new"), |scene| scene.remove_dir("a.log")),
         (
             "a socket",
             |scene| drop(UnixListener::bind(scene.path("new")).expect("a socket of the case")),
@@ -133,17 +130,18 @@ pub fn what_is_no_file_for_a_while_is_waited_for<B: Backend>(backend: B) {
 
 /// Hundreds of names of one file, as anybody can make, are looked at by turns where the system hints at changes, and
 /// each has its turn: lines that were written by a name elsewhere come out.
-pub fn many_names_of_a_file_are_looked_at_by_turns<B: Backend>(backend: B) {
+#[test]
+fn many_names_of_a_file_are_looked_at_by_turns() {
     const NAMES: u64 = 400;
     const INTERVAL: Duration = Duration::from_millis(20);
     const INTERVALS: u32 = 25;
 
-    let scene = Scene::new();
+    let scene = Scene::of_machine();
     scene.write("elsewhere", "1\n");
     let names: Vec<_> = (0..NAMES).map(|name| scene.path(format!("{name}.log"))).collect();
-    names.iter().for_each(|name| fs::hard_link(scene.path("elsewhere"), name).expect("a link of the case"));
+    names.iter().for_each(|name| scene.hard_link("elsewhere", name));
     let builder = scene.builder().watch(WatchMode::Auto).poll_interval(INTERVAL);
-    let merge = start(builder.input(scene.pattern("*.log")), backend);
+    let merge = start(builder.input(scene.pattern("*.log")));
     scene.expect("1\n");
     until("each was looked at", || names.iter().all(|name| scene.fs.looks(name) > 1));
     let looks = || names.iter().map(|name| scene.fs.looks(name)).sum::<u64>();

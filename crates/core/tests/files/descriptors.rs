@@ -1,15 +1,13 @@
 //! Too few descriptors, and files that could not be opened in time.
 
-use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use tailmerge_core::{Backend, Builder, GapReason, Report};
+use tailmerge_core::{Builder, GapReason, Report};
 
 use crate::kit::{Op, Scene, TestFs, block_on, lines, sorted, start, stop, until};
 
@@ -43,8 +41,8 @@ fn write_all(scene: &Scene, files: usize) -> Vec<String> {
 }
 
 #[track_caller]
-fn run_to_its_end<B: Backend>(builder: Builder, backend: B) -> Report {
-    let merge = start(builder, backend);
+fn run_to_its_end(builder: Builder) -> Report {
+    let merge = start(builder);
     block_on("the end", merge.finished());
     stop(&merge)
 }
@@ -55,12 +53,13 @@ fn assert_all_came(scene: &Scene, want: &[String]) {
 }
 
 /// However few they are, if only one for each reader, all is read.
-pub fn more_files_than_may_be_open_are_read_by_turns<B: Backend>(backend: B) {
+#[test]
+fn more_files_than_may_be_open_are_read_by_turns() {
     for descriptors in [20, 3] {
         let scene = Scene::new();
         let want = write_all(&scene, 60);
         scene.fs.allow_open(descriptors);
-        let report = run_to_its_end(scene.builder().input(scene.pattern("*.log")).once(true), backend.clone());
+        let report = run_to_its_end(scene.builder().input(scene.pattern("*.log")).once(true));
         assert_all_came(&scene, &want);
         assert!(report.gaps.is_empty() && report.failed_inputs.is_empty(), "{report:?}");
         assert!(scene.events.count("too many open files") <= 1, "told once");
@@ -69,7 +68,8 @@ pub fn more_files_than_may_be_open_are_read_by_turns<B: Backend>(backend: B) {
 
 /// At the end it is tried for a while; then each file that could not be opened is reported, and what is known to be
 /// missing of it.
-pub fn without_any_descriptor_each_file_is_reported<B: Backend>(backend: B) {
+#[test]
+fn without_any_descriptor_each_file_is_reported() {
     let (fs, opens) = counting();
     let scene = Scene::on(fs);
     let want = write_all(&scene, 10);
@@ -78,7 +78,7 @@ pub fn without_any_descriptor_each_file_is_reported<B: Backend>(backend: B) {
     for file in 0..10 {
         builder = builder.path(scene.path(format!("{file}.log")));
     }
-    let report = run_to_its_end(builder, backend);
+    let report = run_to_its_end(builder);
     scene.assert_output("");
     assert_eq!(report.failed_inputs.len(), 10, "{report:?}");
     assert!(report.failed_inputs.iter().all(|(_, reason)| reason.contains("cannot be opened")), "{report:?}");
@@ -90,12 +90,13 @@ pub fn without_any_descriptor_each_file_is_reported<B: Backend>(backend: B) {
 }
 
 /// A directory that cannot be listed for want of one is listed as soon as there is one; at the end it is waited for.
-pub fn a_directory_is_listed_when_there_is_a_descriptor<B: Backend>(backend: B) {
+#[test]
+fn a_directory_is_listed_when_there_is_a_descriptor() {
     for once in [true, false] {
         let scene = Scene::new();
         let want = write_all(&scene, 5);
         scene.fs.allow_open(0);
-        let merge = start(scene.builder().input(scene.pattern("*.log")).once(once), backend.clone());
+        let merge = start(scene.builder().input(scene.pattern("*.log")).once(once));
         if !once {
             scene.events.until("cannot be listed");
         }
@@ -115,11 +116,12 @@ pub fn a_directory_is_listed_when_there_is_a_descriptor<B: Backend>(backend: B) 
 }
 
 /// If it cannot be listed when it is looked at for the last time, that is reported.
-pub fn a_directory_that_cannot_be_listed_at_the_stop_is_reported<B: Backend>(backend: B) {
+#[test]
+fn a_directory_that_cannot_be_listed_at_the_stop_is_reported() {
     let scene = Scene::new();
     scene.write("a.log", "1\n");
     // Where the system tells of a name, that file is known all the same.
-    let merge = start(scene.polled().input(scene.pattern("*.log")), backend);
+    let merge = start(scene.polled().input(scene.pattern("*.log")));
     scene.expect("1\n");
     scene.fs.allow_open(0);
     scene.write("b.log", "2\n");
@@ -130,12 +132,13 @@ pub fn a_directory_that_cannot_be_listed_at_the_stop_is_reported<B: Backend>(bac
 }
 
 /// While there is none, it is tried ever more seldom; once there are some, everything is there within seconds.
-pub fn when_descriptors_come_back_all_is_read<B: Backend>(backend: B) {
+#[test]
+fn when_descriptors_come_back_all_is_read() {
     let (fs, opens) = counting();
     let scene = Scene::on(fs);
     let want = write_all(&scene, 50);
     scene.fs.allow_open(20);
-    let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
+    let merge = start(scene.builder().input(scene.pattern("*.log")));
     scene.expect_lines(50);
     // The host needs all of them, also those that the merge has.
     scene.fs.allow_open(0);
@@ -159,7 +162,8 @@ pub fn when_descriptors_come_back_all_is_read<B: Backend>(backend: B) {
 
 /// Those are closed that have not changed for longest: what is written to the others is not lost, wherever they are
 /// moved.
-pub fn files_that_change_are_kept_open<B: Backend>(backend: B) {
+#[test]
+fn files_that_change_are_kept_open() {
     const IDLE: usize = 60;
     const BUSY: usize = 4;
     let scene = Scene::new();
@@ -170,10 +174,10 @@ pub fn files_that_change_are_kept_open<B: Backend>(backend: B) {
     }
     write_all(&scene, IDLE);
     scene.fs.allow_open(20);
-    let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
+    let merge = start(scene.builder().input(scene.pattern("*.log")));
     let mut count = IDLE + BUSY;
     scene.expect_lines(count);
-    let mut producers: Vec<File> = (0..BUSY).map(|file| scene.producer(name(file))).collect();
+    let mut producers: Vec<_> = (0..BUSY).map(|file| scene.producer(name(file))).collect();
     for round in 0..20 {
         producers.iter_mut().for_each(|producer| producer.write_all(b"again\n").expect("a file of the case"));
         // One of the others, for which a descriptor is needed.
@@ -199,7 +203,8 @@ pub fn files_that_change_are_kept_open<B: Backend>(backend: B) {
 }
 
 /// The inode number of a closed file that is gone may be that of a link to itself by now: that ends the search.
-pub fn a_closed_file_is_not_searched_for_in_a_link<B: Backend>(backend: B) {
+#[test]
+fn a_closed_file_is_not_searched_for_in_a_link() {
     let gone = Arc::<AtomicU64>::default();
     let number = gone.clone();
     let fs =
@@ -207,9 +212,9 @@ pub fn a_closed_file_is_not_searched_for_in_a_link<B: Backend>(backend: B) {
     let scene = Scene::on(fs);
     write_all(&scene, 60);
     scene.symlink("link", "link");
-    gone.store(scene.path("0.log").metadata().expect("a file of the case").ino(), Ordering::SeqCst);
+    gone.store(scene.stat("0.log").expect("a file of the case").id.ino, Ordering::SeqCst);
     scene.fs.allow_open(20);
-    let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
+    let merge = start(scene.builder().input(scene.pattern("*.log")));
     scene.expect_lines(60);
     // Many others change, so that it is closed.
     (20..60).for_each(|file| scene.append(format!("{file}.log"), "again\n"));
@@ -221,12 +226,13 @@ pub fn a_closed_file_is_not_searched_for_in_a_link<B: Backend>(backend: B) {
 }
 
 /// It was there, and what it held is known to be missing.
-pub fn what_could_never_be_opened_is_a_gap_when_it_goes<B: Backend>(backend: B) {
+#[test]
+fn what_could_never_be_opened_is_a_gap_when_it_goes() {
     let (fs, _on) = forbidding();
     let scene = Scene::on(fs);
     scene.write("a.log", "1\n2\n");
     scene.write("b.log", "b\n");
-    let merge = start(scene.builder().input(scene.pattern("*.log")), backend);
+    let merge = start(scene.builder().input(scene.pattern("*.log")));
     scene.expect("b\n");
     scene.events.until("cannot be opened");
     scene.append("a.log", "3\n");
@@ -240,13 +246,14 @@ pub fn what_could_never_be_opened_is_a_gap_when_it_goes<B: Backend>(backend: B) 
 }
 
 /// So it is at the stop, and the input has failed, also one that is empty.
-pub fn what_could_never_be_opened_is_a_gap_at_the_stop<B: Backend>(backend: B) {
+#[test]
+fn what_could_never_be_opened_is_a_gap_at_the_stop() {
     for (content, gaps) in [("1\n2\n", 1), ("", 0)] {
         let (fs, _on) = forbidding();
         let scene = Scene::on(fs);
         scene.write("a.log", content);
         scene.write("b.log", "b\n");
-        let merge = start(scene.builder().input(scene.pattern("*.log")), backend.clone());
+        let merge = start(scene.builder().input(scene.pattern("*.log")));
         scene.expect("b\n");
         scene.events.until("cannot be opened");
         let report = stop(&merge);
@@ -258,11 +265,12 @@ pub fn what_could_never_be_opened_is_a_gap_at_the_stop<B: Backend>(backend: B) {
 }
 
 /// A file that is cut, or is gone while it was closed, may have held more than was seen of it. Of a gap more is known.
-pub fn what_may_be_lost_is_counted<B: Backend>(backend: B) {
+#[test]
+fn what_may_be_lost_is_counted() {
     let scene = Scene::new();
     scene.write("a.log", "1\n");
     scene.write("b.log", "b\n");
-    let merge = start(scene.builder().input(scene.pattern("*.log")).rotated_grace(Duration::ZERO), backend);
+    let merge = start(scene.builder().input(scene.pattern("*.log")).rotated_grace(Duration::ZERO));
     scene.expect_lines(2);
     for round in 1..=3 {
         scene.truncate("a.log");

@@ -2,21 +2,21 @@
 
 use std::fmt::Write;
 
-use tailmerge_core::{Backend, Format, GapReason, LineFormat, LongLines, Prefix, Report};
+use tailmerge_core::{Format, GapReason, LineFormat, LongLines, Prefix, Report};
 
 use crate::kit::{Scene, Sink, assert_same, sorted, start, start_blocking, stop, stop_blocking};
-use tailmerge_verify::Check;
 
 /// The limit of the cases with long lines, in bytes.
 const LIMIT: usize = 16;
 
 /// Carriage returns, NUL, bytes that are no text, empty lines: all is data.
-pub fn bytes_come_out_as_they_went_in<B: Backend>(backend: B) {
+#[test]
+fn bytes_come_out_as_they_went_in() {
     let scene = Scene::new();
     let mut all: Vec<u8> = (0..=255).collect();
     all.extend_from_slice(b"\n\n\r\n\n\0\n\0\0\0\n\xff\xfe\n\xc3\n \t \n\x1b[31mred\x1b[0m\n\xef\xbb\xbfbom\r\r\n\n");
     scene.write("a.log", &all);
-    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    let merge = start(scene.builder().path(scene.path("a.log")));
     scene.expect(&all);
     for piece in [&b"\r"[..], b"\n", b"\0", b"\n\n\n", b"\xf0\x9f", b"\x92\xa9\r\n"] {
         scene.append("a.log", piece);
@@ -30,7 +30,8 @@ pub fn bytes_come_out_as_they_went_in<B: Backend>(backend: B) {
 
 /// Text is bytes, whatever its encoding; that of UTF-16 ends its lines in the middle of a character, and is still whole
 /// in the output.
-pub fn text_of_any_encoding_is_bytes<B: Backend>(backend: B) {
+#[test]
+fn text_of_any_encoding_is_bytes() {
     let utf16: Vec<u8> =
         "\u{feff}gr\u{fc}\u{df}e\r\n\u{442}\u{a0a}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let texts: [&[u8]; 5] = [
@@ -44,7 +45,7 @@ pub fn text_of_any_encoding_is_bytes<B: Backend>(backend: B) {
     for text in texts {
         let scene = Scene::new();
         scene.write("a.log", text);
-        let merge = start(scene.builder().path(scene.path("a.log")), backend.clone());
+        let merge = start(scene.builder().path(scene.path("a.log")));
         scene.expect(text);
         scene.append("a.log", text);
         scene.expect([text, text].concat());
@@ -66,22 +67,19 @@ fn long_lines() -> (String, Vec<String>) {
 }
 
 /// Follows long lines, written at once and then byte for byte; gives the output and the report.
-fn follow_long_lines<B: Backend>(backend: B, policy: LongLines, memory: usize) -> (Vec<u8>, Report) {
+fn follow_long_lines(policy: LongLines, memory: usize) -> (Vec<u8>, Report) {
     let scene = Scene::new();
     let (text, _) = long_lines();
     scene.write("a.log", &text);
     let builder = scene.builder().path(scene.path("a.log")).max_line_bytes(LIMIT).long_lines(policy).memory(memory);
-    let merge = start(builder, backend);
+    let merge = start(builder);
     // Beyond the limit before its newline is there.
     for piece in ["0123456789", "0123456789", "0123456789", "\n", "next\n"] {
         scene.append("a.log", piece);
         scene.looked(&merge, "a.log");
     }
     let report = stop(&merge);
-    let check = Check::new(scene.path("all")).input(scene.path("a.log")).line_limit(LIMIT, policy);
-    if let Err(error) = check.run() {
-        panic!("{error}");
-    }
+    scene.check_as(["a.log"], |check| check.line_limit(LIMIT, policy));
     assert_eq!(scene.events.count("is longer than 16 bytes"), 1, "told once for a file");
     (scene.output(), report)
 }
@@ -97,9 +95,10 @@ fn contents() -> Vec<String> {
 const MEMORY: [usize; 2] = [1024 * 1024, 4 * (LIMIT + 1)];
 
 /// A line over the limit becomes several.
-pub fn long_lines_are_split<B: Backend>(backend: B) {
+#[test]
+fn long_lines_are_split() {
     for memory in MEMORY {
-        let (output, report) = follow_long_lines(backend.clone(), LongLines::Split, memory);
+        let (output, report) = follow_long_lines(LongLines::Split, memory);
         let mut want = Vec::new();
         for content in contents() {
             for piece in content.as_bytes().chunks(LIMIT) {
@@ -117,9 +116,10 @@ pub fn long_lines_are_split<B: Backend>(backend: B) {
 }
 
 /// A line over the limit is cut, the rest is a gap, the next line is whole.
-pub fn long_lines_are_truncated<B: Backend>(backend: B) {
+#[test]
+fn long_lines_are_truncated() {
     for memory in MEMORY {
-        let (output, report) = follow_long_lines(backend.clone(), LongLines::Truncate, memory);
+        let (output, report) = follow_long_lines(LongLines::Truncate, memory);
         let cut =
             contents().iter().fold(String::new(), |cut, content| cut + &content[..content.len().min(LIMIT)] + "\n");
         assert_same("the output", &output, cut.as_bytes());
@@ -128,9 +128,10 @@ pub fn long_lines_are_truncated<B: Backend>(backend: B) {
 }
 
 /// A line over the limit is left out and is a gap, newline and all; the next line is whole.
-pub fn long_lines_are_skipped<B: Backend>(backend: B) {
+#[test]
+fn long_lines_are_skipped() {
     for memory in MEMORY {
-        let (output, report) = follow_long_lines(backend.clone(), LongLines::Skip, memory);
+        let (output, report) = follow_long_lines(LongLines::Skip, memory);
         let short = contents().into_iter().filter(|content| content.len() <= LIMIT);
         assert_same("the output", &output, short.map(|content| content + "\n").collect::<String>().as_bytes());
         assert_gaps(&report, |start, len| (start, start + len + 1));
@@ -165,20 +166,22 @@ fn assert_gaps(report: &Report, gap: impl Fn(u64, u64) -> (u64, u64)) {
 }
 
 /// A bound of the memory holds for each batch, whatever comes.
-pub fn no_batch_is_larger_than_memory_allows<B: Backend>(backend: B) {
+#[test]
+fn no_batch_is_larger_than_memory_allows() {
     let scene = Scene::new();
     let memory = 64 * 1024;
     let text = (0..2000).fold(String::new(), |text, len| text + &"x".repeat(len % 1100) + "\n");
     scene.write("a.log", &text);
     let sink = Sink::new();
     let builder = scene.builder().path(scene.path("a.log")).max_line_bytes(1024).memory(memory);
-    let merge = start(builder.writer(sink.make()), backend);
+    let merge = start(builder.writer(sink.make()));
     stop(&merge);
     assert!(sink.longest() <= memory / 4, "a batch of {} bytes", sink.longest());
 }
 
 /// Every label and format, in batches that hold lines of many files.
-pub fn lines_are_labelled<B: Backend>(backend: B) {
+#[test]
+fn lines_are_labelled() {
     let formats = [Format::Raw, Format::Json];
     let prefixes = [Prefix::None, Prefix::Name, Prefix::Path];
     for (format, prefix) in formats.into_iter().flat_map(|format| prefixes.map(|prefix| (format, prefix))) {
@@ -188,7 +191,7 @@ pub fn lines_are_labelled<B: Backend>(backend: B) {
             scene.write(name, b"plain\n\nquote \" back \\ tab \t cr \r\n\0nul\nno text \xff\n\xff\xfe\n");
         }
         let builder = scene.builder().prefix(prefix).format(format).input(scene.pattern("**/*.log"));
-        let merge = start_blocking(builder, backend.clone());
+        let merge = start_blocking(builder);
         let sender = merge.sender("host");
         sender.send_blocking("of the host's").expect("the merge runs");
         let report = stop_blocking(&merge);
@@ -214,7 +217,8 @@ pub fn lines_are_labelled<B: Backend>(backend: B) {
 }
 
 /// What is promised of the formats, to the letter.
-pub fn formats_are_what_they_are_said_to_be<B: Backend>(backend: B) {
+#[test]
+fn formats_are_what_they_are_said_to_be() {
     let cases = [
         (Format::Raw, Prefix::None, "say \"hi\"\n"),
         (Format::Raw, Prefix::Name, "a.log: say \"hi\"\n"),
@@ -227,7 +231,7 @@ pub fn formats_are_what_they_are_said_to_be<B: Backend>(backend: B) {
         let scene = Scene::new();
         scene.write("a.log", "say \"hi\"\n");
         let builder = scene.builder().format(format).prefix(prefix).once(true).path(scene.path("a.log"));
-        stop(&start(builder, backend.clone()));
+        stop(&start(builder));
         let dir = scene.path("");
         scene.assert_output(want.replace("{}", dir.to_string_lossy().trim_end_matches('/')));
     }

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tailmerge_core::Backend;
-
 use crate::kit::{DEADLINE, Scene, numbered, on_thread, sorted, start, start_blocking, stop, stop_blocking, text};
 
 /// As short as can be.
@@ -21,10 +19,11 @@ fn writer(scene: &Scene, name: &str) -> File {
 }
 
 /// A FIFO that is removed and made anew is read anew, time after time; what the old one's last line has is kept apart.
-pub fn a_fifo_made_anew_is_read<B: Backend>(backend: B) {
-    let scene = Scene::new();
+#[test]
+fn a_fifo_made_anew_is_read() {
+    let scene = Scene::of_machine();
     scene.fifo("in");
-    let merge = start(scene.builder().path(scene.path("in")).rotated_grace(SHORT), backend);
+    let merge = start(scene.builder().path(scene.path("in")).rotated_grace(SHORT));
     let mut want = String::new();
     for round in 0..5 {
         // Waits for the reader.
@@ -45,9 +44,10 @@ pub fn a_fifo_made_anew_is_read<B: Backend>(backend: B) {
 }
 
 /// A FIFO may come late, and be a file for a while; the old one is read on as long as something comes.
-pub fn a_fifo_may_come_and_go<B: Backend>(backend: B) {
-    let scene = Scene::new();
-    let merge = start_blocking(scene.builder().path(scene.path("in")).rotated_grace(LONG), backend);
+#[test]
+fn a_fifo_may_come_and_go() {
+    let scene = Scene::of_machine();
+    let merge = start_blocking(scene.builder().path(scene.path("in")).rotated_grace(LONG));
     scene.events.until("in: not there");
     scene.fifo("in");
     let mut first = writer(&scene, "in");
@@ -72,11 +72,12 @@ pub fn a_fifo_may_come_and_go<B: Backend>(backend: B) {
 }
 
 /// Two names of one FIFO are one input: no line is torn between two readers.
-pub fn two_names_of_a_fifo_are_one_input<B: Backend>(backend: B) {
-    let scene = Scene::new();
+#[test]
+fn two_names_of_a_fifo_are_one_input() {
+    let scene = Scene::of_machine();
     scene.fifo("in");
     scene.hard_link("in", "too");
-    let merge = start(scene.builder().path(scene.path("in")).path(scene.path("too")), backend);
+    let merge = start(scene.builder().path(scene.path("in")).path(scene.path("too")));
     scene.events.until("another name of a file that is followed");
     let mut writer = writer(&scene, "in");
     let mut want = String::new();
@@ -93,9 +94,10 @@ pub fn two_names_of_a_fifo_are_one_input<B: Backend>(backend: B) {
 }
 
 /// A FIFO that is followed no more is read no more.
-pub fn a_fifo_may_be_left<B: Backend>(backend: B) {
-    let scene = Scene::new();
-    let merge = start_blocking(scene.builder().rotated_grace(LONG), backend);
+#[test]
+fn a_fifo_may_be_left() {
+    let scene = Scene::of_machine();
+    let merge = start_blocking(scene.builder().rotated_grace(LONG));
     scene.fifo("in");
     merge.follow_blocking(scene.path("in")).expect("the merge runs");
     let mut held = writer(&scene, "in");
@@ -120,10 +122,11 @@ pub fn a_fifo_may_be_left<B: Backend>(backend: B) {
 }
 
 /// A FIFO that is written to without end does not hold up the stop, and its last line is whole.
-pub fn a_stream_without_end_is_stopped<B: Backend>(backend: B) {
-    let scene = Scene::new();
+#[test]
+fn a_stream_without_end_is_stopped() {
+    let scene = Scene::of_machine();
     scene.fifo("in");
-    let merge = start(scene.builder().path(scene.path("in")), backend);
+    let merge = start(scene.builder().path(scene.path("in")));
     let (over, mut writer) = (Arc::new(AtomicBool::new(false)), writer(&scene, "in"));
     let writing = {
         let over = over.clone();

@@ -1,6 +1,6 @@
 //! Finding files: soon, and at little cost, whatever happens in the directories that are searched.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,26 +8,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use tailmerge_core::Backend;
-
 use crate::kit::{Brake, Op, Scene, TestFs, start, stop, until};
 
 /// A directory is looked at at the latest after so long.
 const NEXT_LOOK: Duration = Duration::from_secs(5);
 
 /// Where the system tells of a name, the directory is not listed to find it, which may take long.
-pub fn a_name_that_is_told_of_joins_without_a_listing<B: Backend>(backend: B) {
+#[test]
+fn a_name_that_is_told_of_joins_without_a_listing() {
     let (brake, fs) = Brake::on(Op::Listed, "logs");
     let scene = Scene::on(fs);
     scene.write("logs/a.log", "a\n");
     scene.make_dir("other");
     scene.write("other/c.log", "c\n");
     let builder = scene.builder().input(scene.pattern("logs/**/*.log")).exclude("x.*");
-    let merge = start(builder, backend);
+    let merge = start(builder);
     let mut all = "a\n".to_owned();
     scene.expect(&all);
-    let polled = std::env::var_os("TAILMERGE_WATCH").is_some_and(|mode| mode == "poll");
-    let held = (!polled).then(|| brake.hold());
+    let held = (!scene.is_polled()).then(|| brake.hold());
     for name in ["logs/x.log", "logs/.b.log", "logs/b.log"] {
         scene.write(name, format!("{name}\n"));
     }
@@ -54,13 +52,14 @@ pub fn a_name_that_is_told_of_joins_without_a_listing<B: Backend>(backend: B) {
 }
 
 /// A directory whose time of change is put back, as programs do that copy it, has not hidden what is new in it.
-pub fn a_directory_whose_time_is_put_back_is_listed<B: Backend>(backend: B) {
-    let scene = Scene::new();
+#[test]
+fn a_directory_whose_time_is_put_back_is_listed() {
+    let scene = Scene::of_machine();
     scene.write("logs/a.log", "a\n");
     let logs = File::open(scene.path("logs")).expect("a directory of the case");
     let old = SystemTime::now() - Duration::from_secs(3600);
     logs.set_modified(old).expect("a directory of the case");
-    let merge = start(scene.polled().input(scene.pattern("logs/*.log")), backend);
+    let merge = start(scene.polled().input(scene.pattern("logs/*.log")));
     scene.expect("a\n");
     let looks = scene.fs.looks(&scene.path("logs"));
     until("the directory is not in doubt any more", || scene.fs.looks(&scene.path("logs")) > looks + 20);
@@ -74,7 +73,8 @@ pub fn a_directory_whose_time_is_put_back_is_listed<B: Backend>(backend: B) {
 }
 
 /// A directory that cannot be listed once is listed again after a poll interval.
-pub fn a_listing_that_failed_once_is_soon_tried_again<B: Backend>(backend: B) {
+#[test]
+fn a_listing_that_failed_once_is_soon_tried_again() {
     let tries = Arc::new(Mutex::new(Vec::new()));
     let fs = {
         let tries = tries.clone();
@@ -89,7 +89,7 @@ pub fn a_listing_that_failed_once_is_soon_tried_again<B: Backend>(backend: B) {
     };
     let scene = Scene::on(fs);
     scene.write("logs/a.log", "a\n");
-    let merge = start(scene.builder().input(scene.pattern("logs/*.log")), backend);
+    let merge = start(scene.builder().input(scene.pattern("logs/*.log")));
     scene.expect("a\n");
     until("it is tried again", || tries.lock().unwrap_or_else(PoisonError::into_inner).len() > 1);
     let tries = std::mem::take(&mut *tries.lock().unwrap_or_else(PoisonError::into_inner));
@@ -98,7 +98,8 @@ pub fn a_listing_that_failed_once_is_soon_tried_again<B: Backend>(backend: B) {
 }
 
 /// What cannot be listed is told once, and tried again ever more seldom; what is in it joins when it can be.
-pub fn a_directory_that_cannot_be_listed_is_tried_again<B: Backend>(backend: B) {
+#[test]
+fn a_directory_that_cannot_be_listed_is_tried_again() {
     let (fails, tries) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
     let fs = {
         let (fails, tries) = (fails.clone(), tries.clone());
@@ -113,7 +114,7 @@ pub fn a_directory_that_cannot_be_listed_is_tried_again<B: Backend>(backend: B) 
     let scene = Scene::on(fs);
     scene.make_dir("logs/bad");
     scene.write("logs/good/a.log", "a\n");
-    let merge = start(scene.polled().input(scene.pattern("logs/*/*.log")), backend);
+    let merge = start(scene.polled().input(scene.pattern("logs/*/*.log")));
     scene.expect("a\n");
     until("others are looked at again and again", || scene.fs.looks(&scene.path("logs/good")) > 200);
     let (looks, tries) = (scene.fs.looks(&scene.path("logs/good")), tries.load(Ordering::SeqCst));
@@ -129,7 +130,8 @@ pub fn a_directory_that_cannot_be_listed_is_tried_again<B: Backend>(backend: B) 
 
 /// Directories that change all the time, and take long to list, are listed by turns, in a small part of the time; what
 /// is new in others is found soon.
-pub fn directories_that_change_all_the_time_take_little_of_it<B: Backend>(backend: B) {
+#[test]
+fn directories_that_change_all_the_time_take_little_of_it() {
     /// How long it takes to list one.
     const LISTING: Duration = Duration::from_millis(15);
     const DIRS: usize = 10;
@@ -144,20 +146,19 @@ pub fn directories_that_change_all_the_time_take_little_of_it<B: Backend>(backen
         })
     };
     let scene = Scene::on(fs);
-    let large = |number: usize| scene.path(format!("large/{number}"));
-    (0..DIRS).for_each(|number| fs::create_dir_all(large(number)).expect("a directory of the case"));
+    (0..DIRS).for_each(|dir| scene.make_dir(format!("large/{dir}")));
     scene.make_dir("small");
     let inputs = ["large/*/*.log", "small/*.log"].map(|input| scene.pattern(input));
     let builder = inputs.into_iter().fold(scene.polled(), |builder, input| builder.input(input));
-    let merge = start(builder, backend);
+    let merge = start(builder);
     // Twice, since one listing may be slow by chance.
     until("all are listed", || listed.load(Ordering::SeqCst) >= DIRS);
-    (0..DIRS).for_each(|dir| fs::write(large(dir).join("first.txt"), "").expect("a file of the case"));
+    (0..DIRS).for_each(|dir| scene.write(format!("large/{dir}/first.txt"), ""));
     until("all are listed again", || listed.load(Ordering::SeqCst) >= 2 * DIRS);
     let (began, before) = (Instant::now(), listed.load(Ordering::SeqCst));
     let (mut number, mut all, mut slowest) = (0, String::new(), Duration::ZERO);
     while began.elapsed() < Duration::from_millis(1500) {
-        (0..DIRS).for_each(|dir| fs::write(large(dir).join(format!("{number}.txt")), "").expect("a file of the case"));
+        (0..DIRS).for_each(|dir| scene.write(format!("large/{dir}/{number}.txt"), ""));
         if number % 10 == 0 {
             let written = Instant::now();
             scene.write(format!("small/{number}.log"), format!("{number}\n"));

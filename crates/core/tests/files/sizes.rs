@@ -1,12 +1,11 @@
 //! Files that give less than they have, or have less than they say.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use rustix::io::Errno;
-use tailmerge_core::{Backend, LongLines, Prefix};
+use tailmerge_core::{LongLines, Prefix};
 
 use crate::kit::{Op, Scene, TestFs, block_on, lines, numbered, start, stop, until};
 
@@ -23,12 +22,13 @@ fn short_reads(max: usize, one_in: usize) -> TestFs {
 }
 
 /// Reads that come back short are just short: each line comes once, and nothing is taken for a truncation.
-pub fn short_reads_lose_nothing<B: Backend>(backend: B) {
+#[test]
+fn short_reads_lose_nothing() {
     for (max, one_in) in READS.into_iter().flat_map(|max| [(max, 1), (max, 3)]) {
         let scene = Scene::on(short_reads(max, one_in));
         let mut all = numbered("line", 0..1000);
         scene.write("a.log", &all);
-        let merge = start(scene.builder().input(scene.pattern("a.log*")), backend.clone());
+        let merge = start(scene.builder().input(scene.pattern("a.log*")));
         scene.expect(&all);
         for piece in ["one\ntwo\nfrag", "ment\n", &format!("{}\n", "long".repeat(5000)), &numbered("more", 0..100)] {
             scene.append("a.log", piece);
@@ -50,14 +50,15 @@ pub fn short_reads_lose_nothing<B: Backend>(backend: B) {
 }
 
 /// So it is under `once`, for the last line, and for lines that are labelled or over the limit.
-pub fn short_reads_end<B: Backend>(backend: B) {
+#[test]
+fn short_reads_end() {
     for (max, one_in) in READS.into_iter().flat_map(|max| [(max, 1), (max, 3)]) {
         for (prefix, limit) in [(Prefix::None, 1 << 20), (Prefix::Name, 1 << 20), (Prefix::None, 300)] {
             let scene = Scene::on(short_reads(max, one_in));
             let long = "long".repeat(1000);
             scene.write("a.log", format!("{}{long}\nnext\nthe last one", numbered("line", 0..300)));
             let builder = scene.builder().once(true).path(scene.path("a.log")).prefix(prefix);
-            let merge = start(builder.max_line_bytes(limit).long_lines(LongLines::Skip), backend.clone());
+            let merge = start(builder.max_line_bytes(limit).long_lines(LongLines::Skip));
             block_on("the merge ends by itself", merge.finished());
             let report = stop(&merge);
             let cut = if limit < long.len() { String::new() } else { format!("{long}\n") };
@@ -72,14 +73,15 @@ pub fn short_reads_end<B: Backend>(backend: B) {
 }
 
 /// And so it is for the copy that has what was cut: it is known, though reads of it are short.
-pub fn short_reads_know_a_copy<B: Backend>(backend: B) {
+#[test]
+fn short_reads_know_a_copy() {
     for (max, one_in) in READS.into_iter().flat_map(|max| [(max, 1), (max, 3)]) {
         let scene = Scene::on(short_reads(max, one_in));
         let mut all = numbered("line", 0..100);
         scene.write("a.log", &all);
-        let merge = start(scene.builder().input(scene.pattern("a.log*")), backend.clone());
+        let merge = start(scene.builder().input(scene.pattern("a.log*")));
         scene.expect(&all);
-        fs::copy(scene.path("a.log"), scene.path("a.log.1")).expect("a file of the case");
+        scene.copy("a.log", "a.log.1");
         scene.looked(&merge, "a.log.1");
         scene.truncate("a.log");
         scene.events.until("a.log: truncated");
@@ -100,12 +102,13 @@ fn sizes_ahead(ahead: u64) -> TestFs {
 
 /// A size that stays ahead of what can be read is told once, and harms no other file; what can be read comes out. At
 /// the stop the rest counts as unread.
-pub fn a_size_ahead_of_the_data_harms_no_other<B: Backend>(backend: B) {
+#[test]
+fn a_size_ahead_of_the_data_harms_no_other() {
     for content in ["", "1\n", "1\nfrag"] {
         let scene = Scene::on(sizes_ahead(4096));
         scene.write("lies.log", content);
         scene.write("a.log", "");
-        let merge = start(scene.builder().input(scene.pattern("*.log")), backend.clone());
+        let merge = start(scene.builder().input(scene.pattern("*.log")));
         let mut want = content.lines().filter(|line| *line == "1").map(|_| "1\n").collect::<String>();
         scene.expect(&want);
         for round in 0..5 {
@@ -129,11 +132,12 @@ pub fn a_size_ahead_of_the_data_harms_no_other<B: Backend>(backend: B) {
 }
 
 /// Under `once` that is the end of it.
-pub fn a_size_ahead_of_the_data_ends<B: Backend>(backend: B) {
+#[test]
+fn a_size_ahead_of_the_data_ends() {
     let scene = Scene::on(sizes_ahead(1));
     scene.write("lies.log", "1\nfrag");
     scene.write("a.log", "a\n");
-    let merge = start(scene.builder().once(true).input(scene.pattern("*.log")), backend);
+    let merge = start(scene.builder().once(true).input(scene.pattern("*.log")));
     block_on("the merge ends by itself", merge.finished());
     let report = stop(&merge);
     assert_eq!(lines(&scene.output()).len(), 3);
@@ -141,7 +145,8 @@ pub fn a_size_ahead_of_the_data_ends<B: Backend>(backend: B) {
 }
 
 /// A size that is ahead for a while costs nothing.
-pub fn a_size_that_is_ahead_for_a_while_is_read_on<B: Backend>(backend: B) {
+#[test]
+fn a_size_that_is_ahead_for_a_while_is_read_on() {
     let ahead = Arc::new(AtomicU64::new(10));
     let fs = {
         let ahead = ahead.clone();
@@ -149,7 +154,7 @@ pub fn a_size_that_is_ahead_for_a_while_is_read_on<B: Backend>(backend: B) {
     };
     let scene = Scene::on(fs);
     let mut want = String::new();
-    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    let merge = start(scene.builder().path(scene.path("a.log")));
     for round in 0..10 {
         ahead.store(10, Ordering::SeqCst);
         scene.append("a.log", format!("{round}\nfrag"));
@@ -169,7 +174,8 @@ pub fn a_size_that_is_ahead_for_a_while_is_read_on<B: Backend>(backend: B) {
 
 /// A size that is now too small and now right is no truncation, as long as the bytes are there; whichever of the times
 /// that it is asked for it is too small.
-pub fn a_size_that_comes_and_goes_is_no_truncation<B: Backend>(backend: B) {
+#[test]
+fn a_size_that_comes_and_goes_is_no_truncation() {
     for (every, first) in [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)] {
         let asked = AtomicUsize::new(first);
         let fs = TestFs::new().with_sizes(move |_, size| match asked.fetch_add(1, Ordering::Relaxed) % every {
@@ -179,7 +185,7 @@ pub fn a_size_that_comes_and_goes_is_no_truncation<B: Backend>(backend: B) {
         let scene = Scene::on(fs);
         let mut all = numbered("line", 0..1000);
         scene.write("a.log", &all);
-        let merge = start(scene.builder().path(scene.path("a.log")), backend.clone());
+        let merge = start(scene.builder().path(scene.path("a.log")));
         scene.expect(&all);
         for round in 0..10 {
             scene.append("a.log", format!("{round}\n"));
@@ -203,7 +209,8 @@ fn failing(op: Op) -> TestFs {
 }
 
 /// What comes to nothing each time is told once, and tried ever more seldom; other files do not wait for it.
-pub fn what_comes_to_nothing_is_tried_ever_more_seldom<B: Backend>(backend: B) {
+#[test]
+fn what_comes_to_nothing_is_tried_ever_more_seldom() {
     /// Looks at another file meanwhile.
     const LOOKS: u64 = 160;
     let ahead = || TestFs::new().with_sizes(|path, size| size + if path.ends_with("bad.log") { 10 } else { 0 });
@@ -219,7 +226,7 @@ pub fn what_comes_to_nothing_is_tried_ever_more_seldom<B: Backend>(backend: B) {
         let scene = Scene::on(fs);
         scene.write("bad.log", "bad\n");
         scene.write("good.log", "");
-        let merge = start(scene.polled().input(scene.pattern("*.log")), backend.clone());
+        let merge = start(scene.polled().input(scene.pattern("*.log")));
         scene.events.until(told);
         let looks = |name: &str| scene.fs.looks(&scene.path(name));
         let (bad, good) = (looks("bad.log"), looks("good.log"));
@@ -236,12 +243,13 @@ pub fn what_comes_to_nothing_is_tried_ever_more_seldom<B: Backend>(backend: B) {
 }
 
 /// What has something to read although its size is 0 is read: once under `once`, its last line as well.
-pub fn a_size_of_nothing_is_not_believed<B: Backend>(backend: B) {
+#[test]
+fn a_size_of_nothing_is_not_believed() {
     let sizeless = || TestFs::new().with_sizes(|_, _| 0);
     let content = format!("{}the last one", numbered("line", 0..10_000));
     let scene = Scene::on(sizeless());
     scene.write("a.log", &content);
-    let merge = start(scene.builder().once(true).path(scene.path("a.log")), backend.clone());
+    let merge = start(scene.builder().once(true).path(scene.path("a.log")));
     block_on("the merge ends by itself", merge.finished());
     let report = stop(&merge);
     scene.assert_output(format!("{content}\n"));
@@ -250,7 +258,7 @@ pub fn a_size_of_nothing_is_not_believed<B: Backend>(backend: B) {
 
     let scene = Scene::on(sizeless());
     scene.write("a.log", "1\n");
-    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    let merge = start(scene.builder().path(scene.path("a.log")));
     scene.expect("1\n");
     scene.append("a.log", "2\n");
     scene.expect("1\n2\n");
@@ -262,12 +270,13 @@ pub fn a_size_of_nothing_is_not_believed<B: Backend>(backend: B) {
 }
 
 /// A file without a size and without an end is read up to a bound.
-pub fn a_file_without_end_is_read_up_to_a_bound<B: Backend>(backend: B) {
+#[test]
+fn a_file_without_end_is_read_up_to_a_bound() {
     const MOST: usize = 16 << 20;
     let scene = Scene::on(TestFs::new().with_sizes(|_, _| 0));
     scene.write("a.log", numbered("a line of some length", 0..800_000));
     assert!(scene.read("a.log").len() > MOST + 1_000_000);
-    let merge = start(scene.builder().once(true).path(scene.path("a.log")), backend);
+    let merge = start(scene.builder().once(true).path(scene.path("a.log")));
     block_on("the merge ends by itself", merge.finished());
     let report = stop(&merge);
     let [(_, reason)] = &report.failed_inputs[..] else { panic!("one input: {report:?}") };

@@ -1,9 +1,9 @@
 //! Files that are cut: grown again past where they were read, copied first, with holes, by their last line.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use tailmerge_core::{Backend, GapReason};
+use tailmerge_core::GapReason;
 
 use crate::kit::{Brake, Op, Scene, Sink, numbered, start, stop, until};
 
@@ -12,7 +12,8 @@ const BEHIND: usize = 10_000_000;
 
 /// A file that was cut and has grown past where it had been read, all between two looks: its new lines come, all of
 /// them, and none of the old ones again. Also where both contents begin alike, for longer than a block.
-pub fn what_grew_past_the_offset_is_another_content<B: Backend>(backend: B) {
+#[test]
+fn what_grew_past_the_offset_is_another_content() {
     for alike in [0, 10, 500] {
         let (brake, fs) = Brake::on(Op::Stat, "a.log");
         let scene = Scene::on(fs);
@@ -21,7 +22,7 @@ pub fn what_grew_past_the_offset_is_another_content<B: Backend>(backend: B) {
         let content = |label: &str, lines| [head.as_str(), &numbered(label, 0..lines)].concat();
         let (old, new) = (content("old", 100), content("new", 1000));
         scene.write("a.log", &old);
-        let merge = start(scene.polled().path(scene.path("a.log")), backend.clone());
+        let merge = start(scene.polled().path(scene.path("a.log")));
         scene.expect(&old);
         brake.unseen(|| scene.write("a.log", &new));
         scene.expect([old.as_str(), &new].concat());
@@ -34,7 +35,8 @@ pub fn what_grew_past_the_offset_is_another_content<B: Backend>(backend: B) {
 
 /// A file is cut while the merge is far behind. Where it was copied beside itself first, the copy has what is
 /// missing, whether or not a pattern finds it; otherwise the gap is right to the byte.
-pub fn a_copy_has_what_was_cut_while_behind<B: Backend>(backend: B) {
+#[test]
+fn a_copy_has_what_was_cut_while_behind() {
     for (copy, pattern) in [(Some("a.log.1"), "a.log*"), (Some("a.log-20260101"), "a.log"), (None, "a.log*")] {
         let scene = Scene::new();
         let line = format!("{}\n", "a line of a hundred bytes".repeat(4));
@@ -42,10 +44,10 @@ pub fn a_copy_has_what_was_cut_while_behind<B: Backend>(backend: B) {
         scene.write("a.log", &old);
         let sink = Sink::held();
         let builder = scene.builder().input(scene.pattern(pattern)).max_line_bytes(1024).memory(64 * 1024);
-        let merge = start(builder.writer(sink.make()), backend.clone());
+        let merge = start(builder.writer(sink.make()));
         sink.until_written_to();
         if let Some(copy) = copy {
-            fs::copy(scene.path("a.log"), scene.path(copy)).expect("a file of the case");
+            scene.copy("a.log", copy);
         }
         scene.truncate("a.log");
         scene.events.until("a.log: truncated");
@@ -67,7 +69,8 @@ pub fn a_copy_has_what_was_cut_while_behind<B: Backend>(backend: B) {
 }
 
 /// A file is copied and cut again and again before anything of it can be read: the copies have it all, in order.
-pub fn copies_have_what_was_cut_unread<B: Backend>(backend: B) {
+#[test]
+fn copies_have_what_was_cut_unread() {
     const CUTS: usize = 3;
     for pattern in ["a.log", "a.log*"] {
         let scene = Scene::new();
@@ -75,13 +78,13 @@ pub fn copies_have_what_was_cut_unread<B: Backend>(backend: B) {
         scene.write("a.log", text(0));
         let sink = Sink::held();
         let builder = scene.builder().input(scene.pattern(pattern)).max_line_bytes(1024).memory(64 * 1024);
-        let merge = start(builder.writer(sink.make()), backend.clone());
+        let merge = start(builder.writer(sink.make()));
         sink.until_written_to();
         for cut in 1..=CUTS {
             for number in (1..cut).rev() {
                 scene.rename(format!("a.log.{number}"), format!("a.log.{}", number + 1));
             }
-            fs::copy(scene.path("a.log"), scene.path("a.log.1")).expect("a file of the case");
+            scene.copy("a.log", "a.log.1");
             scene.truncate("a.log");
             until("the cut is seen", || scene.events.count("a.log: truncated") == cut);
             scene.append("a.log", text(cut));
@@ -98,10 +101,11 @@ pub fn copies_have_what_was_cut_unread<B: Backend>(backend: B) {
 
 /// A file that is copied again and again before it is cut, with a pattern that finds the copies: each line comes
 /// once, also those that come between the copy and the cut, if they have been read.
-pub fn copies_of_what_was_cut_are_not_read_again<B: Backend>(backend: B) {
+#[test]
+fn copies_of_what_was_cut_are_not_read_again() {
     let scene = Scene::new();
     scene.write("a.log", "");
-    let merge = start(scene.builder().input(scene.pattern("a.log*")), backend);
+    let merge = start(scene.builder().input(scene.pattern("a.log*")));
     let mut all = String::new();
     for round in 0..5 {
         let lines = numbered(&format!("round {round}"), 0..100);
@@ -111,7 +115,7 @@ pub fn copies_of_what_was_cut_are_not_read_again<B: Backend>(backend: B) {
         for number in (1..=round).rev() {
             scene.rename(format!("a.log.{number}"), format!("a.log.{}", number + 1));
         }
-        fs::copy(scene.path("a.log"), scene.path("a.log.1")).expect("a file of the case");
+        scene.copy("a.log", "a.log.1");
         scene.append("a.log", "between\n");
         all += "between\n";
         scene.expect(&all);
@@ -128,14 +132,15 @@ pub fn copies_of_what_was_cut_are_not_read_again<B: Backend>(backend: B) {
 }
 
 /// A producer that does not append leaves a hole when its file is cut: it is skipped and counted, to the byte.
-pub fn a_hole_is_skipped_and_counted<B: Backend>(backend: B) {
+#[test]
+fn a_hole_is_skipped_and_counted() {
     // At a block's start, within one, and within the first.
     for end in [1 << 20, (1 << 20) + 100] {
-        let scene = Scene::new();
+        let scene = Scene::of_machine();
         let producer = File::create(scene.path("a.log")).expect("a file of the case");
         let write = |text: &str, at| producer.write_all_at(text.as_bytes(), at).expect("a file of the case");
         write("old\n", 0);
-        let merge = start(scene.builder().path(scene.path("a.log")), backend.clone());
+        let merge = start(scene.builder().path(scene.path("a.log")));
         scene.expect("old\n");
         scene.truncate("a.log");
         scene.events.until("a.log: truncated");
@@ -152,15 +157,16 @@ pub fn a_hole_is_skipped_and_counted<B: Backend>(backend: B) {
 }
 
 /// What is cut of a line without its newline was no line; the lines before it do not come again.
-pub fn a_file_cut_within_its_last_line_is_not_read_again<B: Backend>(backend: B) {
+#[test]
+fn a_file_cut_within_its_last_line_is_not_read_again() {
     let scene = Scene::new();
     let lines = numbered("line", 0..100);
     scene.write("a.log", [&lines, "a fragment that is cut"].concat());
     let path = scene.path("a.log");
-    let merge = start(scene.builder().path(&path), backend);
+    let merge = start(scene.builder().path(&path));
     scene.expect(&lines);
     scene.looked(&merge, "a.log");
-    let cut = |len: usize| scene.producer("a.log").set_len(len as u64).expect("a file of the case");
+    let cut = |len: usize| scene.producer("a.log").set_len(len as u64);
     cut(lines.len() + 10);
     scene.looked(&merge, "a.log");
     cut(lines.len());

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use tailmerge_core::{Backend, GapReason};
+use tailmerge_core::GapReason;
 
 use crate::kit::{Brake, Op, Scene, Sink, lines, numbered, start, start_blocking, stop, stop_blocking, until};
 
@@ -14,11 +14,12 @@ const SHORT: Duration = Duration::from_millis(30);
 
 /// What was written before a rename comes out before what was written after it, also where none of it had been
 /// read by then.
-pub fn a_renamed_file_is_read_to_its_end_first<B: Backend>(backend: B) {
+#[test]
+fn a_renamed_file_is_read_to_its_end_first() {
     let (brake, fs) = Brake::on(Op::Stat, "a.log");
     let scene = Scene::on(fs);
     scene.write("a.log", "0\n");
-    let merge = start(scene.polled().path(scene.path("a.log")).rotated_grace(LONG), backend);
+    let merge = start(scene.polled().path(scene.path("a.log")).rotated_grace(LONG));
     scene.expect("0\n");
     let (before, after) = (numbered("before", 0..50_000), numbered("after", 0..50_000));
     brake.unseen(|| {
@@ -34,10 +35,11 @@ pub fn a_renamed_file_is_read_to_its_end_first<B: Backend>(backend: B) {
 }
 
 /// A producer that holds on to the renamed file is still heard.
-pub fn late_writes_to_the_renamed_file_come_out<B: Backend>(backend: B) {
+#[test]
+fn late_writes_to_the_renamed_file_come_out() {
     let scene = Scene::new();
     scene.write("a.log", "1\n");
-    let merge = start_blocking(scene.builder().path(scene.path("a.log")).rotated_grace(LONG), backend);
+    let merge = start_blocking(scene.builder().path(scene.path("a.log")).rotated_grace(LONG));
     scene.expect("1\n");
     let mut late = scene.producer("a.log");
     scene.rename("a.log", "a.log.1");
@@ -54,10 +56,11 @@ pub fn late_writes_to_the_renamed_file_come_out<B: Backend>(backend: B) {
 }
 
 /// Again and again, with a pattern that the old files match too: none is read twice.
-pub fn files_that_match_under_their_new_name_are_not_read_twice<B: Backend>(backend: B) {
+#[test]
+fn files_that_match_under_their_new_name_are_not_read_twice() {
     let scene = Scene::new();
     scene.write("a.log", "");
-    let merge = start(scene.builder().input(scene.pattern("a.log*")).rotated_grace(SHORT), backend);
+    let merge = start(scene.builder().input(scene.pattern("a.log*")).rotated_grace(SHORT));
     let mut all = String::new();
     for round in 0..4 {
         let lines = numbered(&format!("round {round}"), 0..100);
@@ -82,10 +85,11 @@ pub fn files_that_match_under_their_new_name_are_not_read_twice<B: Backend>(back
 }
 
 /// The last line of a file that lost its name gets its newline once the file has been quiet for long enough.
-pub fn the_last_line_of_a_renamed_file_gets_its_newline<B: Backend>(backend: B) {
+#[test]
+fn the_last_line_of_a_renamed_file_gets_its_newline() {
     let scene = Scene::new();
     scene.write("a.log", "whole\nfrag");
-    let merge = start(scene.builder().path(scene.path("a.log")).rotated_grace(SHORT), backend);
+    let merge = start(scene.builder().path(scene.path("a.log")).rotated_grace(SHORT));
     scene.expect("whole\n");
     scene.rename("a.log", "a.log.1");
     scene.expect("whole\nfrag\n");
@@ -95,12 +99,13 @@ pub fn the_last_line_of_a_renamed_file_gets_its_newline<B: Backend>(backend: B) 
 }
 
 /// So does that of a file whose names are all deleted, however many there were.
-pub fn the_last_line_of_a_deleted_file_gets_its_newline<B: Backend>(backend: B) {
+#[test]
+fn the_last_line_of_a_deleted_file_gets_its_newline() {
     let scene = Scene::new();
     scene.write("a.log", "whole\nfrag");
     scene.hard_link("a.log", "b.log");
     let builder = scene.builder().input(scene.pattern("*.log")).rotated_grace(SHORT);
-    let merge = start(builder, backend);
+    let merge = start(builder);
     scene.expect("whole\n");
     scene.events.until("another name of a file that is followed");
     scene.remove("a.log");
@@ -111,12 +116,13 @@ pub fn the_last_line_of_a_deleted_file_gets_its_newline<B: Backend>(backend: B) 
 }
 
 /// A name of a file goes, and a producer goes on under the other one.
-pub fn a_file_goes_on_under_its_other_name<B: Backend>(backend: B) {
+#[test]
+fn a_file_goes_on_under_its_other_name() {
     let scene = Scene::new();
     scene.write("a.log", "1\nfrag");
     scene.hard_link("a.log", "b.log");
     let builder = scene.builder().path(scene.path("a.log")).path(scene.path("b.log")).rotated_grace(SHORT);
-    let merge = start(builder, backend);
+    let merge = start(builder);
     scene.expect("1\n");
     scene.events.until("another name of a file that is followed");
     let gone = if scene.events.count("a.log: another name") > 0 { ["b.log", "a.log"] } else { ["a.log", "b.log"] };
@@ -129,10 +135,11 @@ pub fn a_file_goes_on_under_its_other_name<B: Backend>(backend: B) {
 }
 
 /// After a truncation the file is read from its start.
-pub fn a_truncated_file_is_read_from_its_start<B: Backend>(backend: B) {
+#[test]
+fn a_truncated_file_is_read_from_its_start() {
     let scene = Scene::new();
     scene.write("a.log", "1\n2\nfrag");
-    let merge = start(scene.builder().path(scene.path("a.log")), backend);
+    let merge = start(scene.builder().path(scene.path("a.log")));
     scene.expect("1\n2\n");
     scene.truncate("a.log");
     scene.events.until("a.log: truncated");
@@ -150,11 +157,12 @@ pub fn a_truncated_file_is_read_from_its_start<B: Backend>(backend: B) {
 }
 
 /// So it is where nobody saw that it had been short: it holds as many bytes again, or more, but others.
-pub fn a_file_written_over_is_read_from_its_start<B: Backend>(backend: B) {
+#[test]
+fn a_file_written_over_is_read_from_its_start() {
     let (brake, fs) = Brake::on(Op::Stat, "a.log");
     let scene = Scene::on(fs);
     scene.write("a.log", "1\n2\n");
-    let merge = start(scene.polled().path(scene.path("a.log")), backend);
+    let merge = start(scene.polled().path(scene.path("a.log")));
     scene.expect("1\n2\n");
     brake.unseen(|| scene.write("a.log", "3\n4\n"));
     scene.expect("1\n2\n3\n4\n");
@@ -165,14 +173,15 @@ pub fn a_file_written_over_is_read_from_its_start<B: Backend>(backend: B) {
 }
 
 /// What had not been read before a truncation is a gap, to the byte.
-pub fn what_a_truncation_took_is_a_gap<B: Backend>(backend: B) {
+#[test]
+fn what_a_truncation_took_is_a_gap() {
     let scene = Scene::new();
     let old = numbered("old", 0..40_000);
     scene.write("a.log", &old);
     let sink = Sink::held();
     // Too little memory for all that there is to read.
     let builder = scene.builder().path(scene.path("a.log")).max_line_bytes(1024).memory(64 * 1024);
-    let merge = start(builder.writer(sink.make()), backend);
+    let merge = start(builder.writer(sink.make()));
     sink.until_written_to();
     scene.truncate("a.log");
     scene.events.until("a.log: truncated");
@@ -190,11 +199,12 @@ pub fn what_a_truncation_took_is_a_gap<B: Backend>(backend: B) {
 }
 
 /// A file that is deleted and made anew is read from its start, however quickly that goes.
-pub fn a_file_made_anew_is_read_from_its_start<B: Backend>(backend: B) {
+#[test]
+fn a_file_made_anew_is_read_from_its_start() {
     let (brake, fs) = Brake::on(Op::Stat, "a.log");
     let scene = Scene::on(fs);
     scene.write("a.log", "1\n");
-    let merge = start(scene.polled().path(scene.path("a.log")).rotated_grace(SHORT), backend);
+    let merge = start(scene.polled().path(scene.path("a.log")).rotated_grace(SHORT));
     scene.expect("1\n");
     scene.remove("a.log");
     scene.events.until("a.log: not there");
@@ -212,12 +222,13 @@ pub fn a_file_made_anew_is_read_from_its_start<B: Backend>(backend: B) {
 }
 
 /// A symbolic link is followed to where it leads, and to where it leads next.
-pub fn a_link_that_is_switched_is_followed<B: Backend>(backend: B) {
+#[test]
+fn a_link_that_is_switched_is_followed() {
     let scene = Scene::new();
     scene.write("1/x.log", "1\n");
     scene.write("2/x.log", "2\n");
     scene.symlink("1/x.log", "latest");
-    let merge = start_blocking(scene.builder().path(scene.path("latest")), backend);
+    let merge = start_blocking(scene.builder().path(scene.path("latest")));
     scene.expect("1\n");
     scene.symlink("2/x.log", "latest");
     scene.expect("1\n2\n");
@@ -227,13 +238,14 @@ pub fn a_link_that_is_switched_is_followed<B: Backend>(backend: B) {
 }
 
 /// A file that is rotated and deleted while the output is behind is held on to, and loses nothing.
-pub fn what_vanishes_while_the_output_is_behind_is_kept<B: Backend>(backend: B) {
+#[test]
+fn what_vanishes_while_the_output_is_behind_is_kept() {
     let scene = Scene::new();
     let old = numbered("old", 0..40_000);
     scene.write("a.log", &old);
     let sink = Sink::held();
     let builder = scene.builder().path(scene.path("a.log")).max_line_bytes(1024).memory(64 * 1024);
-    let merge = start(builder.writer(sink.make()), backend);
+    let merge = start(builder.writer(sink.make()));
     sink.until_written_to();
     let joined = |times| until("the new file is seen", || scene.events.count("a.log: followed from byte 0") == times);
     joined(1);
@@ -251,13 +263,14 @@ pub fn what_vanishes_while_the_output_is_behind_is_kept<B: Backend>(backend: B) 
 }
 
 /// Unless it takes more of the disk than is allowed: then what is left of it is a gap, to the byte.
-pub fn beyond_the_bytes_allowed_a_deleted_file_is_a_gap<B: Backend>(backend: B) {
+#[test]
+fn beyond_the_bytes_allowed_a_deleted_file_is_a_gap() {
     let scene = Scene::new();
     let old = numbered("old", 0..40_000);
     scene.write("a.log", &old);
     let sink = Sink::held();
     let builder = scene.builder().path(scene.path("a.log")).max_line_bytes(1024).memory(64 * 1024);
-    let merge = start(builder.deleted_max_bytes(5000).writer(sink.make()), backend);
+    let merge = start(builder.deleted_max_bytes(5000).writer(sink.make()));
     sink.until_written_to();
     // That much is allowed.
     scene.rename("a.log", "gone");

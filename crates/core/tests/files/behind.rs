@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tailmerge_core::{Backend, Builder, GapReason};
+use tailmerge_core::{Builder, GapReason};
 
-use crate::kit::{Scene, Sink, lines, numbered, open_files, sorted, start, start_blocking, stop, stop_blocking, until};
+use crate::kit::{Scene, Sink, lines, numbered, sorted, start, start_blocking, stop, stop_blocking, until};
 
 /// Bytes that the pipeline may hold in these cases: little, so that it is full at once.
 const MEMORY: usize = 64 * 1024;
@@ -15,17 +15,18 @@ fn narrow(scene: &Scene) -> Builder {
 
 /// Files that are deleted while the output is behind are let go once they are as old as is allowed: their disk is
 /// free, and what they still had is a gap, to the byte.
-pub fn a_deleted_file_is_let_go_in_time<B: Backend>(backend: B) {
+#[test]
+fn a_deleted_file_is_let_go_in_time() {
     let scene = Scene::new();
     let old = numbered("old", 0..40_000);
     scene.write("a.log", &old);
     let sink = Sink::held();
     let builder = narrow(&scene).path(scene.path("a.log")).deleted_max_age(Duration::from_millis(50));
-    let merge = start(builder.writer(sink.make()), backend);
+    let merge = start(builder.writer(sink.make()));
     sink.until_written_to();
     scene.remove("a.log");
     scene.events.until("the file was deleted, and not kept for longer than was allowed");
-    until("it is closed", || open_files(&scene.path("")).is_empty());
+    until("it is closed", || scene.open_files().is_empty());
     // What comes under its name then is another file.
     scene.write("a.log", "new\n");
     sink.release();
@@ -37,13 +38,14 @@ pub fn a_deleted_file_is_let_go_in_time<B: Backend>(backend: B) {
 }
 
 /// So it is with one that was rotated first and deleted then; what still has a name is kept, however old it is.
-pub fn a_rotated_file_is_kept_while_it_has_a_name<B: Backend>(backend: B) {
+#[test]
+fn a_rotated_file_is_kept_while_it_has_a_name() {
     let scene = Scene::new();
     let old = numbered("old", 0..40_000);
     scene.write("a.log", &old);
     let sink = Sink::held();
     let builder = narrow(&scene).path(scene.path("a.log")).deleted_max_age(Duration::from_millis(1));
-    let merge = start(builder.writer(sink.make()), backend);
+    let merge = start(builder.writer(sink.make()));
     sink.until_written_to();
     scene.rename("a.log", "a.log.1");
     scene.write("a.log", "new\n");
@@ -60,7 +62,8 @@ pub fn a_rotated_file_is_kept_while_it_has_a_name<B: Backend>(backend: B) {
 
 /// Inputs that grow, rotate and are deleted, again and again, while nothing can be written: what is kept comes out
 /// when it can be, all of it and in order, and no more is kept open than there are files.
-pub fn what_goes_on_while_the_output_is_behind_comes_later<B: Backend>(backend: B) {
+#[test]
+fn what_goes_on_while_the_output_is_behind_comes_later() {
     const INPUTS: usize = 5;
     const ROUNDS: usize = 4;
     const LINES: usize = 3000;
@@ -71,7 +74,7 @@ pub fn what_goes_on_while_the_output_is_behind_comes_later<B: Backend>(backend: 
     }
     let sink = Sink::held();
     let builder = narrow(&scene).input(scene.pattern("*.log"));
-    let merge = start_blocking(builder.writer(sink.make()), backend);
+    let merge = start_blocking(builder.writer(sink.make()));
     sink.until_written_to();
     until("all are followed", || scene.events.count("followed from byte 0") == INPUTS);
     for round in 1..=ROUNDS {
@@ -84,7 +87,7 @@ pub fn what_goes_on_while_the_output_is_behind_comes_later<B: Backend>(backend: 
         until("the new ones are followed", || scene.events.count("followed from byte 0") == INPUTS * (round + 1));
         // Every other one is deleted.
         (0..INPUTS).filter(|input| (input + round) % 2 == 0).for_each(|input| scene.remove(format!("{input}.{round}")));
-        until("no more is open than there are files", || open_files(&scene.path("")).len() <= INPUTS * (round + 1));
+        until("no more is open than there are files", || scene.open_files().len() <= INPUTS * (round + 1));
     }
     sink.release();
     let report = stop_blocking(&merge);
@@ -100,5 +103,5 @@ pub fn what_goes_on_while_the_output_is_behind_comes_later<B: Backend>(backend: 
     }
     assert_eq!(sorted(&output).len(), output.len());
     drop(merge);
-    until("its files are closed", || open_files(&scene.path("")).is_empty());
+    until("its files are closed", || scene.open_files().is_empty());
 }
