@@ -22,7 +22,8 @@ pub use threads::Threads;
 
 /// Makes a module of tests of all cases, for one backend.
 ///
-/// The expression gives the backend. It is evaluated anew for each test, in the scope of the call.
+/// The expression gives the backend. It is evaluated anew for each test, in the scope of the call. Run the topic `backend`
+/// first.
 ///
 /// # Examples
 ///

@@ -112,6 +112,53 @@ pub(crate) trait OwnFiles: Send + Sync {
 }
 
 /// Services for a writer. They never leave the writer's thread.
+///
+/// # Examples
+///
+/// A writer that connects when it has to, and says so while it waits for that:
+///
+/// ```
+/// use std::io::{self, Write};
+/// use std::net::TcpStream;
+/// use std::time::Duration;
+/// use tailmerge::{Batch, Builder, PartialWrite, Writer, WriterContext};
+///
+/// struct Collector {
+///     connection: Option<TcpStream>,
+///     cx: WriterContext,
+/// }
+///
+/// impl Collector {
+///     async fn connection(&mut self) -> &mut TcpStream {
+///         while self.connection.is_none() {
+///             match TcpStream::connect("collector:5140") {
+///                 Ok(connection) => self.connection = Some(connection),
+///                 Err(error) => {
+///                     self.cx.waiting(&error.to_string());
+///                     self.cx.sleep(Duration::from_secs(1)).await;
+///                 }
+///             }
+///         }
+///         self.connection.as_mut().expect("it is connected")
+///     }
+/// }
+///
+/// impl Writer for Collector {
+///     async fn write(&mut self, batch: &Batch) -> Result<(), PartialWrite> {
+///         self.connection().await.write_all(batch.bytes()).map_err(|error| {
+///             self.connection = None;
+///             // What got through of these lines comes twice then.
+///             PartialWrite::retry(0, error)
+///         })
+///     }
+///
+///     async fn flush(&mut self) -> io::Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// let builder = Builder::new().writer(|cx| async { Ok(Collector { connection: None, cx }) });
+/// ```
 pub struct WriterContext {
     pub(crate) executor: Rc<LocalExecutor<'static>>,
     pub(crate) sleep: Arc<Sleep>,

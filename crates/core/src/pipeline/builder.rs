@@ -154,6 +154,17 @@ impl Builder {
     /// Leaves out files that match: their name, or their whole path if the pattern has a `/`.
     ///
     /// It applies to files that an input with wildcards finds; a path that is named is not left out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tailmerge::Builder;
+    ///
+    /// let builder = Builder::new()
+    ///     .input("/var/log/**")
+    ///     .exclude("*.gz") // a name, in any directory
+    ///     .exclude("/var/log/journal/**"); // a path
+    /// ```
     pub fn exclude(mut self, glob: impl Into<String>) -> Self {
         self.excludes.push(glob.into());
         self

@@ -238,6 +238,23 @@ pub struct Line {
 /// # Cancel safety
 ///
 /// Waiting for the next line and giving up loses nothing.
+///
+/// # Examples
+///
+/// The lines that are there now:
+///
+/// ```no_run
+/// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
+/// use futures_lite::StreamExt;
+///
+/// let mut lines = tailmerge::tail("app.log").lines_on(backend).await?;
+/// lines.stop(); // it ends after them
+/// while let Some(line) = lines.next().await.transpose()? {
+///     println!("byte {:?}: {}", line.offset, line.bytes.escape_ascii());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping it stops the readers"]
 pub struct Lines {

@@ -19,7 +19,7 @@ use crate::panic::panic_message;
 /// A tailer that counts to three:
 ///
 /// ```
-/// use tailmerge::{Batch, Progress, TailError, Tailer};
+/// use tailmerge::{Batch, Builder, Progress, TailError, Tailer};
 ///
 /// struct Count(u64);
 ///
@@ -37,6 +37,8 @@ use crate::panic::panic_message;
 /// let mut count = Count(0);
 /// while let Progress::More = count.fill(&mut batch)? {}
 /// assert_eq!(batch.bytes(), b"1\n2\n3\n");
+///
+/// let builder = Builder::new().tailer("count", Count(0));
 /// # Ok::<(), TailError>(())
 /// ```
 pub trait Tailer: Send + 'static {
