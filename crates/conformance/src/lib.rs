@@ -4,7 +4,8 @@
 //!
 //! Its source, in `src/cases`, says what a case shows. Cases wait for what they expect, for half a minute at most, and use
 //! files in a temporary directory; a few start the test program again, since they count what a process has. A case that
-//! does not end is given up after three minutes.
+//! does not end is given up after three minutes. Before the first one the backend is asked to run one task. If it cannot,
+//! because its `spawn` blocks for example, all cases fail then and there, with the reason.
 //!
 //! What does not depend on the backend is tested in `crates/core/tests`, with the same means.
 

@@ -15,7 +15,8 @@ macro_rules! cases {
         #[doc(hidden)]
         pub mod named {
             $(
-                pub fn $case<B: tailmerge_core::Backend>(test: &str, backend: impl FnOnce() -> B + Send + 'static) {
+                pub fn $case<B: tailmerge_core::Backend>(test: &str, backend: impl Fn() -> B + Send + 'static) {
+                    crate::kit::assert_usable(test, &backend);
                     crate::kit::$run(test, move || super::$case(backend()));
                 }
             )*
