@@ -12,6 +12,7 @@ use crate::kit::{Act, Scene, Sink, assert_same, lines, numbered, on_thread, star
 
 cases! { logger, each in its own process:
     a_logger_may_write_into_the_merge
+    a_lossy_logger_holds_up_nobody
     a_logger_that_panics_changes_nothing
 }
 
@@ -81,6 +82,30 @@ fn a_logger_may_write_into_the_merge<B: Backend>(backend: B) {
     }
     assert!(output.contains("library: the output cannot be written"), "it is logged");
     assert_eq!(scene.events.count("cannot be written"), scene.events.count("can be written again"));
+}
+
+/// A logger that writes to a lossy sender holds up nobody while the output stands still, nor does the library, which logs
+/// there, too, while it drops lines.
+pub fn a_lossy_logger_holds_up_nobody<B: Backend>(backend: B) {
+    let logger = log_to(false);
+    let scene = Scene::new();
+    let sink = Sink::held();
+    let merge = start(scene.builder().max_line_bytes(1024).memory(64 * 1024).writer(sink.make()), backend);
+    logger.sender.set(Mutex::new(merge.sender("log").lossy())).expect("it is set once");
+    let threads = ["x", "y"].map(|name| {
+        on_thread("a thread that logs", move || {
+            (0..5000).for_each(|number| log::info!(target: "app", "{name} {number}"))
+        })
+    });
+    threads.into_iter().for_each(|thread| thread.wait());
+    assert!(merge.snapshot().dropped_lines > 0);
+    sink.release();
+    let report = stop(&merge);
+    assert!(report.dropped_lines > 0 && !report.is_complete(), "{report:?}");
+    let output = text(&sink.bytes());
+    let told = output.lines().filter(|line| line.starts_with("library: ")).count() as u64;
+    assert!(report.lines + report.dropped_lines >= 10_000 + told, "{report:?}");
+    scene.events.until("their sender does not wait");
 }
 
 /// A logger that panics changes nothing, and is told to the observer once.

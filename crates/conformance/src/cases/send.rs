@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::pin::pin;
 use std::time::Duration;
 
-use tailmerge_core::{Backend, LineSender, SendError};
+use tailmerge_core::{Backend, GapReason, LineSender, SendError};
 
 use crate::kit::{
     Act, DEADLINE, Scene, Sink, assert_same, block_on, numbered, on_thread, poll_once, sorted, start, start_blocking,
@@ -17,6 +17,7 @@ cases! { send:
     a_dropped_sender_ends_its_line
     a_line_that_is_too_long_is_refused
     sending_waits_for_room
+    a_lossy_sender_never_waits
     sending_after_the_stop_is_refused
     a_sender_that_waits_hears_of_the_end
     a_stop_ends_the_lines_that_were_begun
@@ -183,6 +184,46 @@ fn fill(sender: &LineSender, sink: &Sink) -> String {
             }
         }
     }
+}
+
+/// A lossy sender never waits, whichever way it is given lines. What it drops is counted at once and told later.
+pub fn a_lossy_sender_never_waits<B: Backend>(backend: B) {
+    const ROUNDS: u64 = 300;
+
+    let scene = Scene::new();
+    let sink = Sink::held();
+    let merge = start(scene.builder().max_line_bytes(1024).memory(64 * 1024).writer(sink.make()), backend);
+    let sender = merge.sender("host").lossy();
+    let line = |number: u64| format!("{number:1000}\n");
+    let sending = {
+        let mut sender = sender.clone();
+        on_thread("a sender", move || {
+            for round in 0..ROUNDS {
+                sender.send_blocking(line(3 * round)).expect("it is dropped, if need be");
+                block_on("send", sender.send(line(3 * round + 1))).expect("it is dropped, if need be");
+                sender.write_all(line(3 * round + 2).as_bytes()).expect("it is dropped, if need be");
+            }
+            sender.flush().expect("it does nothing");
+        })
+    };
+    sending.wait();
+    let now = merge.snapshot();
+    assert!(now.dropped_lines > ROUNDS && now.gap_bytes == 1001 * now.dropped_lines, "{now:?}");
+    assert_eq!(sender.try_send(line(0)), Err(SendError::Full));
+    assert_eq!(merge.snapshot().dropped_lines, now.dropped_lines, "what is refused is not dropped");
+
+    sink.release();
+    block_on("flush", merge.flush()).expect("the merge runs");
+    scene.events.until("their sender does not wait");
+    sender.send_blocking("room").expect("the merge runs");
+    let report = stop(&merge);
+    assert!(!report.is_complete() && report.gaps.iter().all(|gap| gap.reason == GapReason::NoRoom), "{report:?}");
+    assert_eq!(report.dropped_lines, now.dropped_lines);
+    assert_eq!(report.lines + report.dropped_lines, 3 * ROUNDS + 1);
+    assert_eq!(report.inputs[0].bytes + report.gap_bytes, 3 * ROUNDS * 1001 + 5);
+    let output = text(&sink.bytes());
+    let numbers = output.strip_suffix("room\n").expect("there is room again").lines();
+    assert!(numbers.map(|line| line.trim().parse::<u64>().expect("a whole line")).is_sorted(), "in order");
 }
 
 /// Once a stop is asked for, every way of sending says so.

@@ -29,7 +29,7 @@ impl Gap {
     }
 
     /// Returns true if `next` begins where this gap ends, and has the same reason.
-    pub(super) fn is_followed_by(&self, next: &Self) -> bool {
+    pub(crate) fn is_followed_by(&self, next: &Self) -> bool {
         self.end == next.start && self.reason == next.reason && self.input == next.input
     }
 }
@@ -63,6 +63,8 @@ pub enum GapReason {
     OutputRemoved,
     /// A sender of the host's was dropped with a line that it had begun, while there was no room for it.
     SenderDropped,
+    /// A lossy sender of the host's had no room for them: see [`LineSender::lossy`](crate::LineSender::lossy).
+    NoRoom,
 }
 
 impl fmt::Display for GapReason {
@@ -77,6 +79,7 @@ impl fmt::Display for GapReason {
             Self::LineLimit => "the line is longer than the limit",
             Self::OutputRemoved => "the output was removed while they were written to it",
             Self::SenderDropped => "its sender was dropped while there was no room for it",
+            Self::NoRoom => "the output is behind, and their sender does not wait",
         })
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Ledger {
     hole_bytes: AtomicU64,
     /// The number of possible losses: see [`Report::possible_losses`].
     possible_losses: AtomicU64,
+    /// The number of lines that lossy senders had no room for.
+    dropped_lines: AtomicU64,
     /// The number of last lines that got a newline added.
     unterminated: AtomicU64,
     /// True while the output has to be waited for.
@@ -127,6 +129,7 @@ impl Ledger {
             long_lines: AtomicU64::new(0),
             hole_bytes: AtomicU64::new(0),
             possible_losses: AtomicU64::new(0),
+            dropped_lines: AtomicU64::new(0),
             unterminated: AtomicU64::new(0),
             waiting: AtomicBool::new(false),
             submitted: AtomicU64::new(0),
@@ -225,6 +228,15 @@ impl Ledger {
         self.emit(&Event::Gap(gap));
     }
 
+    /// Records lines that a lossy sender had no room for, and returns the gap, which the caller emits later: a sender may
+    /// be part of the host's logger or observer.
+    pub(crate) fn drop_lines(&self, input: &Path, start: u64, end: u64, lines: u64) -> Gap {
+        self.dropped_lines.fetch_add(lines, Ordering::Relaxed);
+        let gap = Gap { input: input.to_owned(), start, end, reason: GapReason::NoRoom, time: SystemTime::now() };
+        lock(&self.gaps).add(&gap);
+        gap
+    }
+
     /// Counts a hole. Nothing is missing: its bytes were never written.
     pub(crate) fn hole(&self, input: &Path, start: u64, end: u64) {
         self.hole_bytes.fetch_add(end - start, Ordering::Relaxed);
@@ -306,6 +318,7 @@ impl Ledger {
             output_waits: self.waiting.load(Ordering::Relaxed),
             gaps,
             gap_bytes,
+            dropped_lines: self.dropped_lines.load(Ordering::Relaxed),
             possible_losses: self.possible_losses.load(Ordering::Relaxed),
             failed_inputs: lock(&self.failed).count,
             is_finished: false,
@@ -324,6 +337,7 @@ impl Ledger {
             gaps: gaps.list,
             gap_count: gaps.count,
             gap_bytes: gaps.bytes,
+            dropped_lines: self.dropped_lines.load(Ordering::Relaxed),
             possible_losses: self.possible_losses.load(Ordering::Relaxed),
             bytes: written,
             lines: self.lines.load(Ordering::Relaxed),

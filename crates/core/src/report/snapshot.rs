@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub gaps: u64,
     /// The number of bytes in all gaps.
     pub gap_bytes: u64,
+    /// The number of lines dropped by lossy senders; see [`Report::dropped_lines`](crate::Report::dropped_lines).
+    pub dropped_lines: u64,
     /// The number of possible losses; see [`Report::possible_losses`](crate::Report::possible_losses).
     pub possible_losses: u64,
     /// The number of inputs that could not be read to their end when they had to be.

@@ -36,6 +36,9 @@ pub struct Report {
     pub gap_count: u64,
     /// The number of bytes in all gaps.
     pub gap_bytes: u64,
+    /// The number of lines that senders of the host's dropped, since there was no room for them: see
+    /// [`LineSender::lossy`](crate::LineSender::lossy). They are gaps.
+    pub dropped_lines: u64,
     /// The number of possible losses, where nobody can tell whether lines were lost: a file that was read to its last
     /// known end was truncated, or removed while it was not open; a file that a pattern found was gone before it could
     /// be opened; a directory could not be listed for a while. A possible loss is neither a failure nor a gap.

@@ -10,13 +10,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use event_listener::Event;
+use memchr::memchr_iter;
 
 use crate::batch::queue::{LineBuffer, Message, WriterQueue};
 use crate::batch::{Batch, Source};
 use crate::record::format::LineFormat;
-use crate::report::gap::GapReason;
+use crate::report::event::Event as Told;
+use crate::report::gap::{Gap, GapReason};
 use crate::report::ledger::Ledger;
 use crate::sync::lock::lock;
+
+/// Between two visits of the writer, at most so many gaps of lossy senders are emitted one by one; the others are only
+/// counted.
+const UNTOLD_MAX: usize = 64;
 
 /// Beyond so many names, those without a sender are forgotten.
 const NAMES_MAX: usize = 10_000;
@@ -30,7 +36,7 @@ pub enum SendError {
     /// The text is longer than the line limit, all its lines together.
     TooLong,
     /// The buffer is full. Only [`LineSender::try_send`](crate::LineSender::try_send) returns this, and any call within
-    /// the merge's calls of the host: see [`LineSender`](crate::LineSender).
+    /// the merge's calls of the host if the sender is not lossy: see [`LineSender`](crate::LineSender).
     Full,
 }
 
@@ -46,6 +52,8 @@ impl fmt::Display for SendError {
 
 impl Error for SendError {}
 
+/// `Closed` becomes [`BrokenPipe`](io::ErrorKind::BrokenPipe), `TooLong` [`InvalidInput`](io::ErrorKind::InvalidInput), and
+/// `Full` [`WouldBlock`](io::ErrorKind::WouldBlock).
 impl From<SendError> for io::Error {
     fn from(error: SendError) -> Self {
         let kind = match error {
@@ -81,6 +89,8 @@ struct State {
     names_max: usize,
     /// The lines that senders have begun, by their addresses.
     fragments: BTreeMap<usize, Arc<Fragment>>,
+    /// Gaps of lossy senders that are recorded and not emitted yet.
+    untold: Vec<Gap>,
 }
 
 /// The state that all senders of one name share.
@@ -116,6 +126,7 @@ impl HostLines {
             sources: HashMap::new(),
             names_max: NAMES_MAX,
             fragments: BTreeMap::new(),
+            untold: Vec::new(),
         };
         let (state, closed, room) = (Mutex::new(state), AtomicBool::new(false), Event::new());
         Arc::new(Self { state, closed, room, queue, ledger, line_max, capacity })
@@ -139,8 +150,8 @@ impl HostLines {
         source
     }
 
-    /// Submits lines if there is room.
-    pub(crate) fn submit(&self, from: &HostSource, lines: &[u8]) -> Result<(), SendError> {
+    /// Submits lines if there is room. If there is none, a lossy sender's are dropped.
+    pub(crate) fn submit(&self, from: &HostSource, lines: &[u8], lossy: bool) -> Result<(), SendError> {
         let content = lines.strip_suffix(b"\n").unwrap_or(lines);
         if content.len() > self.line_max {
             return Err(SendError::TooLong);
@@ -150,10 +161,29 @@ impl HostLines {
         if self.is_closed() || self.queue.is_closed() {
             return Err(SendError::Closed);
         }
-        match self.push(&mut state, from, content.len() as u64 + 1, &rendered, Room::Free) {
-            true => Ok(()),
-            false => Err(SendError::Full),
+        let len_in = content.len() as u64 + 1;
+        if self.push(&mut state, from, len_in, &rendered, Room::Free) {
+            return Ok(());
         }
+        if !lossy {
+            return Err(SendError::Full);
+        }
+        let start = from.sent.fetch_add(len_in, Ordering::Relaxed);
+        let lines = memchr_iter(b'\n', content).count() as u64 + 1;
+        let gap = self.ledger.drop_lines(from.source.path(), start, start + len_in, lines);
+        if let Some(untold) = state.untold.iter_mut().find(|untold| untold.is_followed_by(&gap)) {
+            untold.end = gap.end;
+        } else if state.untold.len() < UNTOLD_MAX {
+            state.untold.push(gap);
+        }
+        Ok(())
+    }
+
+    /// Emits the gaps of lossy senders. The senders do not do it themselves: one may be what the host's logger or observer
+    /// writes to, with a lock held.
+    fn emit_untold(&self) {
+        let untold = std::mem::take(&mut lock(&self.state).untold);
+        untold.into_iter().for_each(|gap| self.ledger.emit(&Told::Gap(gap)));
     }
 
     /// Returns false if there is no room.
@@ -219,6 +249,7 @@ impl LineBuffer for HostLines {
         let batch = std::mem::replace(&mut state.batch, empty);
         drop(state);
         self.room.notify(usize::MAX);
+        self.emit_untold();
         batch
     }
 
@@ -231,6 +262,7 @@ impl LineBuffer for HostLines {
         // Whoever adds to one after this finds it closed.
         fragments.values().for_each(|fragment| self.end(fragment, Room::Any));
         self.room.notify(usize::MAX);
+        self.emit_untold();
     }
 }
 

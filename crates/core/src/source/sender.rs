@@ -38,7 +38,7 @@ use crate::sync::lock::lock;
 ///   full, the line is a gap, [`GapReason::SenderDropped`](crate::GapReason::SenderDropped).
 /// * `write` and `flush` wait on the thread that calls them, for as long as the output is behind. On a thread of an
 ///   executor they hold up all its other tasks: use [`send`](Self::send) there, or
-///   [`Merge::flush`](crate::Merge::flush).
+///   [`Merge::flush`](crate::Merge::flush). A [`lossy`](Self::lossy) sender never waits.
 ///
 /// Where async code has to have an [`AsyncWrite`](futures_lite::AsyncWrite), `blocking::Unblock` makes one of a sender.
 /// It puts a buffer of its own before the sender, of 8 MiB unless `with_capacity` says less. What is in there when it is
@@ -51,7 +51,8 @@ use crate::sync::lock::lock;
 /// case of an [`io::Write`] ([`WouldBlock`](io::ErrorKind::WouldBlock)), whose `flush` is refused likewise. A logger may
 /// thus write to a sender. The writer's thread hands its own log messages to another thread, since the logger may hold a
 /// lock while it waits for room. If something else logs on the writer's thread (a writer of the host's, or an executor
-/// that traces), such a logger must not wait with its lock held, but use [`try_send`](Self::try_send).
+/// that traces), such a logger must not wait with its lock held, but use [`try_send`](Self::try_send) or a
+/// [`lossy`](Self::lossy) sender.
 ///
 /// # Examples
 ///
@@ -100,11 +101,38 @@ pub struct LineSender {
     fragment: Option<Arc<Fragment>>,
     /// True while the rest of a refused line is dropped.
     refusing: bool,
+    /// True if lines without room are dropped.
+    lossy: bool,
 }
 
 impl LineSender {
     pub(crate) fn new(host: Arc<HostLines>, source: Arc<HostSource>) -> Self {
-        Self { host, source, fragment: None, refusing: false }
+        Self { host, source, fragment: None, refusing: false, lossy: false }
+    }
+
+    /// Makes the sender one that never waits: lines without room are dropped, for logs that must not hold up the program
+    /// when the output is slow.
+    ///
+    /// [`send`](Self::send), [`send_blocking`](Self::send_blocking) and the calls of [`io::Write`] then succeed, and what
+    /// they drop is a [`Gap`](crate::Gap): counted at once in [`Snapshot::dropped_lines`](crate::Snapshot::dropped_lines)
+    /// and in the report, which is then not complete, and emitted when the output goes on. `flush` does nothing.
+    /// [`try_send`](Self::try_send) still refuses a line without room, and counts nothing. Clones are lossy, too.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::io::Write;
+    ///
+    /// # fn example(merge: &tailmerge_core::Merge) -> std::io::Result<()> {
+    /// let mut log = merge.sender("app").lossy();
+    /// writeln!(log, "a line, if there is room for it")?;
+    /// println!("{} lines were dropped", merge.snapshot().dropped_lines);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn lossy(mut self) -> Self {
+        self.lossy = true;
+        self
     }
 
     /// Submits a line, waiting for room. A newline is added if there is none; with newlines in it, it is
@@ -120,7 +148,7 @@ impl LineSender {
     pub async fn send(&self, line: impl AsRef<[u8]>) -> Result<(), SendError> {
         loop {
             listener!(self.host.room => room);
-            match self.try_send(line.as_ref()) {
+            match self.host.submit(&self.source, line.as_ref(), self.lossy) {
                 Err(SendError::Full) if !is_own_thread() => room.await,
                 sent => return sent,
             }
@@ -137,7 +165,7 @@ impl LineSender {
     ///
     /// Waits on this thread for as long as the output is behind.
     pub fn send_blocking(&self, line: impl AsRef<[u8]>) -> Result<(), SendError> {
-        self.wait_for_room(|| self.try_send(line.as_ref()))
+        self.wait_for_room(|| self.host.submit(&self.source, line.as_ref(), self.lossy))
     }
 
     /// Tries until there is room.
@@ -157,7 +185,7 @@ impl LineSender {
     ///
     /// [`SendError::Full`], and those of [`LineSender::send`].
     pub fn try_send(&self, line: impl AsRef<[u8]>) -> Result<(), SendError> {
-        self.host.submit(&self.source, line.as_ref())
+        self.host.submit(&self.source, line.as_ref(), false)
     }
 
     /// Submits the unfinished line together with its end, waiting for room.
@@ -168,7 +196,7 @@ impl LineSender {
             let mut bytes = lock(&fragment.bytes);
             let begun = bytes.len();
             bytes.extend_from_slice(end);
-            let sent = self.host.submit(&self.source, &bytes);
+            let sent = self.host.submit(&self.source, &bytes, self.lossy);
             bytes.truncate(if sent.is_ok() { 0 } else { begun });
             sent
         });
@@ -228,6 +256,9 @@ impl io::Write for LineSender {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        if self.lossy {
+            return Ok(());
+        }
         if is_own_thread() {
             return Err(SendError::Full.into());
         }
@@ -240,7 +271,9 @@ impl io::Write for LineSender {
 
 impl Clone for LineSender {
     fn clone(&self) -> Self {
-        Self::new(self.host.clone(), self.source.clone())
+        let mut clone = Self::new(self.host.clone(), self.source.clone());
+        clone.lossy = self.lossy;
+        clone
     }
 }
 
