@@ -38,7 +38,7 @@
 //! | write the program's own lines into the output | [`LineSender`] |
 //! | know what was delivered, and what was lost | [`Report`], [`Gap`] |
 //! | hear at once what happens | [`Event`], [`Observer`], [`Merge::events`] |
-//! | have the lines in the program, without an output | [`tail`], [`Lines`], [`Batches`] |
+//! | have the lines in the program, without an output | [`Builder::lines_on`], [`Builder::batches_on`], [`tail`] |
 //! | use another executor | [`Backend`], and the crate `tailmerge-conformance`, which tries it |
 //! | merge what is no file, or write to something else | [`Tailer`], [`Writer`], [`Batch`] |
 //! | find what blocks an executor | [`stall`] |

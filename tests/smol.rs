@@ -57,3 +57,18 @@ fn the_executor_is_empty_after_the_merge() {
         executor.try_tick();
     }
 }
+
+/// An executor that lives as long as the program runs the merge's tasks.
+#[test]
+fn a_static_executor_will_do() {
+    static EXECUTOR: Executor<'static> = Executor::new();
+
+    let dir = TempDir::new().expect("a directory for the test");
+    smol::block_on(EXECUTOR.run(async {
+        let backend = Smol::with_static_executor(&EXECUTOR);
+        let merge = builder(&dir).start_on(backend).await.expect("the merge starts");
+        assert!(!EXECUTOR.is_empty(), "its tasks are there");
+        let report = merge.stop(DEADLINE).await.expect("the merge ends well");
+        assert_eq!((report.lines, report.is_complete()), (1, true));
+    }));
+}

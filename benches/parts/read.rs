@@ -55,8 +55,8 @@ pub(crate) fn run(bench: &Bench) -> Outcome<()> {
     Ok(std::fs::remove_dir_all(&dir)?)
 }
 
-fn once(dir: &Path) -> Tail {
-    Builder::new().input(dir.join("*.log")).once(true).into_tail()
+fn once(dir: &Path) -> Builder {
+    Builder::new().input(dir.join("*.log")).once(true)
 }
 
 fn same(found: usize, expected: usize) -> Outcome<()> {
@@ -81,7 +81,7 @@ fn pread(paths: &[PathBuf]) -> Outcome<Duration> {
 }
 
 /// How long it took, and how many bytes came.
-fn batches(tail: Tail) -> Outcome<(Duration, usize)> {
+fn batches(tail: Builder) -> Outcome<(Duration, usize)> {
     smol::block_on(async {
         let start = Instant::now();
         let mut batches = tail.batches_on(Smol::new()).await?;
@@ -94,7 +94,7 @@ fn batches(tail: Tail) -> Outcome<(Duration, usize)> {
 }
 
 /// How long it took, and how many lines came.
-fn lines(tail: Tail) -> Outcome<(Duration, usize)> {
+fn lines(tail: Builder) -> Outcome<(Duration, usize)> {
     smol::block_on(async {
         let start = Instant::now();
         let mut lines = tail.lines_on(Smol::new()).await?;

@@ -146,8 +146,8 @@ fn tell_figures(report: &Report, console: &Console) {
 
 /// Returns the failure that a merge which did not start ends the program with.
 pub(crate) fn start_failure(error: &StartError) -> Failure {
-    let message = with_causes(error);
-    if error.is_usage() { Failure::usage(message) } else { Failure::run_time(message) }
+    // If the system is the cause, its own message is part of this one where that says more.
+    if error.is_usage() { Failure::usage(with_causes(error)) } else { Failure::run_time(error.to_string()) }
 }
 
 fn merge_failure(args: &Args, error: &MergeError) -> Failure {

@@ -51,7 +51,10 @@ fn a_tailer_that_fails_takes_no_other_with_it<B: Backend>(backend: B) {
         let error = failed(&merge);
         let failed_tailers: Vec<&str> = error.tailer_errors().map(|(name, _)| name).collect();
         assert_eq!(failed_tailers, ["bad", "good"]);
-        assert!(error.to_string().contains("bad") && error.to_string().contains("the case wants it so"), "{error}");
+        let told = error.to_string();
+        let all = ["the tailer bad failed: ", "; the tailer good failed: "];
+        assert!(all.iter().all(|each| told.contains(each)), "{told}");
+        assert_eq!(told.matches("the case wants it so").count(), 2, "{told}");
         assert_eq!((error.is_panic(), error.output_error().is_none()), (panics, true));
         assert!(error.source().is_some());
         let want = b"a1\na2\nfirst\ngood 1\ngood 2\ngood 3\nthe last\n";

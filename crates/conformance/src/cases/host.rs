@@ -163,7 +163,7 @@ fn no_task_touches_a_file<B: Backend>(backend: B) {
     scene.expect_lines(1002);
     block_on("stop", as_task(merge.stop(DEADLINE))).expect("the merge ends well");
     let tail = tailmerge_core::Builder::new().once(true).fs(Arc::new(scene.fs.clone())).path(scene.path("d.log"));
-    let mut lines = block_on("tail", as_task(tail.into_tail().lines_on(host))).expect("the tail starts");
+    let mut lines = block_on("tail", as_task(tail.lines_on(host))).expect("the tail starts");
     let count = block_on(
         "lines",
         as_task(async {
@@ -248,9 +248,8 @@ fn what_is_idle_costs_little<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "1\n");
     let host = Host::new(backend);
-    let builder =
-        || scene.builder().poll_interval(INTERVAL).input(scene.pattern("*.log")).tailer("feed", Feed::new([]));
-    let merge = start(builder(), host.clone());
+    let builder = || scene.tail().poll_interval(INTERVAL).input(scene.pattern("*.log")).tailer("feed", Feed::new([]));
+    let merge = start(builder().output(scene.path("all")), host.clone());
     scene.expect("1\n");
     let count = |what: &str| {
         let (start, before) = (Instant::now(), host.jobs());
@@ -261,7 +260,7 @@ fn what_is_idle_costs_little<B: Backend>(backend: B) {
     };
     count("an idle merge");
     stop(&merge);
-    let mut lines = block_on("tail", builder().into_tail().lines_on(host.clone())).expect("the tail starts");
+    let mut lines = block_on("tail", builder().lines_on(host.clone())).expect("the tail starts");
     block_on("a line", lines.next()).expect("the tail goes on").expect("a line");
     count("an idle tail");
 }

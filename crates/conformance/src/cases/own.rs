@@ -22,6 +22,7 @@ cases! { own:
     a_tail_tells_what_fails
     a_stopped_tail_drains
     a_tail_tells_that_its_executor_is_lost
+    a_tail_has_no_output
     a_dropped_tail_ends
 }
 
@@ -154,7 +155,7 @@ fn a_tail_alone_is_a_stream_of_lines<B: Backend>(backend: B) {
     assert_eq!((line.source.path(), line.offset), (&*scene.path("b.log"), Some(0)));
 
     // Many files, from the end.
-    let many = Builder::new().from(StartAt::End).input(scene.pattern("*.log")).once(true).into_tail();
+    let many = Builder::new().from(StartAt::End).input(scene.pattern("*.log")).once(true);
     let mut lines = block_on("tail", many.lines_on(backend)).expect("the tail starts");
     assert!(block_on("the end", lines.next()).is_none());
 }
@@ -168,7 +169,7 @@ fn a_tail_alone_is_a_stream_of_batches<B: Backend>(backend: B) {
     }
     scene.append("1.log", "unterminated");
     let builder = Builder::new().once(true).input(scene.pattern("*.log")).max_line_bytes(1024).memory(64 * 1024);
-    let mut batches = block_on("tail", builder.into_tail().batches_on(backend)).expect("the tail starts");
+    let mut batches = block_on("tail", builder.batches_on(backend)).expect("the tail starts");
     let mut all = Vec::new();
     while let Some(batch) = block_on("a batch", batches.next()) {
         let batch = batch.expect("a batch");
@@ -183,7 +184,7 @@ fn a_tail_alone_is_a_stream_of_batches<B: Backend>(backend: B) {
 /// A tailer that fails comes out of the stream as an error, after its lines.
 fn a_tail_tells_what_fails<B: Backend>(backend: B) {
     let feed = Feed::new([Step::Line("first".into()), Step::PanicAfter("last".into())]);
-    let tail = Builder::new().once(true).tailer("feed", feed).into_tail();
+    let tail = Builder::new().once(true).tailer("feed", feed);
     let mut lines = block_on("tail", tail.lines_on(backend)).expect("the tail starts");
     let mut next = || block_on("a line", lines.next());
     for want in ["first", "last"] {
@@ -198,7 +199,7 @@ fn a_tail_tells_what_fails<B: Backend>(backend: B) {
 fn a_stopped_tail_drains<B: Backend>(backend: B) {
     let scene = Scene::new();
     scene.write("a.log", "0\n");
-    let tail = || scene.builder().poll_interval(NEVER).input(scene.pattern("*.log")).into_tail();
+    let tail = || scene.tail().poll_interval(NEVER).input(scene.pattern("*.log"));
     let mut lines = block_on("tail", tail().lines_on(backend.clone())).expect("the tail starts");
     let mut batches = block_on("tail", tail().batches_on(backend)).expect("the tail starts");
     block_on("a line", lines.next()).expect("the tail goes on").expect("a line");
@@ -232,6 +233,16 @@ fn a_tail_tells_that_its_executor_is_lost<B: Backend>(backend: B) {
     assert!(block_on("the end", lines.next()).is_none());
 }
 
+/// An output that is set is not passed over: a tail has none, and says so.
+pub fn a_tail_has_no_output<B: Backend>(backend: B) {
+    let scene = Scene::new();
+    for builder in [scene.builder(), scene.tail().append(true), scene.tail().writer(Sink::new().make())] {
+        let error = block_on("tail", builder.lines_on(backend.clone())).expect_err("an output is set");
+        assert!(error.is_usage() && error.to_string().contains("a tail has none"), "{error}");
+    }
+    assert!(!scene.path("all").exists());
+}
+
 /// A stream that is dropped, be it while it is behind, ends its readers.
 fn a_dropped_tail_ends<B: Backend>(backend: B) {
     #[track_caller]
@@ -241,7 +252,7 @@ fn a_dropped_tail_ends<B: Backend>(backend: B) {
 
     let scene = Scene::new();
     scene.write("a.log", numbered("line", 0..100_000));
-    let small = || Builder::new().path(scene.path("a.log")).max_line_bytes(1024).memory(64 * 1024).into_tail();
+    let small = || Builder::new().path(scene.path("a.log")).max_line_bytes(1024).memory(64 * 1024);
     let host = Host::new(backend);
     let mut lines = block_on("tail", small().lines_on(host.clone())).expect("the tail starts");
     assert_eq!(first(&mut lines).expect("a line").bytes, b"line 0");

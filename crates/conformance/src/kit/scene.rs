@@ -60,12 +60,16 @@ impl Scene {
 
     /// A merge of nothing yet into `all`.
     pub fn builder(&self) -> Builder {
+        self.tail().output(self.path("all"))
+    }
+
+    /// A tail of nothing yet.
+    pub fn tail(&self) -> Builder {
         Builder::new()
             .poll_interval(POLL_INTERVAL)
             .watch(if self.is_polled() { WatchMode::Poll } else { WatchMode::Auto })
             .observer(self.events.clone())
             .fs(Arc::new(self.fs.clone()))
-            .output(self.path("all"))
     }
 
     /// The same, polled: for a case that waits for the next look at a file, whatever happens to it.

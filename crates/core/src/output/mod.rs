@@ -58,7 +58,9 @@ pub trait Writer: 'static {
     ///
     /// On an error that may pass (the disk is full, say) the merge waits, with growing pauses, and calls
     /// again with the same batch, its bytes reduced by those that [`PartialWrite::written`] counts. Any other error
-    /// is final, but for `BrokenPipe`, which ends the merge quietly. [`PartialWrite`] tells which is which.
+    /// is final, but for `BrokenPipe`, which ends the merge quietly. [`PartialWrite`] tells which is which. A network client
+    /// whose connection is lost (`ConnectionReset`, `BrokenPipe`) returns [`PartialWrite::retry`], and connects again when
+    /// it is called again.
     ///
     /// The future is dropped when the merge has to end at once.
     ///

@@ -1,5 +1,7 @@
 //! Opens the output by its path, and reopens it when the path leads to another file.
 
+use std::error::Error;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -193,11 +195,34 @@ fn cannot_open(path: &Path, error: io::Error) -> io::Error {
         }
         _ => error.to_string(),
     };
-    refused(path, error.kind(), &reason)
+    io::Error::new(error.kind(), CannotWrite { message: message(path, &reason), error })
 }
 
 fn refused(path: &Path, kind: io::ErrorKind, reason: &str) -> io::Error {
-    io::Error::new(kind, format!("cannot write to {}: {reason}", path.display()))
+    io::Error::new(kind, message(path, reason))
+}
+
+fn message(path: &Path, reason: &str) -> String {
+    format!("cannot write to {}: {reason}", path.display())
+}
+
+/// The error of the system, in words that say what to do.
+#[derive(Debug)]
+struct CannotWrite {
+    message: String,
+    error: io::Error,
+}
+
+impl fmt::Display for CannotWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for CannotWrite {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
 }
 
 impl OutputWriter {

@@ -38,7 +38,8 @@ use crate::watch::{Notifier, WatchMode};
 /// The default line limit, in bytes.
 const LINE_MAX: usize = 1024 * 1024;
 
-/// The settings of a merge, or of a tail alone.
+/// The settings of a merge, which [`start_on`](Self::start_on) starts, or of a tail, which
+/// [`lines_on`](Self::lines_on) starts.
 ///
 /// # Examples
 ///
@@ -545,7 +546,7 @@ impl Builder {
         };
         let watch = if self.once { WatchMode::Poll } else { self.watch };
         let notifier = Notifier::new(watch, &*self.fs, &ledger);
-        let notifier = notifier.map_err(|error| StartError::world(format!("there is no notification: {error}")))?;
+        let notifier = notifier.map_err(|error| StartError::system("there is no notification", error))?;
         let add = |name: &Path| {
             let source = Source::new(name.into(), self.format.labelled(name));
             ledger.add_source(&source);
@@ -563,7 +564,7 @@ impl Builder {
         if self.stdin {
             let source = add(Path::new("-"));
             let pipe = PipeTailer::stdin(self.fs.clone(), source.clone(), self.limit, ledger.clone(), stop.clone());
-            let pipe = pipe.map_err(|error| StartError::world(format!("standard input cannot be read: {error}")))?;
+            let pipe = pipe.map_err(|error| StartError::system("standard input cannot be read", error))?;
             tailers.push((source, Box::new(pipe)));
         }
         let (fs, append) = (self.fs, self.append);

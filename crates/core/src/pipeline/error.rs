@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::fmt::{self, Write};
 use std::io;
-use std::sync::Arc;
 
 use crate::discover::pattern::PatternError;
 use crate::output::writer_loop::WriterError;
@@ -41,7 +40,7 @@ pub struct StartError {
 enum StartErrorKind {
     Setting(String),
     Pattern(PatternError),
-    World(String),
+    World { message: String, error: Option<io::Error> },
     Output(io::Error),
     Thread(io::Error),
     Ended,
@@ -53,12 +52,25 @@ impl StartError {
         self.usage
     }
 
-    /// Returns the error of the system, if the output or the writer's thread failed. Its kind tells what is wrong:
-    /// [`NotFound`](io::ErrorKind::NotFound) if the output's directory is missing, for example.
+    /// Returns the error of the output, of the writer's thread, of standard input, or of the system's notification. Its
+    /// kind tells what is wrong: [`NotFound`](io::ErrorKind::NotFound) if the output's directory is missing,
+    /// [`ResourceBusy`](io::ErrorKind::ResourceBusy) if another process writes to the output.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use tailmerge_core::StartError;
+    ///
+    /// fn directory_is_missing(error: &StartError) -> bool {
+    ///     error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+    /// }
+    /// ```
     pub fn io_error(&self) -> Option<&io::Error> {
         match &self.kind {
             StartErrorKind::Output(error) | StartErrorKind::Thread(error) => Some(error),
-            _ => None,
+            StartErrorKind::World { error, .. } => error.as_ref(),
+            StartErrorKind::Setting(_) | StartErrorKind::Pattern(_) | StartErrorKind::Ended => None,
         }
     }
 
@@ -68,7 +80,13 @@ impl StartError {
 
     /// The settings are right, but the system does not provide what they need.
     pub(crate) fn world(message: String) -> Self {
-        Self { usage: false, kind: StartErrorKind::World(message) }
+        Self { usage: false, kind: StartErrorKind::World { message, error: None } }
+    }
+
+    /// The system does not provide what the settings need, for this reason.
+    pub(crate) fn system(what: &str, error: io::Error) -> Self {
+        let (message, error) = (format!("{what}: {error}"), Some(error));
+        Self { usage: false, kind: StartErrorKind::World { message, error } }
     }
 
     pub(crate) fn output(error: io::Error) -> Self {
@@ -93,7 +111,7 @@ impl From<PatternError> for StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            StartErrorKind::Setting(message) | StartErrorKind::World(message) => f.write_str(message),
+            StartErrorKind::Setting(message) | StartErrorKind::World { message, .. } => f.write_str(message),
             StartErrorKind::Pattern(error) => error.fmt(f),
             StartErrorKind::Output(error) => error.fmt(f),
             StartErrorKind::Thread(error) => write!(f, "the writer's thread cannot be started: {error}"),
@@ -106,17 +124,22 @@ impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.kind {
             StartErrorKind::Pattern(error) => error.source(),
-            StartErrorKind::Output(error) | StartErrorKind::Thread(error) => error.source(),
-            StartErrorKind::Setting(_) | StartErrorKind::World(_) | StartErrorKind::Ended => None,
+            // Its text is that of this error; behind it is the system's.
+            StartErrorKind::Output(error) => error.source(),
+            StartErrorKind::Thread(error) => Some(error),
+            StartErrorKind::World { error, .. } => error.as_ref().map(|error| error as _),
+            StartErrorKind::Setting(_) | StartErrorKind::Ended => None,
         }
     }
 }
 
-/// The cause of a merge's failure.
+/// A message names at most so many failures.
+const FAILURES_NAMED: usize = 5;
+
+/// The reason why the writer did not come to its end.
 #[derive(Clone, Debug)]
 pub(crate) enum Cause {
     Writer(WriterError),
-    Tailer(String, Arc<TailError>),
     /// The writer's thread does not return from a call.
     WriterStuck,
     /// The question came from a thread of the merge, which cannot wait for the end.
@@ -127,7 +150,6 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Writer(error) => error.fmt(f),
-            Self::Tailer(name, error) => write!(f, "the tailer {name} failed: {error}"),
             Self::OwnThread => {
                 f.write_str("not over yet: this is one of the merge's own threads, which cannot wait for its end")
             }
@@ -138,7 +160,8 @@ impl fmt::Display for Cause {
 
 /// The failure of a merge that had started, with the report of what it delivered.
 ///
-/// Once a merge has failed, every later call returns this error.
+/// Once a merge has failed, every later call returns this error. Its message names what failed, first the output, then
+/// the tailers; of more than five, the number of the others.
 ///
 /// # Examples
 ///
@@ -159,9 +182,11 @@ impl fmt::Display for Cause {
 /// ```
 #[derive(Clone, Debug)]
 pub struct MergeError {
-    pub(crate) cause: Cause,
+    /// What the writer failed by; none if only tailers failed.
+    pub(crate) cause: Option<Cause>,
     pub(crate) report: Box<Report>,
-    pub(crate) tailers: Vec<(String, Arc<TailError>)>,
+    /// The tailers that failed, the first one first.
+    pub(crate) tailers: Vec<(String, TailError)>,
 }
 
 impl MergeError {
@@ -173,21 +198,22 @@ impl MergeError {
     /// Returns the output's error, if the output failed.
     pub fn output_error(&self) -> Option<&io::Error> {
         match &self.cause {
-            Cause::Writer(WriterError::Write(error) | WriterError::Flush(error)) => Some(error),
+            Some(Cause::Writer(WriterError::Write(error) | WriterError::Flush(error))) => Some(error),
             _ => None,
         }
     }
 
-    /// Returns the errors of all tailers that failed, with their names, in the order in which they failed. The error of
-    /// the output, if there is one, is [`output_error`](Self::output_error).
+    /// Returns the errors of all tailers that failed, with their names, in the order in which they failed. They are those
+    /// of the host, and parts of the merge itself. The error of the output, if there is one, is
+    /// [`output_error`](Self::output_error).
     pub fn tailer_errors(&self) -> impl Iterator<Item = (&str, &TailError)> {
-        self.tailers.iter().map(|(name, error)| (&**name, &**error))
+        self.tailers.iter().map(|(name, error)| (&**name, error))
     }
 
     /// Returns true if the writer or a tailer panicked.
     pub fn is_panic(&self) -> bool {
         match &self.cause {
-            Cause::Writer(WriterError::Panicked(_)) => true,
+            Some(Cause::Writer(WriterError::Panicked(_))) => true,
             _ => self.tailer_errors().any(|(_, error)| error.is_panic()),
         }
     }
@@ -195,16 +221,24 @@ impl MergeError {
 
 impl fmt::Display for MergeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaping(f), "{}", self.cause)
+        let f = &mut Escaping(f);
+        let tailers = self.tailers.iter().map(|(name, error)| format!("the tailer {name} failed: {error}"));
+        let failures = self.cause.iter().map(Cause::to_string).chain(tailers);
+        let named: Vec<String> = failures.take(FAILURES_NAMED).collect();
+        f.write_str(&named.join("; "))?;
+        match self.tailers.len() + usize::from(self.cause.is_some()) - named.len() {
+            0 => Ok(()),
+            others => write!(f, "; and {others} more"),
+        }
     }
 }
 
 impl Error for MergeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.cause {
-            Cause::Writer(WriterError::Write(error) | WriterError::Flush(error)) => Some(&**error),
-            Cause::Tailer(_, error) => Some(&**error),
-            Cause::Writer(WriterError::Panicked(_)) | Cause::WriterStuck | Cause::OwnThread => None,
+            Some(Cause::Writer(WriterError::Write(error) | WriterError::Flush(error))) => Some(&**error),
+            Some(Cause::Writer(WriterError::Panicked(_)) | Cause::WriterStuck | Cause::OwnThread) => None,
+            None => self.tailer_errors().next().map(|(_, error)| error as _),
         }
     }
 }
@@ -240,10 +274,35 @@ impl fmt::Display for FollowError {
     }
 }
 
-impl Error for FollowError {}
+impl Error for FollowError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Closed => None,
+            Self::Pattern(error) => error.source(),
+        }
+    }
+}
 
 impl From<PatternError> for FollowError {
     fn from(error: PatternError) -> Self {
         Self::Pattern(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::event::Event;
+    use crate::report::ledger::Ledger;
+
+    #[test]
+    fn a_message_names_five_failures_and_counts_the_others() {
+        let report = Box::new(Ledger::new(Box::new(|_: &Event| {})).report());
+        let tailers = (0..7).map(|number| (number.to_string(), TailError::new("broken"))).collect();
+        let error = MergeError { cause: Some(Cause::WriterStuck), report, tailers };
+        let told = error.to_string();
+        assert!(told.starts_with("the writer does not return"), "{told}");
+        assert!(told.ends_with("; the tailer 3 failed: broken; and 3 more"), "{told}");
+        assert_eq!(error.tailer_errors().count(), 7);
     }
 }

@@ -470,20 +470,13 @@ impl Merge {
         report.readers_lost = readers.were_lost();
         let waits = if is_own_thread() { Cause::OwnThread } else { Cause::WriterStuck };
         let tailers = readers.failures();
-        let outcome = ended.map_or(Err(waits), |ended| ended.map_err(Cause::Writer)).and_then(|outcome| match tailers
-            .first()
-            .cloned()
-        {
-            Some((name, error)) => Err(Cause::Tailer(name, error)),
-            None => Ok(outcome),
-        });
-        match outcome {
-            Ok(outcome) => {
+        match ended.map_or(Err(waits), |ended| ended.map_err(Cause::Writer)) {
+            Ok(outcome) if tailers.is_empty() => {
                 report.output_closed = outcome == Outcome::OutputClosed;
                 report.drained = outcome == Outcome::Drained && !report.readers_lost && !readers.had_to_leave();
                 Ok(report)
             }
-            Err(cause) => Err(MergeError { cause, report: Box::new(report), tailers }),
+            outcome => Err(MergeError { cause: outcome.err(), report: Box::new(report), tailers }),
         }
     }
 }

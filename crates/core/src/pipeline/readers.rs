@@ -201,7 +201,7 @@ impl Readers {
     }
 
     /// Returns the names and errors of the tailers that failed, the first one first.
-    pub(crate) fn failures(&self) -> Vec<(String, Arc<TailError>)> {
+    pub(crate) fn failures(&self) -> Vec<(String, TailError)> {
         lock(&self.state.failures).clone()
     }
 }

@@ -166,15 +166,16 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
     Ok((merge, ready))
 }
 
-/// A tail alone: what its readers read, and what ends them.
+/// A tail: what its readers read, and what ends them.
 pub(crate) struct TailParts {
-    pub(crate) full: Receiver<Result<Batch, Arc<TailError>>>,
+    pub(crate) full: Receiver<Result<Batch, TailError>>,
     pub(crate) pool: Arc<BatchPool>,
     pub(crate) readers: Readers,
 }
 
 /// Starts readers without a writer.
 pub(crate) fn tail_on<B: Backend>(builder: Builder, backend: B) -> Result<TailParts, StartError> {
+    builder.check_no_output()?;
     let Prepared { inputs, batches, .. } = builder.prepare()?;
     let pool = BatchPool::new(batches, inputs.capacity);
     let (full, taken) = async_channel::unbounded();
@@ -185,7 +186,7 @@ pub(crate) fn tail_on<B: Backend>(builder: Builder, backend: B) -> Result<TailPa
     };
     let end = Box::new(move |failures: &Failures, lost: bool| {
         if lost {
-            drop(full.try_send(Err(Arc::new(TailError::new("the executor dropped the readers")))));
+            drop(full.try_send(Err(TailError::new("the executor dropped the readers"))));
         }
         for (_, error) in lock(failures).drain(..) {
             drop(full.try_send(Err(error)));

@@ -1,4 +1,4 @@
-//! A tail alone: one or many files as a stream of lines, or of batches, without a merge.
+//! A tail: the inputs as a stream of lines, or of batches, without a merge.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -21,64 +21,35 @@ use crate::pipeline::start::{TailParts, tail_on};
 use crate::source::tailer::TailError;
 use crate::sync::stop::Stage;
 
-/// A tail alone that is not started yet; see [`tail`].
-#[derive(Debug)]
-#[must_use = "a tail does nothing until it is made a stream"]
-pub struct Tail {
-    builder: Builder,
-}
-
-/// Follows a path, or a pattern, without a merge.
-///
-/// The input is understood as by [`Builder::input`]. For more inputs and other settings, make a [`Builder`] a
-/// tail by [`Builder::into_tail`].
+/// Follows a path, or a pattern, as a stream: short for [`Builder::new`] with one [`input`](Builder::input).
 ///
 /// # Examples
 ///
 /// ```no_run
 /// use futures_lite::StreamExt;
+/// use tailmerge::{StartAt, tail};
 /// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
 ///
-/// let mut lines = tailmerge::tail("app.log").lines_on(backend).await?;
+/// let mut lines = tail("app.log").from(StartAt::End).lines_on(backend).await?;
 /// while let Some(line) = lines.next().await {
 ///     println!("{}", line?.bytes.escape_ascii());
 /// }
 /// # Ok(())
 /// # }
 /// ```
-pub fn tail(input: impl AsRef<OsStr>) -> Tail {
-    Builder::new().input(input).into_tail()
+pub fn tail(input: impl AsRef<OsStr>) -> Builder {
+    Builder::new().input(input)
 }
 
 impl Builder {
-    /// Makes a tail alone of the inputs: a stream of lines or of batches. Settings of the output have no effect.
+    /// Starts a tail, without a merge: the inputs as a stream of batches, which is the cheapest way to many lines.
     ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
-    /// use futures_lite::StreamExt;
-    /// use tailmerge::{Builder, StartAt};
-    ///
-    /// let builder = Builder::new().input("logs/*.log").input("app.log").from(StartAt::End);
-    /// let mut lines = builder.into_tail().lines_on(backend).await?;
-    /// while let Some(line) = lines.next().await.transpose()? {
-    ///     println!("{}: {}", line.source.path().display(), line.bytes.escape_ascii());
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn into_tail(self) -> Tail {
-        Tail { builder: self }
-    }
-}
-
-impl Tail {
-    /// Starts, as a stream of batches: the cheapest way to many lines.
+    /// All settings count but those of the output, which must not be set. There is no report: gaps are told to the
+    /// [`observer`](Self::observer) only, and logged.
     ///
     /// # Errors
     ///
-    /// If a setting is out of range, or a pattern is malformed.
+    /// If a setting is out of range, a pattern is malformed, or an output is set.
     ///
     /// # Cancel safety
     ///
@@ -101,27 +72,28 @@ impl Tail {
     /// ```
     pub async fn batches_on<B: Backend>(self, backend: B) -> Result<Batches, StartError> {
         let runner = backend.clone();
-        backend.unblock(move || tail_on(self.builder, runner)).await.map(Batches::new)
+        backend.unblock(move || tail_on(self, runner)).await.map(Batches::new)
     }
 
-    /// Starts, as a stream of lines.
+    /// Starts a tail, without a merge: the inputs as a stream of lines. It is otherwise as
+    /// [`batches_on`](Self::batches_on).
     ///
     /// # Errors
     ///
-    /// As [`Tail::batches_on`].
+    /// As [`Builder::batches_on`].
     ///
     /// # Cancel safety
     ///
-    /// As [`Tail::batches_on`].
+    /// As [`Builder::batches_on`].
     pub async fn lines_on<B: Backend>(self, backend: B) -> Result<Lines, StartError> {
         let batches = self.batches_on(backend).await?;
         Ok(Lines { batches, current: None })
     }
 }
 
-type Taken = Result<Batch, Arc<TailError>>;
+type Taken = Result<Batch, TailError>;
 
-/// A stream of batches of whole lines; see [`Tail::batches_on`].
+/// A stream of batches of whole lines; see [`Builder::batches_on`].
 ///
 /// Reading waits while the batches taken from it are held. Dropping it stops the readers; it does not wait
 /// for them.
@@ -175,7 +147,7 @@ impl Batches {
 }
 
 impl Stream for Batches {
-    type Item = Result<ReadBatch, Arc<TailError>>;
+    type Item = Result<ReadBatch, TailError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
@@ -233,7 +205,7 @@ pub struct Line {
     pub bytes: Vec<u8>,
 }
 
-/// A stream of lines; see [`Tail::lines_on`].
+/// A stream of lines; see [`Builder::lines_on`].
 ///
 /// # Cancel safety
 ///
@@ -306,7 +278,7 @@ impl Lines {
 }
 
 impl Stream for Lines {
-    type Item = Result<Line, Arc<TailError>>;
+    type Item = Result<Line, TailError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();

@@ -28,12 +28,12 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 const ALONE: Duration = Duration::from_secs(3600);
 
 /// The tailers that failed, with their errors; the first one first.
-pub(crate) type Failures = Mutex<Vec<(String, Arc<TailError>)>>;
+pub(crate) type Failures = Mutex<Vec<(String, TailError)>>;
 
 /// Records a failure, and emits it.
 pub(crate) fn record_failure(failures: &Failures, name: &str, error: TailError, ledger: &Ledger) {
     let reason = error.to_string();
-    lock(failures).push((name.to_owned(), Arc::new(error)));
+    lock(failures).push((name.to_owned(), error));
     ledger.emit(&Event::Failed { name: name.to_owned(), reason });
 }
 

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::Batch;
@@ -81,15 +82,16 @@ pub enum Progress {
 }
 
 /// The reason why a [`Tailer`] cannot go on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TailError {
-    cause: Box<dyn Error + Send + Sync>,
+    cause: Arc<dyn Error + Send + Sync>,
     panicked: bool,
 }
 
 impl TailError {
     /// Makes an error with a cause.
     pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let cause: Box<dyn Error + Send + Sync> = cause.into();
         Self { cause: cause.into(), panicked: false }
     }
 
@@ -100,7 +102,7 @@ impl TailError {
 
     /// Makes the error of a panic that [`catch_unwind`](std::panic::catch_unwind) caught.
     pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
-        Self { cause: format!("panicked: {}", panic_message(panic)).into(), panicked: true }
+        Self { panicked: true, ..Self::new(format!("panicked: {}", panic_message(panic))) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, ErrorKind};
 
 use tailmerge_core::{Builder, StartError};
 
@@ -147,13 +147,17 @@ fn an_output_that_cannot_be_is_told() {
     scene.make_dir("dir");
     scene.write("file", "");
     let cases = [
-        ("missing/all", "the directory {}/missing does not exist; create it first"),
-        ("dir", "it is a directory; give the name of a file"),
-        ("file/all", "ot a directory"),
+        ("missing/all", "the directory {}/missing does not exist; create it first", ErrorKind::NotFound),
+        ("dir", "it is a directory; give the name of a file", ErrorKind::IsADirectory),
+        ("file/all", "ot a directory", ErrorKind::NotADirectory),
     ];
-    for (output, reason) in cases {
+    for (output, reason, wanted) in cases {
         let error = refused(scene.builder().output(scene.path(output)));
         assert!(!error.is_usage(), "{error}");
+        let system = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        for cause in [error.io_error(), system] {
+            assert_eq!(cause.map(io::Error::kind), Some(wanted), "{error:?}");
+        }
         let told = error.to_string();
         let begin = format!("cannot write to {}: ", scene.path(output).display());
         let reason = reason.replace("{}", scene.path("").display().to_string().trim_end_matches('/'));

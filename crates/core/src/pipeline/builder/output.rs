@@ -48,6 +48,14 @@ impl Builder {
         Ok(())
     }
 
+    /// Refuses an output: a tail has none.
+    pub(crate) fn check_no_output(&self) -> Result<(), StartError> {
+        match &self.output {
+            Output::Stdout if !self.append => Ok(()),
+            _ => Err(StartError::setting("an output is set, and a tail has none: start a merge, or leave it out")),
+        }
+    }
+
     /// Returns which input the file at a path is now, compared by device and inode: a named one, standard input, or one
     /// that a pattern finds. It is meant for a host that is about to overwrite that file.
     ///
