@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures_lite::StreamExt;
-use tailmerge::{Builder, Fs, OsFs, Smol, Tail};
+use tailmerge::fs::{Fs, OsFs};
+use tailmerge::{Builder, Smol};
 
 use crate::{Bench, CHUNK, Outcome, gb_per_second, ns_each, text, us_each};
 

@@ -4,7 +4,8 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use tailmerge::{Batch, Format, LineFormat, Prefix};
+use tailmerge::internal::LineFormat;
+use tailmerge::{Batch, Format, Prefix};
 
 use crate::{Bench, CHUNK, Outcome, gb_per_second, ns_each, text, us_each};
 

@@ -15,7 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{Level, LevelFilter};
-use tailmerge::{Event, escaped};
+use tailmerge::Event;
+use tailmerge::internal::escaped;
 
 use crate::rate_limit::RateLimit;
 

@@ -29,7 +29,7 @@ use args::{Args, NoRun};
 use console::Console;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use status::{Failure, Status};
-use tailmerge::escaped;
+use tailmerge::internal::escaped;
 
 /// The pool has one thread for each job that a merge has under way at once: four, and three more for file systems where
 /// they may hang. It never ends a thread that it has started.

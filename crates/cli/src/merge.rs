@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use futures_lite::future;
 use rustix::fs::OFlags;
-use tailmerge::{Backend, Builder, FoundInput, Fs, MergeError, OsFs, Report, StartError};
+use tailmerge::fs::{Fs, OsFs};
+use tailmerge::{Backend, Builder, FoundInput, MergeError, Report, StartError};
 
 use crate::args::{Args, BackendName};
 use crate::console::{Console, count};

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_lite::future;
-use tailmerge::{Backend, Fs, InputReport, OsFs, Report};
+use tailmerge::fs::{Fs, OsFs};
+use tailmerge::{Backend, InputReport, Report};
 
 use crate::console::count;
 use crate::status::{Failure, Status};

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use futures_lite::future;
 use rustix::process::{Resource, getrlimit};
-use tailmerge::{Backend, escaped};
+use tailmerge::Backend;
+use tailmerge::internal::escaped;
 
 use crate::POOL_THREADS;
 use crate::console;

@@ -9,7 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
 use serde::Serialize;
-use tailmerge::{Gap, InputReport, Report, is_escaped};
+use tailmerge::internal::is_escaped;
+use tailmerge::{Gap, InputReport, Report};
 
 pub(crate) use self::file::ReportFile;
 use crate::status::{Failure, Status};

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tailmerge::{LineFormat, Verdict};
+use tailmerge::Verdict;
+use tailmerge::internal::LineFormat;
 use tailmerge_verify::Check;
 
 use crate::args::Args;

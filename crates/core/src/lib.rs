@@ -24,7 +24,7 @@ mod backend;
 mod batch;
 mod discover;
 mod follow;
-mod fs;
+pub mod fs;
 mod output;
 mod own_thread;
 mod panic;
@@ -41,9 +41,7 @@ pub use batch::{Batch, Extent, Source};
 pub use discover::explain::{Explained, Verdict};
 pub use discover::pattern::PatternError;
 pub use follow::context::StartAt;
-pub use fs::{
-    Entry, FileId, Fs, Kind, Links, OsFs, ReadFile, ReadStream, Stat, Stdout, Storage, WriteFile, WriteStream,
-};
+pub use fs::{FileId, Links};
 pub use output::partial::PartialWrite;
 pub use output::{Writer, WriterContext};
 pub use pipeline::builder::Builder;
@@ -62,3 +60,10 @@ pub use source::host_lines::SendError;
 pub use source::sender::LineSender;
 pub use source::tailer::{Progress, TailError, Tailer};
 pub use watch::WatchMode;
+
+/// What tailmerge's own crates use. It changes without notice.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::record::escape::{escaped, is_escaped};
+    pub use crate::record::format::{LineFormat, Renderer};
+}

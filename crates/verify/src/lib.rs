@@ -41,7 +41,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tailmerge_core::{LongLines, escaped};
+use tailmerge_core::LongLines;
+use tailmerge_core::internal::escaped;
 
 use self::difference::{Difference, Input, account_for_fragments, align, excess, sum};
 use self::lines::{BLOCK_BYTES, EXCERPT_BYTES, End, Limit, Parts, each_line, hash, locate};

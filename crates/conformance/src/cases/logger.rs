@@ -86,7 +86,7 @@ fn a_logger_may_write_into_the_merge<B: Backend>(backend: B) {
 
 /// A logger that writes to a lossy sender holds up nobody while the output stands still, nor does the library, which logs
 /// there, too, while it drops lines.
-pub fn a_lossy_logger_holds_up_nobody<B: Backend>(backend: B) {
+fn a_lossy_logger_holds_up_nobody<B: Backend>(backend: B) {
     let logger = log_to(false);
     let scene = Scene::new();
     let sink = Sink::held();

@@ -234,7 +234,7 @@ fn a_tail_tells_that_its_executor_is_lost<B: Backend>(backend: B) {
 }
 
 /// An output that is set is not passed over: a tail has none, and says so.
-pub fn a_tail_has_no_output<B: Backend>(backend: B) {
+fn a_tail_has_no_output<B: Backend>(backend: B) {
     let scene = Scene::new();
     for builder in [scene.builder(), scene.tail().append(true), scene.tail().writer(Sink::new().make())] {
         let error = block_on("tail", builder.lines_on(backend.clone())).expect_err("an output is set");

@@ -187,7 +187,7 @@ fn fill(sender: &LineSender, sink: &Sink) -> String {
 }
 
 /// A lossy sender never waits, whichever way it is given lines. What it drops is counted at once and told later.
-pub fn a_lossy_sender_never_waits<B: Backend>(backend: B) {
+fn a_lossy_sender_never_waits<B: Backend>(backend: B) {
     const ROUNDS: u64 = 300;
 
     let scene = Scene::new();

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tailmerge_core::{Fs, OsFs, WriteFile};
+use tailmerge_core::fs::{Fs, OsFs, WriteFile};
 
 use super::memory::{MemoryFile, MemoryFs};
 use super::run::open_files;

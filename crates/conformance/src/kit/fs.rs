@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::io::Errno;
-use tailmerge_core::{Entry, Fs, OsFs, ReadFile, ReadStream, Stat, Storage, WriteFile, WriteStream};
+use tailmerge_core::fs::{Entry, Fs, OsFs, ReadFile, ReadStream, Stat, Storage, WriteFile, WriteStream};
 
 /// What is asked of the file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,8 +223,9 @@ impl Fs for TestFs {
     fn list(&self, dir: &Path, entry: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
         let _descriptor = self.take_descriptor()?;
         let inodes = self.0.inodes.get();
-        self.below().list(dir, &mut |Entry { name, kind, ino }| {
-            entry(Entry { name, kind, ino: inodes.map_or(ino, |inodes| inodes(name, ino)) });
+        self.below().list(dir, &mut |mut found| {
+            found.ino = inodes.map_or(found.ino, |inodes| inodes(found.name, found.ino));
+            entry(found);
         })?;
         self.hook(Op::Listed, dir)
     }

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use tailmerge_core::{Entry, FileId, Fs, Kind, ReadFile, Stat, Storage, WriteFile};
+use tailmerge_core::fs::{Entry, FileId, Fs, Kind, ReadFile, Stat, Storage, WriteFile};
 
 /// So many symbolic links are followed on the way to a file.
 const LINKS_MAX: usize = 40;
@@ -262,7 +262,11 @@ impl Disk {
 }
 
 fn stat(ino: u64, kind: Kind, size: u64, links: u64, modified: Option<SystemTime>) -> Stat {
-    Stat { id: FileId { dev: 1, ino, born: Some(ino) }, kind, size, links, modified }
+    let mut id = FileId::new(1, ino);
+    id.born = Some(ino);
+    let mut stat = Stat::new(id, kind, size);
+    (stat.links, stat.modified) = (links, modified);
+    stat
 }
 
 impl Fs for MemoryFs {
@@ -309,7 +313,7 @@ impl Fs for MemoryFs {
         });
         let entries: Vec<_> = entries.collect();
         drop(disk);
-        entries.iter().for_each(|(name, kind, ino)| tell(Entry { name, kind: *kind, ino: *ino }));
+        entries.iter().for_each(|(name, kind, ino)| tell(Entry::new(name, *kind, *ino)));
         Ok(())
     }
 

@@ -11,8 +11,11 @@ use tailmerge_core::Backend;
 
 use super::DEADLINE;
 
-/// What was found out about the backend of each module of tests.
-static PROBED: Mutex<BTreeMap<String, Arc<OnceLock<Result<(), String>>>>> = Mutex::new(BTreeMap::new());
+/// Whether a backend can be used, once that is found out.
+type Probed = Arc<OnceLock<Result<(), String>>>;
+
+/// The backend of each module of tests.
+static PROBED: Mutex<BTreeMap<String, Probed>> = Mutex::new(BTreeMap::new());
 
 /// Fails if the backend of a test cannot be used. The first test of a module finds it out, and the others wait for that.
 ///

@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use tailmerge_core::{Builder, Fs, Merge, Stat, WatchMode};
+use tailmerge_core::fs::{Fs, Stat};
+use tailmerge_core::{Builder, Merge, WatchMode};
 use tempfile::TempDir;
 
 use super::disk::{Disk, Producer};

@@ -2,7 +2,8 @@
 //!
 //! Everything that follows files or writes the output file goes through [`Fs`], so that tests can put
 //! a file system of their own behind it: one in memory, or one whose n-th call fails. All of it blocks;
-//! it is called on the blocking pool and on the writer's thread only.
+//! it is called on the blocking pool and on the writer's thread only. A merge gets it by
+//! [`Builder::fs`](crate::Builder::fs).
 
 mod error;
 mod links;
@@ -39,6 +40,7 @@ pub(crate) const PATH_BYTES_MAX: usize =
 ///
 /// Inode numbers are used again as soon as a file is gone; the birth time tells the two files apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct FileId {
     /// Device number.
     pub dev: u64,
@@ -46,6 +48,14 @@ pub struct FileId {
     pub ino: u64,
     /// Time of birth in ns since the epoch.
     pub born: Option<u64>,
+}
+
+impl FileId {
+    /// Makes the identity of a file by its device and inode numbers, without a time of birth.
+    #[must_use]
+    pub fn new(dev: u64, ino: u64) -> Self {
+        Self { dev, ino, born: None }
+    }
 }
 
 /// The kind of a file.
@@ -83,7 +93,19 @@ pub enum Storage {
 }
 
 /// The state of a file, as [`Fs::stat`] returns it.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::SystemTime;
+/// use tailmerge::fs::{FileId, Kind, Stat};
+///
+/// let mut stat = Stat::new(FileId::new(1, 2), Kind::File, 100);
+/// stat.modified = Some(SystemTime::now());
+/// assert_eq!((stat.size, stat.links), (100, 1));
+/// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Stat {
     /// The identity of the file.
     pub id: FileId,
@@ -97,8 +119,17 @@ pub struct Stat {
     pub modified: Option<SystemTime>,
 }
 
+impl Stat {
+    /// Makes the state of a file with one name, whose time of change is unknown.
+    #[must_use]
+    pub fn new(id: FileId, kind: Kind, size: u64) -> Self {
+        Self { id, kind, size, links: 1, modified: None }
+    }
+}
+
 /// An entry of a directory, as far as the directory itself knows.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Entry<'a> {
     /// Its name.
     pub name: &'a OsStr,
@@ -106,6 +137,14 @@ pub struct Entry<'a> {
     pub kind: Kind,
     /// Its inode number.
     pub ino: u64,
+}
+
+impl<'a> Entry<'a> {
+    /// Makes the entry of a name.
+    #[must_use]
+    pub fn new(name: &'a OsStr, kind: Kind, ino: u64) -> Self {
+        Self { name, kind, ino }
+    }
 }
 
 /// The directory that an empty path stands for.
@@ -125,7 +164,8 @@ pub(crate) fn here(path: &Path) -> &Path {
 /// use std::io;
 /// use std::path::Path;
 /// use std::sync::Arc;
-/// use tailmerge::{Builder, Entry, Fs, OsFs, ReadFile, Stat, WriteFile};
+/// use tailmerge::Builder;
+/// use tailmerge::fs::{Entry, Fs, OsFs, ReadFile, Stat, WriteFile};
 ///
 /// #[derive(Debug)]
 /// struct WithoutEtc;

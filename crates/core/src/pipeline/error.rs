@@ -60,7 +60,7 @@ impl StartError {
     ///
     /// ```
     /// use std::io;
-    /// use tailmerge_core::StartError;
+    /// use tailmerge::StartError;
     ///
     /// fn directory_is_missing(error: &StartError) -> bool {
     ///     error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)

@@ -85,6 +85,22 @@ impl Builder {
     /// # Cancel safety
     ///
     /// As [`Builder::batches_on`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
+    /// use futures_lite::StreamExt;
+    /// use tailmerge::{Builder, StartAt};
+    ///
+    /// let builder = Builder::new().input("logs/*.log").input("app.log").from(StartAt::End);
+    /// let mut lines = builder.lines_on(backend).await?;
+    /// while let Some(line) = lines.next().await.transpose()? {
+    ///     println!("{}: {}", line.source.path().display(), line.bytes.escape_ascii());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn lines_on<B: Backend>(self, backend: B) -> Result<Lines, StartError> {
         let batches = self.batches_on(backend).await?;
         Ok(Lines { batches, current: None })

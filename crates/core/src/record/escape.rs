@@ -14,7 +14,7 @@ use std::path::Path;
 /// # Examples
 ///
 /// ```
-/// use tailmerge::is_escaped;
+/// use tailmerge::internal::is_escaped;
 ///
 /// assert!(['\n', '\u{1b}', '\u{9b}', '\u{202e}'].into_iter().all(is_escaped));
 /// assert!(!['a', ' ', 'ü', '語', '\\'].into_iter().any(is_escaped));
@@ -30,7 +30,7 @@ pub fn is_escaped(char: char) -> bool {
 /// # Examples
 ///
 /// ```
-/// assert_eq!(tailmerge::escaped("two\nlines \u{202e}").to_string(), "two\\nlines \\u{202e}");
+/// assert_eq!(tailmerge::internal::escaped("two\nlines \u{202e}").to_string(), "two\\nlines \\u{202e}");
 /// ```
 pub fn escaped(text: &str) -> impl fmt::Display {
     struct Escaped<'a>(&'a str);

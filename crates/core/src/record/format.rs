@@ -67,7 +67,8 @@ impl LineFormat {
     ///
     /// ```
     /// use std::path::Path;
-    /// use tailmerge::{Format, LineFormat, Prefix};
+    /// use tailmerge::internal::LineFormat;
+    /// use tailmerge::{Format, Prefix};
     ///
     /// let renderer = LineFormat { prefix: Prefix::Name, format: Format::Json }.labelled(Path::new("logs/a.log"));
     /// let mut out = Vec::new();

@@ -123,7 +123,7 @@ impl LineSender {
     /// ```no_run
     /// use std::io::Write;
     ///
-    /// # fn example(merge: &tailmerge_core::Merge) -> std::io::Result<()> {
+    /// # fn example(merge: &tailmerge::Merge) -> std::io::Result<()> {
     /// let mut log = merge.sender("app").lossy();
     /// writeln!(log, "a line, if there is room for it")?;
     /// println!("{} lines were dropped", merge.snapshot().dropped_lines);

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use tailmerge_core::{Format, GapReason, LineFormat, LongLines, Prefix, Report};
+use tailmerge_core::internal::LineFormat;
+use tailmerge_core::{Format, GapReason, LongLines, Prefix, Report};
 
 use crate::kit::{Scene, Sink, assert_same, sorted, start, start_blocking, stop, stop_blocking};
 

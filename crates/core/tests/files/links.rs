@@ -6,7 +6,8 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tailmerge_core::{Builder, Links, OsFs};
+use tailmerge_core::fs::OsFs;
+use tailmerge_core::{Builder, Links};
 
 use crate::kit::{Scene, Threads, start, stop};
 
