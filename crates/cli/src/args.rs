@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 use log::LevelFilter;
+use tailmerge::{Format, Links, LongLines, Prefix, StartAt, WatchMode};
 
 use crate::quantity;
 use crate::status::Failure;
@@ -53,7 +55,8 @@ pub(crate) struct Args {
     pub(crate) once: bool,
 
     /// Where to begin in files that are there at the start; later ones are read from their start
-    #[arg(long, value_enum, default_value_t = StartAt::Start, hide_possible_values = true, value_name = "start|end")]
+    #[arg(long, value_name = "start|end", default_value = "start", hide_possible_values = true)]
+    #[arg(value_parser = word(&[("start", StartAt::Start), ("end", StartAt::End)]))]
     pub(crate) from: StartAt,
 
     /// Leave out files that match; may be given more than once
@@ -66,12 +69,14 @@ pub(crate) struct Args {
 
     /// Which symbolic links to follow: owned are those of root, of your own user, and of whom the target belongs to; skip
     /// follows only those that are named [default: owned if run as root, else follow]
-    #[arg(long, value_enum, hide_possible_values = true, value_name = "follow|owned|skip")]
+    #[arg(long, value_name = "follow|owned|skip", hide_possible_values = true)]
+    #[arg(value_parser = word(&[("follow", Links::Follow), ("owned", Links::Owned), ("skip", Links::Skip)]))]
     pub(crate) links: Option<Links>,
 
     /// How to notice new lines: auto is by notification where the system can, else by polling
-    #[arg(long, value_enum, default_value_t = Watch::Auto, hide_possible_values = true, value_name = "auto|notify|poll")]
-    pub(crate) watch: Watch,
+    #[arg(long, value_name = "auto|notify|poll", default_value = "auto", hide_possible_values = true)]
+    #[arg(value_parser = word(&[("auto", WatchMode::Auto), ("notify", WatchMode::Notify), ("poll", WatchMode::Poll)]))]
+    pub(crate) watch: WatchMode,
 
     /// How often to look for new lines when polling
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = quantity::interval)]
@@ -94,15 +99,18 @@ pub(crate) struct Args {
     pub(crate) max_line_bytes: usize,
 
     /// What to do with longer ones; what truncate and skip drop is a gap
-    #[arg(long, value_enum, default_value_t = LongLines::Split, hide_possible_values = true, value_name = "split|truncate|skip")]
+    #[arg(long, value_name = "split|truncate|skip", default_value = "split", hide_possible_values = true)]
+    #[arg(value_parser = word(&[("split", LongLines::Split), ("truncate", LongLines::Truncate), ("skip", LongLines::Skip)]))]
     pub(crate) long_lines: LongLines,
 
     /// What to put before each line
-    #[arg(long, value_enum, default_value_t = Prefix::None, hide_possible_values = true, value_name = "none|name|path")]
+    #[arg(long, value_name = "none|name|path", default_value = "none", hide_possible_values = true)]
+    #[arg(value_parser = word(&[("none", Prefix::None), ("name", Prefix::Name), ("path", Prefix::Path)]))]
     pub(crate) prefix: Prefix,
 
     /// Lines as they are, or as JSON objects
-    #[arg(long, value_enum, default_value_t = Format::Raw, hide_possible_values = true, value_name = "raw|json")]
+    #[arg(long, value_name = "raw|json", default_value = "raw", hide_possible_values = true)]
+    #[arg(value_parser = word(&[("raw", Format::Raw), ("json", Format::Json)]))]
     pub(crate) format: Format,
 
     /// Executor to run on
@@ -136,52 +144,6 @@ pub(crate) struct Args {
     /// Say more
     #[arg(short, long)]
     pub(crate) verbose: bool,
-}
-
-/// Where to begin in files that are there at the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum StartAt {
-    Start,
-    End,
-}
-
-/// Which symbolic links are followed.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Links {
-    Follow,
-    Owned,
-    Skip,
-}
-
-/// How new lines are noticed.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Watch {
-    Auto,
-    Notify,
-    Poll,
-}
-
-/// What to do with lines over the limit.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum LongLines {
-    Split,
-    Truncate,
-    Skip,
-}
-
-/// What stands before each line.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Prefix {
-    None,
-    Name,
-    Path,
-}
-
-/// How a line is written.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Format {
-    Raw,
-    Json,
 }
 
 /// The executor to run on.
@@ -251,6 +213,14 @@ impl Args {
         };
         Some(message.to_owned())
     }
+}
+
+/// Parses one of these words, each of which stands for a value.
+fn word<T: Clone + Send + Sync>(words: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(words.iter().map(|(word, _)| *word)).map(|given| {
+        let chosen = words.iter().find(|(word, _)| *word == given);
+        chosen.map(|(_, value)| value.clone()).expect("the parser takes no other word")
+    })
 }
 
 /// Formats clap's error in one line, without the usage.

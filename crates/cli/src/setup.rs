@@ -2,29 +2,25 @@
 
 use std::path::Path;
 
-use tailmerge::{Builder, Event, WatchMode};
+use tailmerge::{Builder, Event, Links};
 
-use crate::args::{Args, Format, Links, LongLines, Prefix, StartAt, Watch};
+use crate::args::Args;
 use crate::console::Console;
 
 /// Returns the builder that the arguments describe.
 pub(crate) fn builder(args: &Args, console: &Console) -> Builder {
     let (console, output) = (console.clone(), args.output_file().map(Path::to_owned));
     let mut builder = Builder::new()
-        .from(args.from.into())
+        .from(args.from)
         .once(args.once)
         .poll_interval(args.poll_interval)
-        .watch(match args.watch {
-            Watch::Auto => WatchMode::Auto,
-            Watch::Notify => WatchMode::Notify,
-            Watch::Poll => WatchMode::Poll,
-        })
-        .links(args.links.map_or_else(default_links, Into::into))
+        .watch(args.watch)
+        .links(args.links.unwrap_or_else(default_links))
         .rotated_grace(args.rotated_grace)
         .max_line_bytes(args.max_line_bytes)
-        .long_lines(args.long_lines.into())
-        .prefix(args.prefix.into())
-        .format(args.format.into())
+        .long_lines(args.long_lines)
+        .prefix(args.prefix)
+        .format(args.format)
         .append(args.append)
         .observer(move |event: &Event| console.event(event, output.as_deref()));
     for input in &args.inputs {
@@ -61,54 +57,6 @@ pub(crate) fn builder(args: &Args, console: &Console) -> Builder {
 }
 
 /// Root does not follow whatever link anybody makes.
-fn default_links() -> tailmerge::Links {
-    if rustix::process::geteuid().is_root() { tailmerge::Links::Owned } else { tailmerge::Links::Follow }
-}
-
-impl From<Links> for tailmerge::Links {
-    fn from(links: Links) -> Self {
-        match links {
-            Links::Follow => Self::Follow,
-            Links::Owned => Self::Owned,
-            Links::Skip => Self::Skip,
-        }
-    }
-}
-
-impl From<StartAt> for tailmerge::StartAt {
-    fn from(from: StartAt) -> Self {
-        match from {
-            StartAt::Start => Self::Start,
-            StartAt::End => Self::End,
-        }
-    }
-}
-
-impl From<LongLines> for tailmerge::LongLines {
-    fn from(policy: LongLines) -> Self {
-        match policy {
-            LongLines::Split => Self::Split,
-            LongLines::Truncate => Self::Truncate,
-            LongLines::Skip => Self::Skip,
-        }
-    }
-}
-
-impl From<Prefix> for tailmerge::Prefix {
-    fn from(prefix: Prefix) -> Self {
-        match prefix {
-            Prefix::None => Self::None,
-            Prefix::Name => Self::Name,
-            Prefix::Path => Self::Path,
-        }
-    }
-}
-
-impl From<Format> for tailmerge::Format {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Raw => Self::Raw,
-            Format::Json => Self::Json,
-        }
-    }
+fn default_links() -> Links {
+    if rustix::process::geteuid().is_root() { Links::Owned } else { Links::Follow }
 }

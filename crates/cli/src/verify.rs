@@ -22,10 +22,10 @@ pub(crate) fn verify(args: &Args, console: &Console) -> Result<(), Failure> {
         return Err(Failure::run_time(format!("{}: cannot be checked, it is no regular file", output.display())));
     }
     let inputs = inputs(args, console)?;
-    let lines = LineFormat { prefix: args.prefix.into(), format: args.format.into() };
+    let lines = LineFormat { prefix: args.prefix, format: args.format };
     let checked = Check::new(output)
         .inputs(inputs)
-        .line_limit(args.max_line_bytes, args.long_lines.into())
+        .line_limit(args.max_line_bytes, args.long_lines)
         .render(move |path| {
             let renderer = lines.labelled(path);
             move |line: &[u8], out: &mut Vec<u8>| renderer.push(line, out)
