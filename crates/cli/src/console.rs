@@ -167,7 +167,8 @@ fn kind(event: &Event) -> u64 {
 
 /// Writes a line to standard error. A failure is ignored: there is nowhere else to report it.
 pub(crate) fn write_line(line: &str) {
-    drop(io::stderr().write_all(format!("tailmerge: {line}\n").as_bytes()));
+    // There is nowhere else to say it.
+    io::stderr().write_all(format!("tailmerge: {line}\n").as_bytes()).ok();
 }
 
 /// Formats a number of things: `1 line`, `2 lines`.

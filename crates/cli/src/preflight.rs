@@ -127,8 +127,7 @@ fn start<B: Backend>(backend: &B) -> Result<(), Failure> {
     });
     let starting = starting.map_err(|error| no_threads(&error))?;
     told.recv_timeout(START_MAX).map_err(|_| no_threads(&io::ErrorKind::WouldBlock.into()))?;
-    // It ends now that it is done.
-    drop(starting.join());
+    starting.join().ok(); // It ends now that it is done.
     STARTING.store(false, Ordering::Relaxed);
     Ok(())
 }

@@ -22,6 +22,7 @@
 
 mod backend;
 mod batch;
+mod clock;
 mod discover;
 mod follow;
 pub mod fs;
@@ -37,7 +38,10 @@ mod sync;
 mod watch;
 
 pub use backend::Backend;
-pub use batch::{Batch, Extent, Source};
+pub use batch::Batch;
+pub use batch::extent::Extent;
+pub use batch::position::{FilePosition, ParsePositionError};
+pub use batch::source::Source;
 pub use discover::explain::{Explained, Verdict};
 pub use discover::pattern::PatternError;
 pub use follow::context::StartAt;

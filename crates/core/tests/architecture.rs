@@ -6,24 +6,38 @@ use std::fs;
 use std::path::Path;
 
 /// Which parts each part may use, besides itself. A part is a folder of `src`, or a file beside the folders.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     // Services of all.
+    ("clock", &[]),
     ("sync", &[]),
     ("panic", &[]),
     ("backend", &[]),
     ("own_thread", &["backend"]),
     ("fs", &["sync"]),
     ("record", &["batch", "report"]),
-    ("batch", &["record", "sync"]),
+    ("batch", &["fs", "sync"]),
     ("report", &["batch", "own_thread", "panic", "record", "sync"]),
     ("stall", &["report"]),
     // The reading side.
     ("watch", &["fs", "own_thread", "report", "sync"]),
     ("discover", &["backend", "follow", "fs", "own_thread", "record", "report", "source", "sync", "watch"]),
-    ("follow", &["backend", "batch", "discover", "fs", "record", "report", "source", "sync", "watch"]),
+    ("follow", &["backend", "batch", "clock", "discover", "fs", "record", "report", "source", "sync", "watch"]),
     (
         "source",
-        &["backend", "batch", "discover", "follow", "fs", "own_thread", "panic", "record", "report", "sync", "watch"],
+        &[
+            "backend",
+            "batch",
+            "clock",
+            "discover",
+            "follow",
+            "fs",
+            "own_thread",
+            "panic",
+            "record",
+            "report",
+            "sync",
+            "watch",
+        ],
     ),
     // The writing side, which knows nothing of the reading side.
     ("output", &["backend", "batch", "fs", "own_thread", "panic", "report", "stall", "sync"]),

@@ -4,81 +4,22 @@
 //! batch's spare room and then commits what it holds of whole lines as an [`Extent`]; nothing else
 //! keeps positions.
 
+pub(crate) mod extent;
+pub(crate) mod fingerprint;
 pub(crate) mod pool;
+pub(crate) mod position;
 pub(crate) mod queue;
+pub(crate) mod source;
 
-use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use memchr::{memchr_iter, memrchr};
 
-use crate::record::format::Renderer;
-
-/// One input of a merge, as its batches name it: a path, a tailer of the host's, or a line sender.
-#[derive(Debug)]
-pub struct Source {
-    name: Arc<Path>,
-    renderer: Renderer,
-    pub(crate) written: Written,
-    /// True once [`Event::LongLine`](crate::Event::LongLine) was emitted for it.
-    pub(crate) long_line_told: AtomicBool,
-    /// The number of possible losses of this input.
-    pub(crate) possible_losses: AtomicU64,
-}
-
-/// The part of a source that is in the output.
-#[derive(Debug, Default)]
-pub(crate) struct Written {
-    /// The number of bytes taken from the input.
-    pub(crate) bytes: AtomicU64,
-    /// The number of lines of output.
-    pub(crate) lines: AtomicU64,
-    /// The generation of the newest file of which an extent was written: see [`Extent::generation`].
-    generation: AtomicU32,
-    /// The offset in that file where the extent ended.
-    pub(crate) offset: AtomicU64,
-}
-
-impl Source {
-    pub(crate) fn new(name: Arc<Path>, renderer: Renderer) -> Arc<Self> {
-        let (long_line_told, possible_losses) = (AtomicBool::new(false), AtomicU64::new(0));
-        Arc::new(Self { name, renderer, written: Written::default(), long_line_told, possible_losses })
-    }
-
-    /// Returns the path, or the name that the host gave.
-    pub fn name(&self) -> &OsStr {
-        self.name.as_os_str()
-    }
-
-    /// The name as a path.
-    pub fn path(&self) -> &Path {
-        &self.name
-    }
-
-    pub(crate) fn renderer(&self) -> &Renderer {
-        &self.renderer
-    }
-}
-
-/// A run of whole lines of one source within a batch.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Extent {
-    /// The input.
-    pub source: Arc<Source>,
-    /// The number of the file of that name: 0 for the first, one more after each rotation or truncation.
-    pub generation: u32,
-    /// The offset of the first byte in the input.
-    pub start: u64,
-    /// The number of bytes taken from the input.
-    pub len_in: u64,
-    /// The number of bytes in the batch. It differs from `len_in` where a label, JSON or a newline was added.
-    pub len_out: u64,
-    /// The number of lines.
-    pub lines: u64,
-}
+use crate::batch::extent::Extent;
+use crate::batch::position::Position;
+use crate::batch::source::Source;
+use crate::fs::FileId;
 
 /// Whole lines on their way to the output.
 ///
@@ -106,8 +47,9 @@ pub struct Batch {
     filled: usize,
     done: usize,
     extents: Vec<Extent>,
-    /// The source of the next commit.
+    /// The source, file and generation of the next commit.
     source: Arc<Source>,
+    file: Option<FileId>,
     generation: u32,
 }
 
@@ -121,7 +63,8 @@ impl Batch {
             filled: 0,
             done: 0,
             extents: Vec::new(),
-            source: Source::new(Path::new("").into(), Renderer::default()),
+            source: Source::new(0, Path::new("").into()),
+            file: None,
             generation: 0,
         }
     }
@@ -156,7 +99,7 @@ impl Batch {
         self.extents.iter().filter_map(move |extent| {
             let start = end;
             end += extent.len_out as usize;
-            (end > self.done).then(|| (extent, &self.buf[start.max(self.done)..end]))
+            (end > self.done && !extent.is_left_out()).then(|| (extent, &self.buf[start.max(self.done)..end]))
         })
     }
 
@@ -180,6 +123,8 @@ impl Batch {
     }
 
     /// Returns true if the batch has no lines.
+    ///
+    /// It may have extents all the same: those of bytes that were left out.
     pub fn is_empty(&self) -> bool {
         self.filled == 0
     }
@@ -217,16 +162,30 @@ impl Batch {
         assert!(start.checked_add(len_in).is_some(), "an input ends before 2^64 bytes");
         let lines = memchr_iter(b'\n', bytes).count() as u64;
         self.filled += len;
-        let (source, generation) = (self.source.clone(), self.generation);
-        self.note(Extent { source, generation, start, len_in, len_out: len as u64, lines });
+        self.note(start, len_in, len as u64, lines, Position::at(start + len_in));
     }
 
-    /// Sets the source of the next commits.
-    pub(crate) fn set_source(&mut self, source: &Arc<Source>, generation: u32) {
+    /// Sets the source of the next commits, and the file if it is one.
+    pub(crate) fn set_source(&mut self, source: &Arc<Source>, file: Option<FileId>, generation: u32) {
         if !Arc::ptr_eq(&self.source, source) {
             self.source = source.clone();
         }
-        self.generation = generation;
+        (self.file, self.generation) = (file, generation);
+    }
+
+    /// Records that the source's bytes from `start` up to a position have been processed: those of them that are not in
+    /// the batch were left out.
+    pub(crate) fn reach(&mut self, start: u64, position: Position) {
+        let mut from = start;
+        if let Some(last) = self.extents.last_mut().filter(|last| last.is_of(&self.source, self.generation)) {
+            from = from.max(last.end.offset);
+            if from == position.offset {
+                last.end = position;
+            }
+        }
+        if from < position.offset {
+            self.note(from, position.offset - from, 0, 0, position);
+        }
     }
 
     /// Appends rendered lines, if any; grows when they need more than the room of an empty batch.
@@ -248,21 +207,21 @@ impl Batch {
     }
 
     /// Adds an extent, to the last one where it goes on from there.
-    fn note(&mut self, extent: Extent) {
-        if let Some(last) = self.extents.last_mut() {
-            let verbatim = last.len_in == last.len_out && extent.len_in == extent.len_out;
-            if Arc::ptr_eq(&last.source, &extent.source)
-                && last.generation == extent.generation
-                && last.start + last.len_in == extent.start
-                && (verbatim || last.len_in != last.len_out)
-            {
-                last.len_in += extent.len_in;
-                last.len_out += extent.len_out;
-                last.lines += extent.lines;
-                return;
-            }
+    fn note(&mut self, start: u64, len_in: u64, len_out: u64, lines: u64, end: Position) {
+        if let Some(last) = self.extents.last_mut()
+            && last.is_of(&self.source, self.generation)
+            && last.end.offset == start
+            && last.is_left_out() == (len_out == 0)
+            && (!last.is_verbatim() || len_in == len_out)
+        {
+            last.len_in += len_in;
+            last.len_out += len_out;
+            last.lines += lines;
+            last.end = end;
+            return;
         }
-        self.extents.push(extent);
+        let (source, file, generation) = (self.source.clone(), self.file, self.generation);
+        self.extents.push(Extent { source, file, generation, start, len_in, len_out, lines, end });
     }
 
     /// Notes that the first `bytes` of those still to be written are written.
@@ -270,33 +229,29 @@ impl Batch {
         self.done = (self.done + bytes).min(self.filled);
     }
 
-    /// Records in each source what is in the output now: all its extents, or those that [`Batch::advance`] covers.
-    /// Returns the number of lines.
-    pub(crate) fn acknowledge(&self) -> u64 {
-        let (mut from, mut all_lines) = (0, 0);
-        for extent in &self.extents {
+    /// Returns the extents of which something was written, as far as [`Batch::advance`] covers them.
+    pub(crate) fn written(&self) -> impl Iterator<Item = Written<'_>> {
+        let mut from = 0;
+        self.extents.iter().map_while(move |extent| {
             let end = from + extent.len_out as usize;
-            let (len_in, lines) = if end <= self.done {
-                (extent.len_in, extent.lines)
-            } else if extent.len_in == extent.len_out && from < self.done {
-                let written = &self.buf[from..self.done];
-                let whole = memrchr(b'\n', written).map_or(0, |last| last + 1);
-                (whole as u64, memchr_iter(b'\n', &written[..whole]).count() as u64)
+            let written = if end <= self.done {
+                Written { extent, len_in: extent.len_in, lines: extent.lines, end: extent.end.offset }
+            } else if extent.is_verbatim() && from < self.done {
+                let bytes = &self.buf[from..self.done];
+                let whole = memrchr(b'\n', bytes).map_or(0, |last| last + 1);
+                let lines = memchr_iter(b'\n', &bytes[..whole]).count() as u64;
+                Written { extent, len_in: whole as u64, lines, end: extent.start + whole as u64 }
             } else {
-                break;
+                return None;
             };
-            let written = &extent.source.written;
-            written.bytes.fetch_add(len_in, Ordering::Relaxed);
-            written.lines.fetch_add(lines, Ordering::Relaxed);
-            all_lines += lines;
-            // An older file, which is written to late, says nothing of where the newest one is read.
-            if extent.generation >= written.generation.load(Ordering::Relaxed) {
-                written.generation.store(extent.generation, Ordering::Relaxed);
-                written.offset.store(extent.start + len_in, Ordering::Relaxed);
-            }
             from = end;
-        }
-        all_lines
+            Some(written)
+        })
+    }
+
+    /// Returns true if there is nothing in the batch to be recorded, neither lines nor bytes that were left out.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.extents.is_empty()
     }
 
     /// Makes room for `len` bytes, whatever the capacity.
@@ -308,8 +263,7 @@ impl Batch {
 
     /// Empties the batch and gives it this capacity.
     pub(crate) fn clear(&mut self, capacity: usize) {
-        self.filled = 0;
-        self.done = 0;
+        (self.filled, self.done) = (0, 0);
         self.extents.clear();
         if self.buf.len() != capacity {
             self.buf = vec![0; capacity];
@@ -317,16 +271,29 @@ impl Batch {
     }
 }
 
+/// A part of an extent that is in the output.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written<'a> {
+    pub(crate) extent: &'a Extent,
+    /// The number of bytes of the input, and of lines.
+    pub(crate) len_in: u64,
+    pub(crate) lines: u64,
+    /// The offset in the input where the part ends.
+    pub(crate) end: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::fingerprint::Fingerprint;
+    use crate::batch::position::LineState;
 
     #[test]
     fn parts_and_lines_are_those_that_are_still_to_be_written() {
         let mut batch = Batch::with_capacity(100);
-        let source = |name: &str| Source::new(Path::new(name).into(), Renderer::default());
+        let source = |name: &str| Source::new(1, Path::new(name).into());
         for (name, text) in [("a", "1\n22\n"), ("b", "333\n")] {
-            batch.set_source(&source(name), 0);
+            batch.set_source(&source(name), None, 0);
             assert!(batch.push(0, text.len() as u64, text.as_bytes()));
         }
         let want: [&[(&str, &[u8])]; 10] = [
@@ -349,6 +316,33 @@ mod tests {
             assert_eq!(parts, batch.bytes());
             batch.advance(1);
         }
+    }
+
+    #[test]
+    fn what_was_left_out_moves_the_position_on() {
+        let (mut batch, source) = (Batch::with_capacity(100), Source::new(1, Path::new("a").into()));
+        let position = |offset, sum| Position {
+            offset,
+            fingerprint: Fingerprint::from_parts(2, sum).unwrap(),
+            line: LineState::default(),
+        };
+        batch.set_source(&source, None, 0);
+        batch.reach(0, position(10, 1));
+        assert!(batch.is_empty() && !batch.is_blank());
+        assert!(batch.push(10, 2, b"1\n") && batch.push(12, 2, b"2\n"));
+        batch.reach(10, position(14, 2));
+        batch.reach(14, position(14, 2));
+        batch.reach(14, position(20, 3));
+        batch.reach(20, position(30, 4));
+        let extents =
+            |batch: &Batch| -> Vec<_> { batch.written().map(|w| (w.extent.start, w.len_in, w.lines, w.end)).collect() };
+        assert_eq!(extents(&batch), [(0, 10, 0, 10)], "what comes before the first bytes");
+        batch.advance(3);
+        assert_eq!(extents(&batch), [(0, 10, 0, 10), (10, 2, 1, 12)], "the lines that are whole");
+        batch.advance(1);
+        assert_eq!(extents(&batch), [(0, 10, 0, 10), (10, 4, 2, 14), (14, 16, 0, 30)]);
+        let sums: Vec<_> = batch.extents().iter().map(|extent| extent.end.fingerprint.sum()).collect();
+        assert_eq!(sums, [1, 2, 4]);
     }
 
     /// The panic comes from the commit, not from the writer.

@@ -28,7 +28,8 @@ use crate::discover::command::{Command, Related, Request};
 use crate::discover::cost::{Cost, share};
 use crate::discover::pattern::{Excludes, PatternError};
 use crate::discover::remote::{Order, Reach, Remotes};
-use crate::discover::scan::{ByName, Dirs, Large, Next, Scan, watch_above};
+use crate::discover::scan::dir::ByName;
+use crate::discover::scan::{Dirs, Large, Next, Scan, watch_above};
 use crate::discover::spec::Spec;
 use crate::follow::context::{StartAt, TailContext};
 use crate::fs::{here, is_missing};
@@ -336,16 +337,35 @@ impl Discovery {
             self.cost.note(began.elapsed());
         }
         self.took = if walk.goes_on { began.elapsed().min(STEP_MAX) } else { self.cost.least() };
-        (self.start, self.scanned) = (StartAt::Start, true);
         let mut news = false;
+        if !self.scanned {
+            news = self.join_left();
+        }
+        (self.start, self.scanned) = (StartAt::Start, true);
         if let Some((at, large)) = walk.large.filter(|_| Instant::now() >= self.large_due) {
             let began = Instant::now();
-            news = self.search(at, false, |scan, dirs| scan.large(large, dirs)).0;
+            news |= self.search(at, false, |scan, dirs| scan.large(large, dirs)).0;
             let watched = self.cx.watch.is_some() && !self.needs_polling;
             self.large_due = Instant::now() + began.elapsed() * share(watched);
         }
         self.over = Instant::now();
         news
+    }
+
+    /// Makes shards look for the files that an earlier merge has left at paths where there is none now. Returns true if
+    /// there are any.
+    fn join_left(&mut self) -> bool {
+        let matches = |path: &Path| {
+            let patterns = self.followed.iter().filter_map(|followed| followed.spec.pattern());
+            patterns.into_iter().any(|pattern| pattern.matches(path)) && self.excludes.excluding(path).is_none()
+        };
+        let is_missing = |path: &PathBuf| !self.found.contains_key(path.as_path()) && matches(path);
+        let left: Vec<Arc<Path>> =
+            self.cx.registry.kept_paths().into_iter().filter(is_missing).map(Into::into).collect();
+        left.iter().for_each(|path| self.join(path.clone(), false));
+        let any = !left.is_empty();
+        self.lose(left, |path| Command::Gone(path.clone()));
+        any
     }
 
     /// Records whether a directory is not watched.
@@ -503,8 +523,7 @@ impl Discovery {
                 (reply, Ok(()))
             }
         };
-        // The host may have stopped waiting.
-        drop(reply.try_send(done));
+        reply.try_send(done).ok(); // The host may have stopped waiting.
     }
 
     fn follow(&mut self, input: &OsStr) -> Result<(), PatternError> {
@@ -564,7 +583,7 @@ fn base<'a>(path: &Path, found: &'a HashMap<Arc<Path>, Found>) -> Option<(&'a Ar
 
 /// Sends a message to a shard; one that is gone needs none.
 fn tell(shard: &Sender<Command>, command: Command) {
-    drop(shard.try_send(command));
+    shard.try_send(command).ok(); // It may have ended.
 }
 
 impl Followed {

@@ -199,6 +199,13 @@ impl Pattern {
         State { parts: self.close(next), names: names.map(|names| names + 1) }
     }
 
+    /// Returns true if a path matches, as far as its text tells.
+    pub(crate) fn matches(&self, path: &Path) -> bool {
+        let Ok(below) = path.strip_prefix(&self.base) else { return false };
+        let next = |state, name: Component<'_>| self.next(state, name.as_os_str(), false);
+        self.is_match(below.components().fold(self.start(), next))
+    }
+
     /// `**` matches no directory at all, too.
     fn close(&self, mut parts: u64) -> u64 {
         for (at, part) in self.parts.iter().enumerate() {

@@ -1,9 +1,9 @@
 //! One scan of the directories of a pattern: which files match now, and which do not any more.
 
-use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
-use std::hash::{Hash, Hasher};
+pub(crate) mod dir;
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,17 +14,12 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::discover::cost::share;
 use crate::discover::pattern::{Pattern, State};
 use crate::discover::remote::Reach;
+use crate::discover::scan::dir::{ByName, Dir, Failing};
 use crate::follow::context::TailContext;
-use crate::fs::{
-    Entry, FileId, Fs, Kind, MODIFIED_GRAIN, PATH_BYTES_MAX, RefusedLink, Stat, here, is_missing, is_shortage,
-};
+use crate::fs::{Entry, Fs, Kind, MODIFIED_GRAIN, PATH_BYTES_MAX, RefusedLink, Stat, here, is_missing, is_shortage};
 use crate::report::event::Event;
 use crate::watch::ChangeWatch;
 use crate::watch::names::{NameChange, NameNow};
-
-/// A directory is listed again at the latest after this time, even if it does not seem to have changed, unless that
-/// takes too much time.
-const RELIST_AFTER: Duration = Duration::from_secs(10);
 
 /// A directory that takes longer to list is listed when it is its turn.
 const LARGE: Duration = Duration::from_millis(10);
@@ -52,91 +47,7 @@ pub(crate) type Dirs = HashMap<PathBuf, Dir>;
 /// A directory that is to be looked at.
 pub(crate) type Next = (PathBuf, State);
 
-/// The state of a directory when it was last listed.
-#[derive(Debug)]
-pub(crate) struct Dir {
-    state: State,
-    /// Its identity.
-    id: Option<FileId>,
-    /// The time of its last change by then.
-    modified: Option<SystemTime>,
-    /// The time when it was listed.
-    listed: Instant,
-    /// The duration of the last listing, if there was one.
-    took: Option<Duration>,
-    /// The known duration of a listing.
-    cost: Duration,
-    /// True if it may have changed since without showing it.
-    unsure: bool,
-    /// Its failure, and the time until which it is left alone.
-    failing: Option<Failing>,
-    /// True once it was told that it cannot be listed.
-    told: bool,
-    /// The files in it that match.
-    pub(crate) files: HashSet<ByName>,
-    /// The directories in it that are scanned.
-    dirs: HashMap<OsString, State>,
-}
-
-/// The failure of a directory that is tried again more and more seldom.
-#[derive(Clone, Copy, Debug)]
-struct Failing {
-    again: Instant,
-    wait: Duration,
-}
-
-/// A path that is compared by its last component.
-#[derive(Debug)]
-pub(crate) struct ByName(pub(crate) Arc<Path>);
-
-impl Borrow<OsStr> for ByName {
-    fn borrow(&self) -> &OsStr {
-        self.0.file_name().unwrap_or_default()
-    }
-}
-
-impl Hash for ByName {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Borrow::<OsStr>::borrow(self).hash(state);
-    }
-}
-
-impl PartialEq for ByName {
-    fn eq(&self, other: &Self) -> bool {
-        Borrow::<OsStr>::borrow(self) == Borrow::<OsStr>::borrow(other)
-    }
-}
-
 impl Eq for ByName {}
-
-impl Dir {
-    fn new(state: State) -> Self {
-        Self {
-            state,
-            id: None,
-            modified: None,
-            listed: Instant::now(),
-            took: None,
-            cost: Duration::ZERO,
-            unsure: true,
-            failing: None,
-            told: false,
-            files: HashSet::new(),
-            dirs: HashMap::new(),
-        }
-    }
-
-    /// Returns true if it has to be listed again: it has changed, or was listed more than `relist` ago.
-    fn is_stale(&self, stat: &Stat, watched: bool, relist: Duration) -> bool {
-        let age = self.listed.elapsed();
-        let changed = self.unsure || stat.modified.is_none() || stat.modified != self.modified;
-        age >= self.cost * share(watched) && (changed || age >= RELIST_AFTER.max(relist))
-    }
-
-    fn is_left_alone(&self) -> bool {
-        self.failing.is_some_and(|failing| Instant::now() < failing.again)
-    }
-}
 
 /// The meaning of a directory's entry for a pattern.
 enum Found {

@@ -14,14 +14,14 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::batch::Source;
+use crate::batch::fingerprint::Fingerprint;
+use crate::batch::position::{LineState, Position};
+use crate::batch::source::Source;
 use crate::follow::context::TailContext;
 use crate::follow::descriptors::Slot;
 use crate::follow::file::bytes::storage;
-use crate::follow::fingerprint::Fingerprint;
-use crate::follow::registry::{Kept, Position};
+use crate::follow::registry::Kept;
 use crate::fs::{FileId, ReadFile, Storage, is_missing};
-use crate::record::framer::LineState;
 use crate::report::gap::GapReason;
 
 /// A file that has not changed for this long is idle.
@@ -252,8 +252,7 @@ impl Generation {
             return self.open(path, cx);
         }
         if self.failing.is_some() {
-            // Where that fails there is still the descriptor, which may do again.
-            drop(self.open(path, cx));
+            self.open(path, cx).ok(); // Where that fails there is still the descriptor, which may do again.
         }
         Ok(true)
     }

@@ -5,7 +5,6 @@ pub(crate) mod copies;
 pub(crate) mod descriptors;
 pub(crate) mod fifo;
 pub(crate) mod file;
-pub(crate) mod fingerprint;
 pub(crate) mod input;
 #[cfg(test)]
 mod model;
@@ -13,4 +12,5 @@ pub(crate) mod pause;
 pub(crate) mod registry;
 pub(crate) mod remote;
 pub(crate) mod shard;
+pub(crate) mod sweep;
 pub(crate) mod trouble;

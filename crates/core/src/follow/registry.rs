@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::follow::fingerprint::Fingerprint;
+use crate::batch::position::{FilePosition, Position};
 use crate::fs::{FileId, Fs, Storage};
-use crate::record::framer::LineState;
 use crate::sync::lock::lock;
 
 /// So many released files are remembered, in case they turn up under another name.
@@ -55,6 +54,8 @@ struct State {
     forbidden: HashSet<FileId>,
     /// Other paths of files that are read, which wait for them to be free.
     waiting: HashMap<FileId, HashSet<Arc<Path>>>,
+    /// The positions at which an earlier merge has left the files of a path.
+    left: HashMap<PathBuf, Vec<FilePosition>>,
     /// The number of these paths.
     waiting_count: usize,
 }
@@ -65,21 +66,6 @@ enum Registration {
     Held { wanted: bool },
     /// It was read up to a position and released. Boxed, since most files are held.
     Released { at: Box<Position> },
-}
-
-/// A position in a file: an offset, with the fingerprint of the bytes before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
-    pub(crate) offset: u64,
-    pub(crate) fingerprint: Fingerprint,
-    pub(crate) line: LineState,
-}
-
-impl Position {
-    /// Returns true if there is a fingerprint, or nothing before the offset.
-    pub(crate) fn is_sure(&self) -> bool {
-        self.offset == 0 || self.fingerprint.len() > 0
-    }
 }
 
 /// The answer to a claim of a file.
@@ -162,6 +148,32 @@ impl FileRegistry {
             state.files.remove(&oldest);
         }
         self.hint_waiting(id, state);
+    }
+
+    /// Keeps the position at which an earlier merge has left a file that was followed by this path. Of two for one path
+    /// the later one counts, of two for several names of a file the one that is further.
+    pub(crate) fn keep_position(&self, path: &Path, left: FilePosition) {
+        let mut state = lock(&self.state);
+        let known = state.left.entry(path.to_owned()).or_default();
+        let is_later = known.iter().any(|known| known.file == left.file);
+        known.push(left);
+        if let Some(Registration::Released { at }) = state.files.get(&left.file)
+            && !is_later
+            && at.offset > left.offset()
+        {
+            return;
+        }
+        state.files.insert(left.file, Registration::Released { at: Box::new(left.position) });
+    }
+
+    /// Returns the paths of which positions are kept and were not taken.
+    pub(crate) fn kept_paths(&self) -> Vec<PathBuf> {
+        lock(&self.state).left.keys().cloned().collect()
+    }
+
+    /// Takes the positions that were kept for a path, in the order in which they were.
+    pub(crate) fn take_positions(&self, path: &Path) -> Vec<FilePosition> {
+        lock(&self.state).left.remove(path).unwrap_or_default()
     }
 
     /// Forgets a file that is gone for good, or was never read.

@@ -90,7 +90,7 @@ impl FileOutput {
                 if let Err(error) = file.append() {
                     // The logger's panic is its own.
                     let what = format_args!("standard output cannot be set to append: {error}");
-                    drop(cx.ledger.log(Level::Debug, &what));
+                    cx.ledger.log(Level::Debug, &what).ok();
                 }
                 Ok(Target::File { file: FileWriter::new(file, stat.size, Sharing::Foreign), id: stat.id })
             }
@@ -123,7 +123,7 @@ impl FileOutput {
             }
             Err(error) => {
                 let what = format!("{}: a file system without locks: {error}", path.display());
-                drop(cx.ledger.log(Level::Debug, &what));
+                cx.ledger.log(Level::Debug, &what).ok(); // The logger's panic is its own.
                 true
             }
         };
@@ -133,7 +133,7 @@ impl FileOutput {
             size = 0;
             // ext4 writes a file that was truncated to the disk when it is next closed (`auto_da_alloc`), for
             // hundreds of ms a GiB. Closed while it is empty, it is not written later.
-            drop(self.fs.output(path));
+            self.fs.output(path).ok();
         }
         let sharing = if self.append { Sharing::Shared } else { Sharing::Alone };
         let mut writer = FileWriter::new(file, size, sharing);

@@ -46,8 +46,7 @@ impl PipeWriter {
     ) -> io::Result<Self> {
         let (aborted, mut abort) = UnixStream::pair()?;
         cx.stop.on_abort(move || {
-            // The one byte finds room; if the other end is gone, nobody waits.
-            drop(abort.write(&[0]));
+            abort.write_all(&[0]).ok(); // The one byte finds room; if the other end is gone, nobody waits.
         });
         if stream.is_none() {
             cx.waiting("nobody has opened it for reading yet");

@@ -84,8 +84,7 @@ impl WriterThread {
     pub(crate) fn join(&self) {
         let handle = lock(&self.handle).take();
         if let Some(handle) = handle {
-            // It catches its panics itself.
-            drop(handle.join());
+            handle.join().ok(); // It catches its panics itself.
         }
     }
 }
@@ -120,14 +119,14 @@ where
             let mut writer = match or(make(context), aborted).await {
                 Ok(writer) => writer,
                 Err(error) => {
-                    drop(session.ready.try_send(Err(error)));
+                    session.ready.try_send(Err(error)).ok(); // Whoever started may have given up.
                     return Ok(Outcome::Aborted);
                 }
             };
             for id in writer.files() {
                 session.own_files.add(id);
             }
-            drop(session.ready.try_send(Ok(())));
+            session.ready.try_send(Ok(())).ok(); // Whoever started may have given up.
             session.writer_loop.run(&mut writer).await
         })
     })

@@ -136,6 +136,10 @@ impl WriterLoop {
     async fn write<W: Writer>(&self, writer: &mut W, batch: &mut Batch) -> Result<Option<Outcome>, WriterError> {
         let mut pause = PAUSE_MIN;
         let ended = loop {
+            if batch.is_empty() {
+                // It only tells of what was left out.
+                break None;
+            }
             let write = self.guard("tailmerge-writer: write", writer.write(batch));
             let Some(written) = self.unless_aborted(write).await else { break Some(Outcome::Aborted) };
             let Err(failed) = written else {
@@ -151,7 +155,7 @@ impl WriterLoop {
                 Fate::Again => self.ledger.output_waits(&failed.error.to_string()),
                 Fate::Closed => break Some(Outcome::OutputClosed),
                 Fate::Final => {
-                    self.account(batch);
+                    self.ledger.commit(batch);
                     return Err(WriterError::Write(Arc::new(failed.error)));
                 }
             }
@@ -160,13 +164,8 @@ impl WriterLoop {
             }
             pause = (pause * 2).min(PAUSE_MAX);
         };
-        self.account(batch);
+        self.ledger.commit(batch);
         Ok(ended)
-    }
-
-    fn account(&self, batch: &Batch) {
-        let lines = batch.acknowledge();
-        self.ledger.wrote((batch.len() - batch.bytes().len()) as u64, lines);
     }
 
     /// Flushes, however long it takes. Returns an outcome if the merge ends.

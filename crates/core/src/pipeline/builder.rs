@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::Source;
+use crate::batch::position::FilePosition;
+use crate::batch::source::Source;
 use crate::discover::explain::{Explained, Verdict, explain};
 use crate::discover::pattern::Excludes;
 use crate::discover::spec::Spec;
@@ -61,6 +62,7 @@ pub struct Builder {
     stdin: bool,
     excludes: Vec<String>,
     never: Vec<PathBuf>,
+    positions: Vec<(PathBuf, FilePosition)>,
     tailers: Vec<(OsString, Box<dyn Tailer>)>,
     start: StartAt,
     once: bool,
@@ -104,6 +106,7 @@ impl Builder {
             stdin: false,
             excludes: Vec::new(),
             never: Vec::new(),
+            positions: Vec::new(),
             tailers: Vec::new(),
             start: StartAt::Start,
             once: false,
@@ -196,6 +199,35 @@ impl Builder {
     /// first byte. Default: [`StartAt::Start`].
     pub fn from(mut self, start: StartAt) -> Self {
         self.start = start;
+        self
+    }
+
+    /// Continues a file where an earlier merge has left it, in place of where reading would begin otherwise.
+    ///
+    /// `path` is the input's name then ([`Source::path`](crate::Source::path)), `position` what
+    /// [`Extent::position`](crate::Extent::position) said of the last lines that the host has stored. A file that was
+    /// renamed in its directory since is found again, and read to its end before the one that is at the path now. Where
+    /// the bytes before the position are others by now, the file was truncated or written anew: it is read from its
+    /// start. A file that is gone counts as a possible loss. Several positions of one path are given in the order of
+    /// their generations. A path that is no input of this merge is ignored.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(backend: impl tailmerge_core::Backend) -> Result<(), Box<dyn std::error::Error>> {
+    /// use tailmerge_core::{Builder, FilePosition};
+    ///
+    /// let mut builder = Builder::new().input("logs/*.log");
+    /// for line in std::fs::read_to_string("positions")?.lines() {
+    ///     let (position, path) = line.split_once(' ').ok_or("a position, a space, and a path")?;
+    ///     builder = builder.resume(path, position.parse::<FilePosition>()?);
+    /// }
+    /// let merge = builder.start_on(backend).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resume(mut self, path: impl Into<PathBuf>, position: FilePosition) -> Self {
+        self.positions.push((path.into(), position));
         self
     }
 
@@ -525,6 +557,9 @@ impl Builder {
         for id in self.never_ids() {
             registry.forbid(id);
         }
+        for (path, position) in &self.positions {
+            registry.keep_position(path, *position);
+        }
         let ledger = Ledger::new(self.observer);
         let tail = TailContext {
             fs: inputs_fs,
@@ -547,11 +582,7 @@ impl Builder {
         let watch = if self.once { WatchMode::Poll } else { self.watch };
         let notifier = Notifier::new(watch, &*self.fs, &ledger);
         let notifier = notifier.map_err(|error| StartError::system("there is no notification", error))?;
-        let add = |name: &Path| {
-            let source = Source::new(name.into(), self.format.labelled(name));
-            ledger.add_source(&source);
-            source
-        };
+        let add = |name: &Path| ledger.add_source(name.into());
         let mut tailers: Vec<(Arc<Source>, Box<dyn Tailer>)> = Vec::new();
         for (name, tailer) in self.tailers {
             tailers.push((add(Path::new(&name)), tailer));

@@ -55,6 +55,7 @@ impl Readers {
             joining: joining.clone(),
             has_tailers: Arc::default(),
             limit: tail.limit,
+            format: tail.format,
             capacity,
             backend: Marked(backend),
             pool,

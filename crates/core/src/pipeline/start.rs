@@ -140,7 +140,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
         Arc::new(move |batch: Batch| {
             ledger.submitted.fetch_add(batch.len() as u64, Ordering::Relaxed);
             // Closed only when the merge ends at once: then these lines are reported as not written.
-            drop(queue.put(Message::Batch(batch)));
+            queue.put(Message::Batch(batch)).ok();
         })
     };
     let end = {
@@ -185,11 +185,12 @@ pub(crate) fn tail_on<B: Backend>(builder: Builder, backend: B) -> Result<TailPa
         Arc::new(move |batch| drop(full.try_send(Ok(batch))))
     };
     let end = Box::new(move |failures: &Failures, lost: bool| {
+        // Whoever takes the lines may be gone.
         if lost {
-            drop(full.try_send(Err(TailError::new("the executor dropped the readers"))));
+            full.try_send(Err(TailError::new("the executor dropped the readers"))).ok();
         }
         for (_, error) in lock(failures).drain(..) {
-            drop(full.try_send(Err(error)));
+            full.try_send(Err(error)).ok();
         }
         full.close();
     });

@@ -9,8 +9,9 @@ use std::time::Duration;
 use futures_lite::FutureExt;
 
 use crate::backend::Backend;
+use crate::batch::Batch;
 use crate::batch::pool::BatchPool;
-use crate::batch::{Batch, Source};
+use crate::batch::source::Source;
 use crate::discover::Discovery;
 use crate::discover::pattern::Excludes;
 use crate::discover::remote::{REMOTE_READERS_MAX, RemoteReaders, RemoteStatus, Remotes};
@@ -20,6 +21,7 @@ use crate::follow::context::{StartAt, TailContext};
 use crate::follow::fifo::Streams;
 use crate::follow::remote::RemoteReader;
 use crate::follow::shard::{FileShard, Pace};
+use crate::record::format::LineFormat;
 use crate::record::limit::LineLimit;
 use crate::report::event::Event;
 use crate::report::ledger::Ledger;
@@ -104,6 +106,7 @@ pub(crate) struct ReaderStarter<B> {
     /// True once the reader of streams and of the host's tailers has been started.
     pub(crate) has_tailers: Arc<AtomicBool>,
     pub(crate) limit: LineLimit,
+    pub(crate) format: LineFormat,
     /// The capacity of a batch in bytes.
     pub(crate) capacity: usize,
     pub(crate) remote: Arc<RemoteReaders>,
@@ -122,6 +125,7 @@ impl<B: Backend> ReaderStarter<B> {
             waits: !self.state.once,
             stop: self.state.stop.clone(),
             limit: self.limit,
+            format: self.format,
             poll_interval: self.poll_interval,
             capacity: self.capacity,
         };
@@ -132,8 +136,7 @@ impl<B: Backend> ReaderStarter<B> {
     pub(crate) fn streams(&self, cx: &TailContext) -> Streams {
         let (starter, cx) = (self.clone(), cx.clone());
         Streams(Arc::new(move |path, fifo| {
-            let source = Source::new(path.clone(), cx.format.labelled(path));
-            cx.ledger.add_source(&source);
+            let source = cx.ledger.add_source(path.clone());
             let pipe = PipeTailer::fifo(fifo, source.clone(), &cx, starter.state.stop.clone());
             starter.joining.add(source, pipe);
             starter.start_tailers(Vec::new());

@@ -12,8 +12,9 @@ use futures_lite::Stream;
 use memchr::memchr;
 
 use crate::backend::Backend;
+use crate::batch::Batch;
 use crate::batch::pool::BatchPool;
-use crate::batch::{Batch, Source};
+use crate::batch::source::Source;
 use crate::pipeline::builder::Builder;
 use crate::pipeline::error::{FollowError, StartError};
 use crate::pipeline::readers::Readers;
@@ -254,7 +255,8 @@ pub struct Lines {
 #[derive(Clone, Copy, Debug, Default)]
 struct Cursor {
     at: usize,
-    extent: usize,
+    /// The index of the next extent.
+    next: usize,
     /// Where the extent starts and ends.
     start: usize,
     end: usize,
@@ -318,14 +320,13 @@ impl Cursor {
     fn next(&mut self, batch: &Batch) -> Option<Line> {
         let rest = &batch.bytes()[self.at..];
         let len = memchr(b'\n', rest)?;
-        if self.at == self.end {
-            self.extent += usize::from(self.at > 0);
+        while self.at == self.end {
             self.start = self.end;
-            self.end += batch.extents()[self.extent].len_out as usize;
+            self.end += batch.extents()[self.next].len_out as usize;
+            self.next += 1;
         }
-        let extent = &batch.extents()[self.extent];
-        let is_changed = extent.len_in != extent.len_out;
-        let offset = (!is_changed).then(|| extent.start + (self.at - self.start) as u64);
+        let extent = &batch.extents()[self.next - 1];
+        let offset = extent.is_verbatim().then(|| extent.start + (self.at - self.start) as u64);
         self.at += len + 1;
         let (source, generation) = (extent.source.clone(), extent.generation);
         Some(Line { source, generation, offset, bytes: rest[..len].to_vec() })

@@ -5,6 +5,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use data_encoding::BASE64;
 
@@ -96,13 +97,18 @@ impl LineFormat {
                 head.push(b',');
             }
         }
-        Renderer { head: head.into(), format: self.format }
+        let is_verbatim = self.format == Format::Raw && head.is_empty();
+        Renderer((!is_verbatim).then(|| Arc::new(Form { head: head.into(), format: self.format })))
     }
 }
 
-/// Renders the lines of one input.
+/// Renders the lines of one input. A clone is cheap.
 #[derive(Clone, Debug, Default)]
-pub struct Renderer {
+pub struct Renderer(Option<Arc<Form>>);
+
+/// The form of lines that are not byte for byte those of the input.
+#[derive(Debug)]
+struct Form {
     /// The bytes before each line's own.
     head: Box<[u8]>,
     format: Format,
@@ -111,15 +117,19 @@ pub struct Renderer {
 impl Renderer {
     /// Returns true if lines are unchanged, byte for byte.
     pub(crate) fn is_verbatim(&self) -> bool {
-        self.format == Format::Raw && self.head.is_empty()
+        self.0.is_none()
     }
 
     /// Appends the output line of `line`, which has no newline; the output line has one.
     pub fn push(&self, line: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head);
-        match self.format {
-            Format::Raw => out.extend_from_slice(line),
-            Format::Json => {
+        match self.0.as_deref() {
+            None => out.extend_from_slice(line),
+            Some(Form { head, format: Format::Raw }) => {
+                out.extend_from_slice(head);
+                out.extend_from_slice(line);
+            }
+            Some(Form { head, format: Format::Json }) => {
+                out.extend_from_slice(head);
                 push_json_field(out, "line", line);
                 out.push(b'}');
             }

@@ -5,19 +5,8 @@
 
 use memchr::{memchr, memrchr};
 
+use crate::batch::position::LineState;
 use crate::record::limit::{LineLimit, LongLines};
-
-/// The place within a line where the next bytes stand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum LineState {
-    /// At the start of a line.
-    #[default]
-    Start,
-    /// Within a line over the limit, of which pieces are out.
-    Long,
-    /// Within a line over the limit that is dropped from `from` on; together with its newline, if `whole`.
-    Dropped { from: u64, whole: bool },
-}
 
 /// Takes the records of an input, in order. Positions are offsets in the input.
 pub(crate) trait RecordSink {

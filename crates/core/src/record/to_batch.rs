@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::batch::{Batch, Source};
+use crate::batch::Batch;
+use crate::batch::source::Source;
 use crate::record::format::Renderer;
 use crate::record::framer::RecordSink;
 use crate::record::limit::LineLimit;

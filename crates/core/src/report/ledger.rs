@@ -9,7 +9,8 @@ use std::time::SystemTime;
 
 use log::Level;
 
-use crate::batch::Source;
+use crate::batch::Batch;
+use crate::batch::source::Source;
 use crate::own_thread::is_writer_thread;
 use crate::panic::caught;
 use crate::report::event::{Event, Observer};
@@ -150,13 +151,14 @@ impl Ledger {
             && !self.observer_panicked.swap(true, Ordering::Relaxed)
         {
             // If the logger panics, too, nobody is left to hear of it.
-            drop(self.log(Level::Error, &format_args!("the observer panicked, told once: {message}")));
+            self.log(Level::Error, &format_args!("the observer panicked, told once: {message}")).ok();
         }
         if let Err(message) = logged
             && !self.logger_panicked.swap(true, Ordering::Relaxed)
         {
             let reason = format!("panicked, told once: {message}");
-            drop(caught(|| self.observer.event(&Event::Failed { name: "logger".to_owned(), reason })));
+            // A panic of the observer was told above.
+            caught(|| self.observer.event(&Event::Failed { name: "logger".to_owned(), reason })).ok();
         }
     }
 
@@ -208,14 +210,13 @@ impl Ledger {
             };
             drop(unlogged);
             // Told by the next event if the logger always panics.
-            drop(caught(|| log::log!(target: "tailmerge", level, "{line}")));
+            caught(|| log::log!(target: "tailmerge", level, "{line}")).ok();
         }
     }
 
     /// Sets what calls [`log_rest`](Self::log_rest) on a thread that may block.
     pub(crate) fn on_unlogged(&self, log_later: impl Fn() + Send + Sync + 'static) {
-        // Set once, at the start.
-        drop(self.log_later.set(Box::new(log_later)));
+        self.log_later.set(Box::new(log_later)).ok(); // Set once, at the start.
     }
 
     /// Records a gap. It extends the last one if it continues it.
@@ -243,8 +244,14 @@ impl Ledger {
         self.emit(&Event::Hole { input: input.to_owned(), start, end });
     }
 
-    pub(crate) fn add_source(&self, source: &Arc<Source>) {
-        lock(&self.rows).add(source.clone());
+    /// Adds an input, which gets a row in the report.
+    pub(crate) fn add_source(&self, name: Arc<Path>) -> Arc<Source> {
+        lock(&self.rows).add(name)
+    }
+
+    /// Records the offset at which reading of an input's first file begins.
+    pub(crate) fn begins(&self, source: &Source, offset: u64) {
+        lock(&self.rows).begin(source, offset);
     }
 
     /// Records an input that was to be delivered by the end and could not be.
@@ -257,14 +264,14 @@ impl Ledger {
     /// Counts a line over the limit. Returns true for the first of its source.
     pub(crate) fn long_line(&self, source: &Source) -> bool {
         self.long_lines.fetch_add(1, Ordering::Relaxed);
-        !source.long_line_told.swap(true, Ordering::Relaxed)
+        lock(&self.rows).long_line(source)
     }
 
     /// Counts a possible loss: a file or its content is gone, and nobody can tell what was written after it was last
     /// checked.
     pub(crate) fn possible_loss(&self, source: &Source) {
         self.possible_losses.fetch_add(1, Ordering::Relaxed);
-        source.possible_losses.fetch_add(1, Ordering::Relaxed);
+        lock(&self.rows).possible_loss(source);
     }
 
     /// Counts a possible loss of a file that was gone before it was ever checked, or of a directory that could not be
@@ -291,9 +298,12 @@ impl Ledger {
         }
     }
 
-    /// Counts what was written of a batch.
-    pub(crate) fn wrote(&self, bytes: u64, lines: u64) {
-        self.written.fetch_add(bytes, Ordering::Relaxed);
+    /// Records what of a batch is in the output.
+    pub(crate) fn commit(&self, batch: &Batch) {
+        let mut rows = lock(&self.rows);
+        let lines = batch.written().map(|written| rows.commit(written)).sum();
+        drop(rows);
+        self.written.fetch_add((batch.len() - batch.bytes().len()) as u64, Ordering::Relaxed);
         self.lines.fetch_add(lines, Ordering::Relaxed);
     }
 

@@ -1,10 +1,11 @@
-//! The rows of a report: one for each input, and one for many of those that are over.
+//! What is known of each input: what of it is in the output, and what may have been lost. Each is a row of the report;
+//! many of those that are over share one.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use crate::batch::Source;
+use crate::batch::Written;
+use crate::batch::source::Source;
 use crate::report::summary::InputReport;
 
 /// Beyond so many rows, the oldest of those inputs that are over are folded into one.
@@ -13,46 +14,112 @@ const ROWS_MAX: usize = 10_000;
 /// The inputs, in the order of joining.
 #[derive(Debug)]
 pub(super) struct Rows {
-    sources: Vec<Arc<Source>>,
+    /// In the order of their sources' numbers.
+    rows: Vec<Row>,
+    /// The number of the next source.
+    next: u64,
     /// At so many rows, those of inputs that are over are folded.
     fold_at: usize,
     /// The number of folded inputs, and their sums.
     folded: u64,
+    sums: Sums,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    /// The number of bytes taken from the input and written.
     bytes: u64,
+    /// The number of lines of output.
     lines: u64,
     possible_losses: u64,
 }
 
+#[derive(Debug)]
+struct Row {
+    source: Arc<Source>,
+    sums: Sums,
+    /// True once [`Event::LongLine`](crate::Event::LongLine) was emitted for it.
+    has_long_line: bool,
+    /// The newest file of the name of which something is in the output (see
+    /// [`Extent::generation`](crate::Extent::generation)), and up to which offset it is.
+    generation: u32,
+    offset: u64,
+}
+
 impl Default for Rows {
     fn default() -> Self {
-        Self { sources: Vec::new(), fold_at: ROWS_MAX, folded: 0, bytes: 0, lines: 0, possible_losses: 0 }
+        // A source's number is 0 before it is one of a merge.
+        Self { rows: Vec::new(), next: 1, fold_at: ROWS_MAX, folded: 0, sums: Sums::default() }
     }
 }
 
 impl Rows {
-    pub(super) fn add(&mut self, source: Arc<Source>) {
-        if self.sources.len() >= self.fold_at {
+    pub(super) fn add(&mut self, name: Arc<Path>) -> Arc<Source> {
+        if self.rows.len() >= self.fold_at {
             self.fold();
             // So that where most are not over, it is not looked for that each time.
-            self.fold_at = ROWS_MAX.max(2 * self.sources.len());
+            self.fold_at = ROWS_MAX.max(2 * self.rows.len());
         }
-        self.sources.push(source);
+        let source = Source::new(self.next, name);
+        self.next += 1;
+        let sums = Sums::default();
+        self.rows.push(Row { source: source.clone(), sums, has_long_line: false, generation: 0, offset: 0 });
+        source
     }
 
     /// Folds half of them, if they are over: nobody else has them, so that nothing more of them will be written.
     fn fold(&mut self) {
-        let mut surplus = self.sources.len() - ROWS_MAX / 2;
-        self.sources.retain_mut(|source| {
-            if surplus == 0 || Arc::get_mut(source).is_none() {
+        let mut surplus = self.rows.len() - ROWS_MAX / 2;
+        self.rows.retain_mut(|row| {
+            if surplus == 0 || Arc::get_mut(&mut row.source).is_none() {
                 return true;
             }
             surplus -= 1;
             self.folded += 1;
-            self.bytes += source.written.bytes.load(Ordering::Relaxed);
-            self.lines += source.written.lines.load(Ordering::Relaxed);
-            self.possible_losses += source.possible_losses.load(Ordering::Relaxed);
+            self.sums.bytes += row.sums.bytes;
+            self.sums.lines += row.sums.lines;
+            self.sums.possible_losses += row.sums.possible_losses;
             false
         });
+    }
+
+    /// Returns the row of a source. A source has one for as long as anybody has the source.
+    fn row(&mut self, source: &Source) -> Option<&mut Row> {
+        let at = self.rows.binary_search_by_key(&source.number(), |row| row.source.number()).ok()?;
+        self.rows.get_mut(at)
+    }
+
+    /// Records that reading of an input begins at an offset.
+    pub(super) fn begin(&mut self, source: &Source, offset: u64) {
+        if let Some(row) = self.row(source) {
+            row.offset = offset;
+        }
+    }
+
+    /// Records what is in the output now. Returns the number of lines.
+    pub(super) fn commit(&mut self, written: Written<'_>) -> u64 {
+        let Written { extent, len_in, lines, end } = written;
+        if let Some(row) = self.row(&extent.source) {
+            row.sums.bytes += if extent.is_left_out() { 0 } else { len_in };
+            row.sums.lines += lines;
+            // An older file, which is written to late, says nothing of where the newest one is read.
+            if extent.generation >= row.generation {
+                (row.generation, row.offset) = (extent.generation, end);
+            }
+        }
+        lines
+    }
+
+    /// Counts a possible loss of an input.
+    pub(super) fn possible_loss(&mut self, source: &Source) {
+        if let Some(row) = self.row(source) {
+            row.sums.possible_losses += 1;
+        }
+    }
+
+    /// Records that an input has a line over the limit. Returns true for the first one.
+    pub(super) fn long_line(&mut self, source: &Source) -> bool {
+        self.row(source).is_some_and(|row| !std::mem::replace(&mut row.has_long_line, true))
     }
 
     /// Returns the number of inputs that were folded into the first row.
@@ -61,40 +128,40 @@ impl Rows {
     }
 
     pub(super) fn report(&self) -> Vec<InputReport> {
-        let folded = InputReport {
-            name: PathBuf::new(),
-            bytes: self.bytes,
-            lines: self.lines,
-            possible_losses: self.possible_losses,
-            offset: 0,
+        let report = |name: &Path, sums: Sums, offset| InputReport {
+            name: name.to_owned(),
+            bytes: sums.bytes,
+            lines: sums.lines,
+            possible_losses: sums.possible_losses,
+            offset,
         };
-        let row = |source: &Arc<Source>| InputReport {
-            name: source.path().to_owned(),
-            bytes: source.written.bytes.load(Ordering::Relaxed),
-            lines: source.written.lines.load(Ordering::Relaxed),
-            possible_losses: source.possible_losses.load(Ordering::Relaxed),
-            offset: source.written.offset.load(Ordering::Relaxed),
-        };
-        (self.folded > 0).then_some(folded).into_iter().chain(self.sources.iter().map(row)).collect()
+        let folded = (self.folded > 0).then(|| report(Path::new(""), self.sums, 0));
+        let row = |row: &Row| report(row.source.path(), row.sums, row.offset);
+        folded.into_iter().chain(self.rows.iter().map(row)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::record::format::Renderer;
+    use crate::batch::Batch;
+
+    fn add(rows: &mut Rows, number: usize) -> Arc<Source> {
+        rows.add(Path::new(&number.to_string()).into())
+    }
 
     #[test]
     fn inputs_that_are_over_are_folded_and_the_sums_stay() {
         let mut rows = Rows::default();
         let mut live = Vec::new();
+        let mut batch = Batch::with_capacity(10);
         for number in 0..5 * ROWS_MAX {
-            let source = Source::new(Path::new(&number.to_string()).into(), Renderer::default());
-            source.written.bytes.store(10, Ordering::Relaxed);
-            source.written.lines.store(1, Ordering::Relaxed);
-            rows.add(source.clone());
+            let source = add(&mut rows, number);
+            batch.set_source(&source, None, 0);
+            assert!(batch.push(0, 10, b"x\n"));
+            batch.advance(2);
+            batch.written().for_each(|written| assert_eq!(rows.commit(written), 1));
+            batch = Batch::with_capacity(10);
             if number % 10 == 0 {
                 live.push(source);
             }
@@ -109,14 +176,27 @@ mod tests {
         assert_eq!(report[0].name, Path::new(""));
         assert!(live.iter().all(|source| report.iter().any(|row| row.name == source.path())), "the others have rows");
         assert_eq!(report.last().map(|row| row.name.clone()), Some((5 * ROWS_MAX - 1).to_string().into()));
+        assert!(live.iter().all(|source| rows.long_line(source) && !rows.long_line(source)));
     }
 
     #[test]
     fn inputs_that_go_on_are_never_folded() {
         let mut rows = Rows::default();
-        let source = |number: usize| Source::new(Path::new(&number.to_string()).into(), Renderer::default());
-        let live: Vec<_> = (0..3 * ROWS_MAX).map(source).collect();
-        live.iter().for_each(|source| rows.add(source.clone()));
+        let _live: Vec<_> = (0..3 * ROWS_MAX).map(|number| add(&mut rows, number)).collect();
         assert_eq!((rows.folded(), rows.report().len()), (0, 3 * ROWS_MAX));
+    }
+
+    #[test]
+    fn late_lines_of_an_older_file_leave_the_newest_position() {
+        let mut rows = Rows::default();
+        let source = add(&mut rows, 0);
+        let mut batch = Batch::with_capacity(100);
+        for (generation, start) in [(0, 100), (1, 0), (0, 200)] {
+            batch.set_source(&source, None, generation);
+            assert!(batch.push(start, 2, b"x\n"));
+        }
+        batch.advance(6);
+        let lines: u64 = batch.written().map(|written| rows.commit(written)).sum();
+        assert_eq!((lines, rows.report()[0].offset, rows.report()[0].bytes), (3, 2, 6));
     }
 }

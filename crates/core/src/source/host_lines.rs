@@ -12,9 +12,10 @@ use std::sync::{Arc, Mutex};
 use event_listener::Event;
 use memchr::memchr_iter;
 
+use crate::batch::Batch;
 use crate::batch::queue::{LineBuffer, Message, WriterQueue};
-use crate::batch::{Batch, Source};
-use crate::record::format::LineFormat;
+use crate::batch::source::Source;
+use crate::record::format::{LineFormat, Renderer};
 use crate::report::event::Event as Told;
 use crate::report::gap::{Gap, GapReason};
 use crate::report::ledger::Ledger;
@@ -97,6 +98,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct HostSource {
     pub(crate) source: Arc<Source>,
+    renderer: Renderer,
     /// The bytes sent so far, which is the offset of the next line. Changed only under the lock of [`HostLines`].
     sent: AtomicU64,
 }
@@ -143,9 +145,8 @@ impl HostLines {
             *names_max = NAMES_MAX.max(2 * sources.len());
         }
         let name: Arc<Path> = Path::new(name).into();
-        let source = Source::new(name.clone(), format.labelled(&name));
-        self.ledger.add_source(&source);
-        let source = Arc::new(HostSource { source, sent: AtomicU64::new(0) });
+        let (source, renderer) = (self.ledger.add_source(name.clone()), format.labelled(&name));
+        let source = Arc::new(HostSource { source, renderer, sent: AtomicU64::new(0) });
         sources.insert(name, source.clone());
         source
     }
@@ -192,7 +193,7 @@ impl HostLines {
         if room == Room::Any || room == Room::Twice && state.batch.len() + len <= 2 * self.capacity {
             state.batch.reserve(len);
         }
-        state.batch.set_source(&from.source, 0);
+        state.batch.set_source(&from.source, None, 0);
         if !state.batch.push(from.sent.load(Ordering::Relaxed), len_in, rendered) {
             return false;
         }
@@ -200,7 +201,7 @@ impl HostLines {
         self.ledger.submitted.fetch_add(len as u64, Ordering::Relaxed);
         if !std::mem::replace(&mut state.queued, true) {
             // Closed only if the writer failed just now: then the merge says what was not written.
-            drop(self.queue.put(Message::Lines));
+            self.queue.put(Message::Lines).ok();
         }
         true
     }
@@ -270,7 +271,7 @@ impl HostSource {
     fn render(&self, content: &[u8]) -> Vec<u8> {
         let mut rendered = Vec::with_capacity(content.len() + 1);
         for line in content.split(|&byte| byte == b'\n') {
-            self.source.renderer().push(line, &mut rendered);
+            self.renderer.push(line, &mut rendered);
         }
         rendered
     }

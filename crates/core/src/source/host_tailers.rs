@@ -4,11 +4,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::batch::{Batch, Source};
-use crate::follow::shard::after;
+use crate::batch::Batch;
+use crate::batch::position::LineState;
+use crate::batch::source::Source;
+use crate::clock::after;
 use crate::panic::caught;
 use crate::record::escape::Name;
-use crate::record::framer::{Framer, LineState};
+use crate::record::format::{LineFormat, Renderer};
+use crate::record::framer::Framer;
 use crate::record::limit::LineLimit;
 use crate::record::to_batch::ToBatch;
 use crate::report::event::Event;
@@ -63,6 +66,7 @@ pub(crate) struct HostTailersContext {
     pub(crate) waits: bool,
     pub(crate) stop: Arc<Stop>,
     pub(crate) limit: LineLimit,
+    pub(crate) format: LineFormat,
     pub(crate) poll_interval: Duration,
     /// The capacity of a batch in bytes.
     pub(crate) capacity: usize,
@@ -80,6 +84,7 @@ pub(crate) struct HostTailers {
 
 struct Member {
     source: Arc<Source>,
+    renderer: Renderer,
     tailer: Box<dyn Tailer>,
     /// The time when it is asked again, unless the host wakes it; none if it is asked at once.
     due: Option<Instant>,
@@ -95,25 +100,29 @@ impl HostTailers {
     }
 
     fn join(&mut self, tailers: Vec<Named>) {
-        let member = |(source, tailer)| Member { source, tailer, due: None, fruitless: 0 };
+        let format = self.cx.format;
+        let member = |(source, tailer): Named| {
+            let renderer = format.labelled(source.path());
+            Member { source, renderer, tailer, due: None, fruitless: 0 }
+        };
         self.tailers.extend(tailers.into_iter().map(member));
     }
 
     /// Lets one tailer fill the batch, which is empty, and sets when it is asked again.
     fn fill_one(&mut self, at: usize, batch: &mut Batch) -> Result<Progress, TailError> {
         let Self { tailers, raw, cx, .. } = self;
-        let Member { source, tailer, due, fruitless } = &mut tailers[at];
-        let verbatim = source.renderer().is_verbatim();
+        let Member { source, renderer, tailer, due, fruitless } = &mut tailers[at];
+        let verbatim = renderer.is_verbatim();
         let unrendered = || Batch::with_capacity(cx.capacity);
         let target = if verbatim { &mut *batch } else { raw.get_or_insert_with(unrendered) };
-        target.set_source(source, 0);
+        target.set_source(source, None, 0);
         let filled = caught(|| tailer.fill(target));
         let gave = !target.is_empty();
         if verbatim && cx.limit.is_exceeded(batch.bytes()) {
             std::mem::swap(batch, raw.get_or_insert_with(unrendered));
         }
         if let Some(raw) = raw.as_mut().filter(|raw| !raw.is_empty()) {
-            render(raw, batch, cx);
+            render(raw, renderer, batch, cx);
             raw.clear(cx.capacity);
         }
         let mut progress = filled.unwrap_or_else(|panic| Err(TailError::panicked(&panic)))?;
@@ -141,20 +150,21 @@ impl HostTailers {
 }
 
 /// Renders all lines of a batch into another one, which grows as need be, and applies the line limit.
-fn render(from: &Batch, into: &mut Batch, cx: &HostTailersContext) {
+fn render(from: &Batch, renderer: &Renderer, into: &mut Batch, cx: &HostTailersContext) {
     let (mut bytes, mut rendered) = (from.bytes(), Vec::new());
     for extent in from.extents() {
         let (lines, rest) = bytes.split_at(extent.len_out as usize);
         bytes = rest;
         let source = &extent.source;
-        into.set_source(source, extent.generation);
-        let mut sink = ToBatch::new(source, source.renderer(), cx.limit, &cx.ledger, into, &mut rendered).growing();
-        if extent.len_in != extent.len_out {
+        into.set_source(source, None, extent.generation);
+        let mut sink = ToBatch::new(source, renderer, cx.limit, &cx.ledger, into, &mut rendered).growing();
+        if !extent.is_verbatim() {
             // The tailer has changed them.
             sink = sink.made_from(extent.start..extent.start + extent.len_in);
         }
         Framer::new(cx.limit, LineState::Start).frame(lines, extent.start, &mut sink);
         sink.flush();
+        into.reach(extent.start, extent.end);
     }
 }
 

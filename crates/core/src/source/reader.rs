@@ -110,7 +110,7 @@ fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -
     let mut waiting = feed.watcher.as_deref().map(Waiting::new);
     loop {
         let filled = catch_unwind(AssertUnwindSafe(|| tailer.fill(&mut batch)));
-        match batch.is_empty() {
+        match batch.is_blank() {
             true => {
                 empty += 1;
                 feed.pool.give_back([batch]);

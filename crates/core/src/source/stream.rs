@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::batch::{Batch, Source};
+use crate::batch::Batch;
+use crate::batch::position::LineState;
+use crate::batch::source::Source;
 use crate::follow::context::TailContext;
 use crate::follow::fifo::Fifo;
 use crate::fs::{Fs, ReadStream, is_missing};
 use crate::record::format::Renderer;
-use crate::record::framer::{Framer, LineState};
+use crate::record::framer::Framer;
 use crate::record::limit::LineLimit;
 use crate::record::to_batch::ToBatch;
 use crate::report::event::Event;

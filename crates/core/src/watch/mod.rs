@@ -549,8 +549,7 @@ impl Drop for Watching {
     fn drop(&mut self) {
         self.watcher.system.stop();
         if let Some(thread) = self.thread.take() {
-            // It has nothing that could panic; a panic was printed already.
-            drop(thread.join());
+            thread.join().ok(); // It has nothing that could panic; a panic was printed already.
         }
     }
 }

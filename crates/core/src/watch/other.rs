@@ -67,7 +67,7 @@ impl System {
 
     /// Ends [`System::run`].
     pub(crate) fn stop(&self) {
-        drop(self.news.send(News::Stop));
+        self.news.send(News::Stop).ok(); // Its thread may have ended.
     }
 
     pub(crate) fn turn(&self) -> Option<Turn<'_>> {

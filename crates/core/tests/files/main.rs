@@ -15,6 +15,7 @@ mod output;
 mod pieces;
 mod places;
 mod reopen;
+mod resume;
 mod rotate;
 mod sizes;
 mod stream;

@@ -5,12 +5,11 @@ use std::time::Instant;
 
 use memchr::memrchr;
 
+use crate::batch::fingerprint::{Fingerprint, FingerprintWindow};
+use crate::batch::position::{LineState, Position};
 use crate::follow::file::bytes::read_all;
 use crate::follow::file::turn::Scratch;
 use crate::follow::file::{Generation, MARK_EVERY, PSEUDO_MAX};
-use crate::follow::fingerprint::{Fingerprint, FingerprintWindow};
-use crate::follow::registry::Position;
-use crate::record::framer::LineState;
 
 impl Generation {
     /// Returns the position where reading continues.

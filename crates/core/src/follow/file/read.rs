@@ -5,14 +5,15 @@ use std::time::Instant;
 
 use memchr::{memchr, memrchr};
 
-use crate::batch::Source;
+use crate::batch::fingerprint::{Fingerprint, FingerprintWindow};
+use crate::batch::position::LineState;
+use crate::batch::source::Source;
 use crate::follow::context::TailContext;
 use crate::follow::file::bytes::{read_all, read_at};
 use crate::follow::file::turn::Turn;
 use crate::follow::file::{Generation, PSEUDO_MAX, ReadOutcome};
-use crate::follow::fingerprint::{Fingerprint, FingerprintWindow};
 use crate::fs::Storage;
-use crate::record::framer::{Framer, LineState, RecordSink};
+use crate::record::framer::{Framer, RecordSink};
 use crate::report::gap::GapReason;
 
 /// A fragment longer than this, in bytes, is not read again to search its newline: only new bytes are searched.
@@ -29,6 +30,9 @@ impl Generation {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_pseudo() => Ok(ReadOutcome::End),
             visit => visit,
         };
+        if self.offset > offset {
+            turn.batch.reach(offset, self.position());
+        }
         self.tried(visit)
     }
 
@@ -49,7 +53,7 @@ impl Generation {
             return Ok(ReadOutcome::Changed);
         }
         let bound = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
-        turn.batch.set_source(turn.source, self.number);
+        turn.batch.set_source(turn.source, Some(self.id), self.number);
         let is_dropped = matches!(self.line, LineState::Dropped { .. });
         let mut want = cx.chunk;
         if !is_dropped && self.searched - self.offset > reread_max(cx) {
@@ -69,7 +73,7 @@ impl Generation {
                 None => return self.after(&read, self.searched, turn),
             }
         }
-        let visit = if turn.source.renderer().is_verbatim() && cx.limit.max >= cx.chunk && !is_dropped {
+        let visit = if turn.renderer.is_verbatim() && cx.limit.max >= cx.chunk && !is_dropped {
             self.read_verbatim(want.min(bound), turn)
         } else {
             self.read_framed(want.min(bound), turn)
@@ -186,7 +190,7 @@ impl Generation {
         if len == 0 {
             return Ok(true);
         }
-        turn.batch.set_source(turn.source, self.number);
+        turn.batch.set_source(turn.source, Some(self.id), self.number);
         let mut bytes = turn.scratch.take(len);
         let finished = self.read_checked(&mut bytes[..len], self.offset, self.fingerprint, len).and_then(|read| {
             let Some(mut read) = read else {
@@ -210,8 +214,10 @@ impl Generation {
             if !bytes.is_empty() {
                 turn.cx.ledger.unterminated_line();
             }
+            let start = self.offset;
             self.fingerprint = read.window.slide(bytes);
             self.past(len);
+            turn.batch.reach(start, self.position());
             Ok(true)
         });
         turn.scratch.give_back(bytes);

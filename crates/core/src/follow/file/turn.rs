@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::batch::{Batch, Source};
+use crate::batch::Batch;
+use crate::batch::source::Source;
 use crate::follow::context::TailContext;
+use crate::record::format::Renderer;
 use crate::record::to_batch::ToBatch;
 
 /// The buffers of a shard for bytes that cannot be read straight into a batch.
@@ -60,6 +62,7 @@ impl Scratch {
 pub(crate) struct Turn<'a> {
     /// The source of the lines.
     pub(crate) source: &'a Arc<Source>,
+    pub(crate) renderer: &'a Renderer,
     pub(crate) batch: &'a mut Batch,
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) cx: &'a TailContext,
@@ -68,7 +71,7 @@ pub(crate) struct Turn<'a> {
 impl Turn<'_> {
     /// Returns what renders records into the batch.
     pub(crate) fn sink(&mut self) -> ToBatch<'_> {
-        let Self { source, batch, scratch, cx } = self;
-        ToBatch::new(source, source.renderer(), cx.limit, &cx.ledger, batch, &mut scratch.line)
+        let Self { source, renderer, batch, scratch, cx } = self;
+        ToBatch::new(source, renderer, cx.limit, &cx.ledger, batch, &mut scratch.line)
     }
 }

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::batch::{Batch, Extent, Source};
+use crate::batch::Batch;
+use crate::batch::extent::Extent;
+use crate::batch::source::Source;
 use crate::follow::model::disk::Disk;
 use crate::follow::model::fs::Note;
 use crate::follow::model::render;
@@ -220,7 +222,9 @@ impl Oracle {
                 (these, rest) = rest.split_at((extent as &Extent).len_out.min(rest.len() as u64) as usize);
                 (extent, these)
             };
-            let extents: Vec<(&Extent, &[u8])> = batch.extents().iter().map(cut).collect();
+            // What was left out is told as a gap or a hole.
+            let extents: Vec<(&Extent, &[u8])> =
+                batch.extents().iter().filter(|extent| !extent.is_left_out()).map(cut).collect();
             for ((extent, bytes), aligned) in extents.iter().zip(self.align(&extents, &reads, disk)) {
                 self.deliver(extent, aligned, bytes, &reads, disk)?;
                 news = true;

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use crate::batch::Extent;
+use crate::batch::extent::Extent;
 use crate::follow::model::disk::Disk;
 use crate::follow::model::oracle::Oracle;
 use crate::record::limit::LongLines;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::batch::Extent;
+use crate::batch::extent::Extent;
 use crate::follow::model::disk::{Disk, Epoch};
 use crate::follow::model::oracle::Oracle;
 use crate::follow::model::render;

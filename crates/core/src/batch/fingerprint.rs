@@ -19,6 +19,16 @@ impl Fingerprint {
     pub(crate) fn len(self) -> usize {
         self.len.into()
     }
+
+    /// Returns the check sum.
+    pub(crate) fn sum(self) -> u32 {
+        self.sum
+    }
+
+    /// Returns the fingerprint of these parts, or none if there is no such length.
+    pub(crate) fn from_parts(len: u16, sum: u32) -> Option<Self> {
+        (usize::from(len) <= FINGERPRINT_MAX).then_some(Self { len, sum })
+    }
 }
 
 /// The bytes before an offset that a fingerprint covers.
