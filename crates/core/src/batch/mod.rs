@@ -13,6 +13,7 @@ pub(crate) mod source;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::{memchr_iter, memrchr};
 
@@ -51,6 +52,26 @@ pub struct Batch {
     source: Arc<Source>,
     file: Option<FileId>,
     generation: u32,
+    growth: Growth,
+}
+
+/// Of all batches of a pool, only one at a time may grow for a line that no batch has room for. Anybody's line may become
+/// six times as long as JSON, and all of them together would take that much more memory.
+#[derive(Debug, Default)]
+struct Growth {
+    /// True while a batch of the pool has grown.
+    has_one: Arc<AtomicBool>,
+    this: Grown,
+}
+
+/// Whether a batch has grown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Grown {
+    #[default]
+    No,
+    Yes,
+    /// It had to, while another one had.
+    Refused,
 }
 
 impl Batch {
@@ -66,7 +87,13 @@ impl Batch {
             source: Source::new(0, Path::new("").into()),
             file: None,
             generation: 0,
+            growth: Growth::default(),
         }
+    }
+
+    /// Makes a batch of a pool, whose batches share `has_grown`.
+    pub(crate) fn in_pool(capacity: usize, has_grown: Arc<AtomicBool>) -> Self {
+        Self { growth: Growth { has_one: has_grown, this: Grown::No }, ..Self::with_capacity(capacity) }
     }
 
     /// Returns the lines that are still to be written: all of them, without the bytes that a
@@ -190,13 +217,13 @@ impl Batch {
 
     /// Appends rendered lines, if any; grows when they need more than the room of an empty batch.
     ///
-    /// Returns false, and takes nothing, if there is no room and the batch has lines already.
+    /// Returns false, and takes nothing, if there is no room and the batch [may not grow](Self::may_grow).
     pub(crate) fn push(&mut self, start: u64, len_in: u64, lines: &[u8]) -> bool {
         if lines.is_empty() {
             return true;
         }
         if lines.len() > self.spare().len() {
-            if self.filled > 0 {
+            if !self.may_grow() {
                 return false;
             }
             self.buf.resize(lines.len(), 0);
@@ -204,6 +231,17 @@ impl Batch {
         self.spare()[..lines.len()].copy_from_slice(lines);
         self.commit_changed(start, len_in, lines.len());
         true
+    }
+
+    /// Returns true if the batch may grow: it has no lines, and no other batch of its pool has grown.
+    pub(crate) fn may_grow(&mut self) -> bool {
+        if self.filled > 0 {
+            return false;
+        }
+        let Growth { has_one, this } = &mut self.growth;
+        let may = *this == Grown::Yes || !has_one.swap(true, Ordering::Relaxed);
+        *this = if may { Grown::Yes } else { Grown::Refused };
+        may
     }
 
     /// Adds an extent, to the last one where it goes on from there.
@@ -261,13 +299,18 @@ impl Batch {
         }
     }
 
-    /// Empties the batch and gives it this capacity.
-    pub(crate) fn clear(&mut self, capacity: usize) {
+    /// Empties the batch and gives it this capacity. Returns whether it had grown.
+    pub(crate) fn clear(&mut self, capacity: usize) -> Grown {
         (self.filled, self.done) = (0, 0);
         self.extents.clear();
         if self.buf.len() != capacity {
             self.buf = vec![0; capacity];
         }
+        let grown = std::mem::take(&mut self.growth.this);
+        if grown == Grown::Yes {
+            self.growth.has_one.store(false, Ordering::Relaxed);
+        }
+        grown
     }
 }
 

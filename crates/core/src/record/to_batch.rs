@@ -75,6 +75,9 @@ impl<'a> ToBatch<'a> {
         let taken = self.batch.push(self.range.start, self.range.end - self.range.start, &self.rendered[..len]);
         debug_assert!(taken, "there is room for them, or the batch is empty and grows");
         self.rendered.drain(..len);
+        if self.rendered.is_empty() {
+            self.rendered.shrink_to(self.limit.max + RENDER_STEP);
+        }
         self.range.start = self.range.end;
         if !self.grows {
             self.step = RENDER_STEP.min(self.batch.spare().len());
@@ -120,7 +123,7 @@ impl<'a> ToBatch<'a> {
     fn step_is_over(&mut self, before: usize) -> bool {
         self.flush_first(before);
         // A record that no batch has room for makes an empty one grow.
-        let room = self.grows || self.rendered.len() <= self.batch.spare().len() || self.batch.is_empty();
+        let room = self.grows || self.rendered.len() <= self.batch.spare().len() || self.batch.may_grow();
         if !room {
             self.rendered.clear();
         }
