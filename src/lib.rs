@@ -41,6 +41,7 @@
 //! | have the lines in the program, without an output | [`Builder::lines_on`], [`Builder::batches_on`], [`tail`] |
 //! | use another executor | [`Backend`], and the crate `tailmerge-conformance`, which tries it |
 //! | merge what is no file, or write to something else | [`Tailer`], [`Writer`], [`Batch`] |
+//! | have files elsewhere than on this machine | [`fs`] |
 //! | find what blocks an executor | [`stall`] |
 //!
 //! The crate [`tailmerge_core`], whose items are all here as well, says how a line gets from a file into the output, and
