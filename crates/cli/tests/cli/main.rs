@@ -10,6 +10,7 @@ mod names;
 mod once;
 mod output;
 mod pseudo;
+mod readme;
 mod reopen;
 mod report;
 mod stop;
