@@ -48,11 +48,11 @@ impl Position {
 /// # Examples
 ///
 /// ```
-/// use tailmerge_core::{Batch, FilePosition};
+/// use tailmerge::{Batch, FilePosition};
 ///
 /// /// Returns what to keep once the batch is stored: per input, the place where reading continues.
 /// fn places(batch: &Batch) -> Vec<(String, String)> {
-///     let place = |extent: &tailmerge_core::Extent| {
+///     let place = |extent: &tailmerge::Extent| {
 ///         let position = extent.position()?;
 ///         Some((extent.source.path().display().to_string(), position.to_string()))
 ///     };

@@ -214,8 +214,8 @@ impl Builder {
     /// # Examples
     ///
     /// ```no_run
-    /// # async fn example(backend: impl tailmerge_core::Backend) -> Result<(), Box<dyn std::error::Error>> {
-    /// use tailmerge_core::{Builder, FilePosition};
+    /// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
+    /// use tailmerge::{Builder, FilePosition};
     ///
     /// let mut builder = Builder::new().input("logs/*.log");
     /// for line in std::fs::read_to_string("positions")?.lines() {
@@ -327,8 +327,9 @@ impl Builder {
     /// Limits the buffers between inputs and output, in bytes. Default: 8 MiB, or six of the longest lines if that is
     /// more.
     ///
-    /// The buffers must hold at least four lines of the greatest length. A rendered line (with a label, or as JSON)
-    /// that does not fit a buffer exceeds the limit until it is written.
+    /// The buffers must hold at least four lines of the greatest length. A rendered line (with a label, or as JSON) that
+    /// does not fit a buffer exceeds the limit until it is written: in one buffer at a time, and in that of the host's own
+    /// lines.
     ///
     /// The limit does not cover what each input, sender and reader takes besides, all of it bounded as well:
     ///
