@@ -96,3 +96,38 @@ impl Error for PartialWrite {
         Some(&self.error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    /// As the docs of [`PartialWrite`] say.
+    #[test]
+    fn the_kind_of_an_error_decides_unless_the_writer_does() {
+        let fate = |kind: ErrorKind| PartialWrite::none(kind.into()).fate();
+        for kind in [
+            ErrorKind::Interrupted,
+            ErrorKind::OutOfMemory,
+            ErrorKind::QuotaExceeded,
+            ErrorKind::ResourceBusy,
+            ErrorKind::StorageFull,
+            ErrorKind::TimedOut,
+            ErrorKind::WouldBlock,
+        ] {
+            assert_eq!(fate(kind), Fate::Again, "{kind}");
+            assert_eq!(PartialWrite::fatal(0, kind.into()).fate(), Fate::Final, "{kind}");
+        }
+        for (kind, expected) in [
+            (ErrorKind::BrokenPipe, Fate::Closed),
+            (ErrorKind::ConnectionReset, Fate::Final),
+            (ErrorKind::ConnectionAborted, Fate::Final),
+            (ErrorKind::PermissionDenied, Fate::Final),
+            (ErrorKind::Other, Fate::Final),
+        ] {
+            assert_eq!(fate(kind), expected, "{kind}");
+            assert_eq!(PartialWrite::retry(0, kind.into()).fate(), Fate::Again, "{kind}");
+        }
+    }
+}

@@ -69,6 +69,7 @@ fn a_second_merge_into_one_output_is_refused() {
     for second in [builder(), builder().append(true)] {
         let error = refused(second);
         assert!(!error.is_usage());
+        assert_eq!(error.io_error().map(io::Error::kind), Some(ErrorKind::ResourceBusy), "{error:?}");
         let told = error.to_string();
         assert!(told.contains("all") && told.contains("another process is writing to it"), "{told}");
         scene.assert_output("1\n");
