@@ -182,8 +182,7 @@ impl HostLines {
 
     /// Emits the gaps of lossy senders. The senders do not do it themselves: one may be what the host's logger or observer
     /// writes to, with a lock held.
-    fn emit_untold(&self) {
-        let untold = std::mem::take(&mut lock(&self.state).untold);
+    fn emit(&self, untold: Vec<Gap>) {
         untold.into_iter().for_each(|gap| self.ledger.emit(&Told::Gap(gap)));
     }
 
@@ -248,9 +247,10 @@ impl LineBuffer for HostLines {
         let mut state = lock(&self.state);
         state.queued = false;
         let batch = std::mem::replace(&mut state.batch, empty);
+        let untold = std::mem::take(&mut state.untold);
         drop(state);
         self.room.notify(usize::MAX);
-        self.emit_untold();
+        self.emit(untold);
         batch
     }
 
@@ -259,11 +259,12 @@ impl LineBuffer for HostLines {
         let mut state = lock(&self.state);
         self.closed.store(true, Ordering::SeqCst);
         let fragments = std::mem::take(&mut state.fragments);
+        let untold = std::mem::take(&mut state.untold);
         drop(state);
         // Whoever adds to one after this finds it closed.
         fragments.values().for_each(|fragment| self.end(fragment, Room::Any));
         self.room.notify(usize::MAX);
-        self.emit_untold();
+        self.emit(untold);
     }
 }
 
