@@ -59,37 +59,46 @@ pub(crate) struct Generation {
     file: Option<(Box<dyn ReadFile>, Slot)>,
     /// The kind of its file system; none before it was first opened.
     storage: Option<Storage>,
-    /// All bytes before it are delivered or counted as a gap.
-    offset: u64,
-    /// The fingerprint of the bytes before the offset.
-    fingerprint: Fingerprint,
-    /// There is no newline between `offset` and here.
-    searched: u64,
-    /// The fingerprint of the bytes before `searched`, while that is far from the offset.
-    searched_fingerprint: Fingerprint,
-    /// The length when it was last seen, as far as that can be believed.
-    size: u64,
-    /// A length that was seen, although fewer bytes could be read.
-    ahead: Option<u64>,
-    /// The length when the content was last known to be the same.
-    sure_size: u64,
-    /// The time when the length was last seen to change.
-    moved: Instant,
-    /// The modification time when it was last seen; none if a later change may not have moved it.
-    modified: Option<SystemTime>,
+    /// Where reading continues: all bytes before it are delivered or counted as a gap.
+    at: Position,
+    searched: Searched,
+    length: Length,
     /// True if the content may have changed although the length is the same.
     suspect: bool,
-    /// The length before it got shorter, until it is known whether the content before the offset is the same.
-    shrunk: Option<u64>,
     /// The time since which it cannot be read.
     failing: Option<Instant>,
     /// Present once it was seen to have lost its name.
     unnamed: Option<Box<Unnamed>>,
     /// Two earlier positions, the later one first.
     marks: Option<Box<[(Instant, Position); 2]>>,
-    line: LineState,
     /// The start of the hole that is being skipped.
     hole: Option<u64>,
+}
+
+/// How far the next newline was searched.
+#[derive(Debug)]
+struct Searched {
+    /// There is no newline between the position and this offset.
+    to: u64,
+    /// The fingerprint of the bytes before it, while that is far from the position.
+    fingerprint: Fingerprint,
+}
+
+/// The length of a file, as far as the system can be believed, and what it tells of the content.
+#[derive(Debug)]
+struct Length {
+    /// The length when it was last seen.
+    size: u64,
+    /// A length that was seen, although fewer bytes could be read.
+    ahead: Option<u64>,
+    /// The length when the content was last known to be the same.
+    sure: u64,
+    /// The length before it got shorter, until it is known whether the content before the position is the same.
+    shrunk: Option<u64>,
+    /// The time when the length was last seen to change.
+    moved: Instant,
+    /// The modification time when it was last seen; none if a later change may not have moved it.
+    modified: Option<SystemTime>,
 }
 
 /// What is known of a file that has lost its name.
@@ -112,36 +121,28 @@ impl Generation {
             id,
             file: None,
             storage: None,
-            offset: 0,
-            fingerprint: Fingerprint::default(),
-            searched: 0,
-            searched_fingerprint: Fingerprint::default(),
-            size,
-            ahead: None,
-            sure_size: 0,
-            moved: Instant::now(),
-            modified: None,
+            at: Position::at(0),
+            searched: Searched { to: 0, fingerprint: Fingerprint::default() },
+            length: Length { size, ahead: None, sure: 0, shrunk: None, moved: Instant::now(), modified: None },
             suspect: false,
-            shrunk: None,
             failing: None,
             unnamed: None,
             marks: None,
-            line: LineState::Start,
             hole: None,
         }
     }
 
     pub(crate) fn offset(&self) -> u64 {
-        self.offset
+        self.at.offset
     }
 
     pub(crate) fn size(&self) -> u64 {
-        self.size
+        self.length.size
     }
 
     /// Returns the length that the system reports; the greatest possible one if that does not tell it.
     pub(crate) fn claimed_size(&self) -> u64 {
-        if self.is_pseudo() { u64::MAX } else { self.ahead.unwrap_or(self.size) }
+        if self.is_pseudo() { u64::MAX } else { self.length.ahead.unwrap_or(self.length.size) }
     }
 
     /// Returns true if its size does not tell how much can be read.
@@ -151,7 +152,7 @@ impl Generation {
 
     /// Returns true if a file whose size does not tell its length was read to the limit.
     pub(crate) fn is_endless(&self) -> bool {
-        self.is_pseudo() && self.searched >= PSEUDO_MAX
+        self.is_pseudo() && self.searched.to >= PSEUDO_MAX
     }
 
     /// Returns true if a file without its name has been quiet for long enough to be closed.
@@ -161,7 +162,7 @@ impl Generation {
 
     /// Returns true if its length has not changed for longer than `time`.
     pub(crate) fn is_quieter_than(&self, time: Duration) -> bool {
-        self.moved.elapsed() >= time
+        self.length.moved.elapsed() >= time
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -175,20 +176,24 @@ impl Generation {
 
     /// Returns true if there are bytes that were never read, by the size last seen.
     pub(crate) fn has_more(&self) -> bool {
-        self.size > self.searched
+        self.length.size > self.searched.to
     }
 
     /// Closes a file that can be opened again by its name, if it is read and has not changed for long.
     pub(crate) fn close_idle(&mut self, cx: &TailContext) {
         let old = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > IDLE_AFTER);
-        if cx.descriptors.is_crowded() && self.offset == self.size && !self.suspect && self.modified.is_some_and(old) {
+        if cx.descriptors.is_crowded()
+            && self.at.offset == self.length.size
+            && !self.suspect
+            && self.length.modified.is_some_and(old)
+        {
             self.close();
         }
     }
 
     /// Returns true if all bytes that were seen are read, so that the next read tells as much as a stat.
     pub(crate) fn is_read(&self) -> bool {
-        self.is_open() && self.offset > 0 && !self.has_news() && self.storage == Some(Storage::Local)
+        self.is_open() && self.at.offset > 0 && !self.has_news() && self.storage == Some(Storage::Local)
     }
 
     /// Makes the next visit check the content before the offset.
@@ -204,18 +209,18 @@ impl Generation {
     /// Returns true if bytes of it are unread and cannot be read now. A file whose length is ahead of its bytes can be
     /// read as far as it goes.
     pub(crate) fn is_unread(&self) -> bool {
-        self.size > self.offset && (!self.is_open() || self.failing.is_some() && self.ahead.is_none())
+        self.length.size > self.at.offset && (!self.is_open() || self.failing.is_some() && self.length.ahead.is_none())
     }
 
     /// Returns true if it ends in a fragment.
     pub(crate) fn has_rest(&self) -> bool {
-        self.searched > self.offset
+        self.searched.to > self.at.offset
     }
 
     /// Counts bytes up to an offset as accounted for elsewhere.
     pub(crate) fn accounted(&mut self, offset: u64) {
-        let seen = self.shrunk.unwrap_or(0).max(self.size);
-        self.offset = self.offset.max(offset.min(seen));
+        let seen = self.length.shrunk.unwrap_or(0).max(self.length.size);
+        self.at.offset = self.at.offset.max(offset.min(seen));
     }
 
     /// Opens the file at `path`. Returns false if another one is there by now, or none.
@@ -237,7 +242,7 @@ impl Generation {
             let kind = cx.registry.storage(stat.id.dev, || file.storage().unwrap_or_default());
             self.storage = Some(storage(&*file, kind, stat.size)?);
             if self.is_pseudo() {
-                (self.size, self.suspect) = (0, true);
+                (self.length.size, self.suspect) = (0, true);
             }
         }
         self.file = Some((file, slot));
@@ -263,7 +268,7 @@ impl Generation {
             Ok(ReadOutcome::Changed) => self.failing = None,
             Ok(_) => {
                 self.failing = None;
-                self.sure_size = self.size;
+                self.length.sure = self.length.size;
                 if let Some(unnamed) = &mut self.unnamed {
                     unnamed.unsure = false;
                 }
@@ -299,19 +304,19 @@ impl Generation {
     pub(crate) fn abandon(&mut self, reason: GapReason, source: &Source, cx: &TailContext) {
         self.leave(source, cx);
         // Of content that is gone, only so much was there for certain.
-        let seen = match (self.shrunk.take(), reason) {
-            _ if self.is_pseudo() => self.offset,
+        let seen = match (self.length.shrunk.take(), reason) {
+            _ if self.is_pseudo() => self.at.offset,
             (Some(before), GapReason::Truncated) => before,
-            (Some(before), _) => before.max(self.size),
-            (None, GapReason::Overwritten) => self.sure_size,
-            (None, _) => self.size,
+            (Some(before), _) => before.max(self.length.size),
+            (None, GapReason::Overwritten) => self.length.sure,
+            (None, _) => self.length.size,
         };
-        let end = seen.max(self.offset);
-        match end > self.offset {
-            true => cx.ledger.gap(source.path(), self.offset, end, reason),
+        let end = seen.max(self.at.offset);
+        match end > self.at.offset {
+            true => cx.ledger.gap(source.path(), self.at.offset, end, reason),
             // What came after it was last looked at is nowhere to be seen.
             false => cx.ledger.possible_loss(source),
         }
-        (self.offset, self.searched, self.line) = (end, end, LineState::Start);
+        (self.at.offset, self.searched.to, self.at.line) = (end, end, LineState::Start);
     }
 }

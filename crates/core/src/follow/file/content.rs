@@ -14,20 +14,20 @@ use crate::follow::file::{Generation, MARK_EVERY, PSEUDO_MAX};
 impl Generation {
     /// Returns the position where reading continues.
     pub(crate) fn position(&self) -> Position {
-        Position { offset: self.offset, fingerprint: self.fingerprint, line: self.line }
+        self.at
     }
 
     /// Takes the fingerprint at the end of a file of which nothing is read yet, so that it, and a copy made before it
     /// is cut, can be recognized.
     pub(crate) fn fingerprint_end(&mut self) -> io::Result<()> {
-        if self.searched == 0
-            && self.size > 0
+        if self.searched.to == 0
+            && self.length.size > 0
             && self.marks.is_none()
-            && let Some(fingerprint) = self.fingerprint_at(self.size)?
+            && let Some(fingerprint) = self.fingerprint_at(self.length.size)?
         {
-            let end = Position { offset: self.size, fingerprint, line: LineState::Start };
+            let end = Position { offset: self.length.size, fingerprint, line: LineState::Start };
             self.marks = Some(Box::new([(Instant::now(), end); 2]));
-            self.sure_size = self.size;
+            self.length.sure = self.length.size;
         }
         Ok(())
     }
@@ -36,7 +36,7 @@ impl Generation {
     /// file.
     pub(crate) fn known(&self) -> Option<Position> {
         match &self.marks {
-            _ if self.offset > 0 => Some(self.position()),
+            _ if self.at.offset > 0 => Some(self.position()),
             marks => marks.as_ref().map(|marks| marks[0].1),
         }
     }
@@ -49,12 +49,12 @@ impl Generation {
     /// Remembers the current position, if some time has passed since the last one.
     pub(super) fn mark(&mut self) {
         // What is read has come just now.
-        let now = (self.moved, self.position());
+        let now = (self.length.moved, self.position());
         match &mut self.marks {
-            _ if self.offset == 0 => {}
+            _ if self.at.offset == 0 => {}
             None => self.marks = Some(Box::new([now; 2])),
-            Some(marks) if marks[0].1.offset == self.offset => {}
-            Some(marks) if self.moved.saturating_duration_since(marks[0].0) < MARK_EVERY => {}
+            Some(marks) if marks[0].1.offset == self.at.offset => {}
+            Some(marks) if self.length.moved.saturating_duration_since(marks[0].0) < MARK_EVERY => {}
             Some(marks) => **marks = [now, marks[0]],
         }
     }
@@ -62,10 +62,10 @@ impl Generation {
     /// Returns true if this file is a copy of the beginning of what was read of `original`. All of it then counts as
     /// read.
     pub(crate) fn skip_short_copy(&mut self, original: &Self) -> io::Result<bool> {
-        let short = self.size < original.offset;
+        let short = self.length.size < original.at.offset;
         for (_, place) in original.marks.iter().flat_map(|marks| marks.iter()).filter(|_| short) {
             if self.resume(*place)? {
-                self.move_to(self.size)?;
+                self.move_to(self.length.size)?;
                 return Ok(true);
             }
         }
@@ -77,23 +77,22 @@ impl Generation {
         let same = self.holds(at)?;
         if same {
             self.expect(at);
-            self.sure_size = self.size;
+            self.length.sure = self.length.size;
         }
         Ok(same)
     }
 
     /// Makes reading begin at a position once the file is opened.
     pub(crate) fn expect(&mut self, at: Position) {
-        (self.offset, self.searched) = (at.offset, at.offset);
-        (self.fingerprint, self.line) = (at.fingerprint, at.line);
+        (self.at, self.searched.to) = (at, at.offset);
     }
 
     /// Moves to an offset, and takes the fingerprint before it.
     pub(crate) fn move_to(&mut self, end: u64) -> io::Result<()> {
         if self.is_open() {
             // Where the file ends sooner, there is nothing to tell by.
-            self.fingerprint = self.fingerprint_at(end)?.unwrap_or_default();
-            (self.offset, self.searched) = (end, end);
+            self.at.fingerprint = self.fingerprint_at(end)?.unwrap_or_default();
+            (self.at.offset, self.searched.to) = (end, end);
         }
         Ok(())
     }

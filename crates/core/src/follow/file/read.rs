@@ -23,14 +23,14 @@ impl Generation {
     /// Reads once, at most `cx.chunk` bytes and not beyond `end`, and commits the whole lines.
     pub(crate) fn read(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let end = if self.is_pseudo() { PSEUDO_MAX } else { end };
-        let (offset, searched) = (self.offset, self.searched);
+        let (offset, searched) = (self.at.offset, self.searched.to);
         let visit = match self.read_once(end, turn) {
-            Ok(ReadOutcome::More) if self.offset <= offset && self.searched <= searched => Ok(ReadOutcome::Again),
+            Ok(ReadOutcome::More) if self.at.offset <= offset && self.searched.to <= searched => Ok(ReadOutcome::Again),
             // It has nothing to give just now, and may have no end.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_pseudo() => Ok(ReadOutcome::End),
             visit => visit,
         };
-        if self.offset > offset {
+        if self.at.offset > offset {
             turn.batch.reach(offset, self.position());
         }
         self.tried(visit)
@@ -43,34 +43,34 @@ impl Generation {
             return Ok(ReadOutcome::End);
         }
         self.mark();
-        if self.shrunk.is_some() && !self.is_same_after_cut(turn)? {
+        if self.length.shrunk.is_some() && !self.is_same_after_cut(turn)? {
             return Ok(ReadOutcome::Changed);
         }
-        if self.offset == 0
+        if self.at.offset == 0
             && let Some(end) = self.known()
             && !self.holds(end)?
         {
             return Ok(ReadOutcome::Changed);
         }
-        let bound = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let bound = usize::try_from(end.saturating_sub(self.at.offset)).unwrap_or(usize::MAX);
         turn.batch.set_source(turn.source, Some(self.id), self.number);
-        let is_dropped = matches!(self.line, LineState::Dropped { .. });
+        let is_dropped = matches!(self.at.line, LineState::Dropped { .. });
         let mut want = cx.chunk;
-        if !is_dropped && self.searched - self.offset > reread_max(cx) {
+        if !is_dropped && self.searched.to - self.at.offset > reread_max(cx) {
             let bytes = turn.scratch.bytes(cx.chunk);
-            let Some(mut read) = self.read_on(bytes, self.searched, self.searched_fingerprint, 1)? else {
+            let Some(mut read) = self.read_on(bytes, self.searched.to, self.searched.fingerprint, 1)? else {
                 return Ok(ReadOutcome::Changed);
             };
             let newline = memchr(b'\n', &bytes[..read.len]);
-            self.searched_fingerprint = read.window.slide(&bytes[..newline.unwrap_or(read.len)]);
-            self.searched += newline.unwrap_or(read.len) as u64;
-            let content = self.searched - self.offset;
+            self.searched.fingerprint = read.window.slide(&bytes[..newline.unwrap_or(read.len)]);
+            self.searched.to += newline.unwrap_or(read.len) as u64;
+            let content = self.searched.to - self.at.offset;
             if content > cx.limit.max as u64 {
                 return self.read_framed(cx.limit.max + 1, turn);
             }
             match newline {
                 Some(_) => want = content as usize + 1,
-                None => return self.after(&read, self.searched, turn),
+                None => return self.after(&read, self.searched.to, turn),
             }
         }
         let visit = if turn.renderer.is_verbatim() && cx.limit.max >= cx.chunk && !is_dropped {
@@ -78,7 +78,7 @@ impl Generation {
         } else {
             self.read_framed(want.min(bound), turn)
         }?;
-        Ok(if visit == ReadOutcome::More && self.searched >= end { ReadOutcome::End } else { visit })
+        Ok(if visit == ReadOutcome::More && self.searched.to >= end { ReadOutcome::End } else { visit })
     }
 
     /// Returns the outcome of a read that ended at `at`, all bytes of which are handled.
@@ -93,9 +93,9 @@ impl Generation {
 
     /// Returns true if a file that got shorter still has the bytes that were read of it. Then only its end is lost.
     fn is_same_after_cut(&mut self, turn: &Turn<'_>) -> io::Result<bool> {
-        let same = self.offset > 0 && self.has_before(self.offset, self.fingerprint)?;
-        if let Some(seen) = self.shrunk.take_if(|_| same) {
-            turn.cx.ledger.gap(turn.source.path(), self.size.min(seen), seen, GapReason::Truncated);
+        let same = self.at.offset > 0 && self.has_before(self.at.offset, self.at.fingerprint)?;
+        if let Some(seen) = self.length.shrunk.take_if(|_| same) {
+            turn.cx.ledger.gap(turn.source.path(), self.length.size.min(seen), seen, GapReason::Truncated);
         }
         Ok(same)
     }
@@ -107,11 +107,11 @@ impl Generation {
     /// `UnexpectedEof` if it still reports the same size.
     fn ended_early(&mut self, at: u64, turn: &Turn<'_>) -> io::Result<ReadOutcome> {
         self.stat_open(turn.cx)?;
-        if self.shrunk.is_none() {
-            if at < self.size {
-                (self.ahead, self.size) = (Some(self.size), at);
+        if self.length.shrunk.is_none() {
+            if at < self.length.size {
+                (self.length.ahead, self.length.size) = (Some(self.length.size), at);
             }
-            if let Some(size) = self.ahead {
+            if let Some(size) = self.length.ahead {
                 return Err(ended_early(at, size));
             }
         }
@@ -122,19 +122,19 @@ impl Generation {
     fn read_verbatim(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let room = turn.batch.spare().len();
         let spare = &mut turn.batch.spare()[..want.min(room)];
-        let Some(mut read) = self.read_on(spare, self.offset, self.fingerprint, self.news_at())? else {
+        let Some(mut read) = self.read_on(spare, self.at.offset, self.at.fingerprint, self.news_at())? else {
             return Ok(ReadOutcome::Changed);
         };
-        let (bytes, at) = (&spare[..read.len], self.offset + read.len as u64);
+        let (bytes, at) = (&spare[..read.len], self.at.offset + read.len as u64);
         if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
             return Ok(ReadOutcome::More);
         }
         self.set_searched(at, bytes, turn.cx);
         if let Some(last) = memrchr(b'\n', bytes) {
-            self.fingerprint = read.window.slide(&bytes[..=last]);
-            turn.batch.commit(self.offset, last + 1);
+            self.at.fingerprint = read.window.slide(&bytes[..=last]);
+            turn.batch.commit(self.at.offset, last + 1);
             self.past(last + 1);
-        } else if self.searched - self.offset > turn.cx.limit.max as u64 {
+        } else if self.searched.to - self.at.offset > turn.cx.limit.max as u64 {
             return self.read_framed(turn.cx.limit.max + 1, turn);
         } else if read.whole && want > room {
             return Ok(ReadOutcome::Full);
@@ -146,80 +146,82 @@ impl Generation {
     /// limit.
     fn read_framed(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let mut bytes = turn.scratch.take(want);
-        let visit = self.read_on(&mut bytes[..want], self.offset, self.fingerprint, self.news_at()).and_then(|read| {
-            let Some(mut read) = read else { return Ok(ReadOutcome::Changed) };
-            let bytes = &bytes[..read.len];
-            if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
-                return Ok(ReadOutcome::More);
-            }
-            let at = self.offset + read.len as u64;
-            let mut framer = Framer::new(turn.cx.limit, self.line);
-            let mut sink = turn.sink();
-            let framed = framer.frame(bytes, self.offset, &mut sink);
-            sink.flush();
-            self.fingerprint = read.window.slide(&bytes[..framed.taken]);
-            self.line = framer.state();
-            self.offset += framed.taken as u64;
-            self.searched = self.searched.max(self.offset);
-            if let LineState::Dropped { .. } = self.line {
-                // What was searched is read again to be dropped, this time against the check before the offset.
-                self.searched = self.offset;
-            }
-            if !framed.room {
-                return Ok(ReadOutcome::Full);
-            }
-            self.set_searched(at, bytes, turn.cx);
-            self.after(&read, at, turn)
-        });
+        let visit =
+            self.read_on(&mut bytes[..want], self.at.offset, self.at.fingerprint, self.news_at()).and_then(|read| {
+                let Some(mut read) = read else { return Ok(ReadOutcome::Changed) };
+                let bytes = &bytes[..read.len];
+                if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
+                    return Ok(ReadOutcome::More);
+                }
+                let at = self.at.offset + read.len as u64;
+                let mut framer = Framer::new(turn.cx.limit, self.at.line);
+                let mut sink = turn.sink();
+                let framed = framer.frame(bytes, self.at.offset, &mut sink);
+                sink.flush();
+                self.at.fingerprint = read.window.slide(&bytes[..framed.taken]);
+                self.at.line = framer.state();
+                self.at.offset += framed.taken as u64;
+                self.searched.to = self.searched.to.max(self.at.offset);
+                if let LineState::Dropped { .. } = self.at.line {
+                    // What was searched is read again to be dropped, this time against the check before the offset.
+                    self.searched.to = self.at.offset;
+                }
+                if !framed.room {
+                    return Ok(ReadOutcome::Full);
+                }
+                self.set_searched(at, bytes, turn.cx);
+                self.after(&read, at, turn)
+            });
         turn.scratch.give_back(bytes);
         visit
     }
 
     /// Records the dropped part of a line as a gap up to the offset. Its rest is dropped, too.
     pub(crate) fn finish_drop(&mut self, source: &Source, cx: &TailContext) {
-        if let LineState::Dropped { from, whole } = self.line {
-            cx.ledger.gap(source.path(), from, self.offset, GapReason::LineLimit);
-            self.line = LineState::Dropped { from: self.offset, whole };
+        if let LineState::Dropped { from, whole } = self.at.line {
+            cx.ledger.gap(source.path(), from, self.at.offset, GapReason::LineLimit);
+            self.at.line = LineState::Dropped { from: self.at.offset, whole };
         }
     }
 
     /// Delivers the unterminated last line of an input that is over. Returns false if the batch has no room.
     pub(crate) fn finish(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
         self.leave(turn.source, turn.cx);
-        let len = (self.searched - self.offset) as usize;
+        let len = (self.searched.to - self.at.offset) as usize;
         if len == 0 {
             return Ok(true);
         }
         turn.batch.set_source(turn.source, Some(self.id), self.number);
         let mut bytes = turn.scratch.take(len);
-        let finished = self.read_checked(&mut bytes[..len], self.offset, self.fingerprint, len).and_then(|read| {
-            let Some(mut read) = read else {
-                if self.is_pseudo() {
-                    return Err(io::Error::other("it changed while it was read"));
+        let finished =
+            self.read_checked(&mut bytes[..len], self.at.offset, self.at.fingerprint, len).and_then(|read| {
+                let Some(mut read) = read else {
+                    if self.is_pseudo() {
+                        return Err(io::Error::other("it changed while it was read"));
+                    }
+                    self.abandon(GapReason::Overwritten, turn.source, turn.cx);
+                    return Ok(true);
+                };
+                let bytes = &bytes[..read.len];
+                let mut sink = turn.sink();
+                if !bytes.is_empty() && !sink.record(bytes, self.at.offset, self.at.offset + bytes.len() as u64) {
+                    return Ok(false);
                 }
-                self.abandon(GapReason::Overwritten, turn.source, turn.cx);
-                return Ok(true);
-            };
-            let bytes = &bytes[..read.len];
-            let mut sink = turn.sink();
-            if !bytes.is_empty() && !sink.record(bytes, self.offset, self.offset + bytes.len() as u64) {
-                return Ok(false);
-            }
-            sink.flush();
-            if bytes.len() < len && !self.is_pseudo() {
-                // The rest was cut off meanwhile.
-                let (end, seen) = (self.offset + bytes.len() as u64, self.offset + len as u64);
-                turn.cx.ledger.gap(turn.source.path(), end, seen, GapReason::Truncated);
-            }
-            if !bytes.is_empty() {
-                turn.cx.ledger.unterminated_line();
-            }
-            let start = self.offset;
-            self.fingerprint = read.window.slide(bytes);
-            self.past(len);
-            turn.batch.reach(start, self.position());
-            Ok(true)
-        });
+                sink.flush();
+                if bytes.len() < len && !self.is_pseudo() {
+                    // The rest was cut off meanwhile.
+                    let (end, seen) = (self.at.offset + bytes.len() as u64, self.at.offset + len as u64);
+                    turn.cx.ledger.gap(turn.source.path(), end, seen, GapReason::Truncated);
+                }
+                if !bytes.is_empty() {
+                    turn.cx.ledger.unterminated_line();
+                }
+                let start = self.at.offset;
+                self.at.fingerprint = read.window.slide(bytes);
+                self.past(len);
+                turn.batch.reach(start, self.position());
+                Ok(true)
+            });
         turn.scratch.give_back(bytes);
         finished
     }
@@ -246,22 +248,22 @@ impl Generation {
 
     /// Moves on past whole lines.
     fn past(&mut self, len: usize) {
-        self.offset += len as u64;
-        self.searched = self.searched.max(self.offset);
-        self.line = LineState::Start;
+        self.at.offset += len as u64;
+        self.searched.to = self.searched.to.max(self.at.offset);
+        self.at.line = LineState::Start;
     }
 
     /// Notes that there is no newline up to `searched`, of bytes that were read from the offset on.
     fn set_searched(&mut self, searched: u64, bytes: &[u8], cx: &TailContext) {
-        self.searched = self.searched.max(searched);
-        if self.searched - self.offset > reread_max(cx) && self.searched == searched {
-            self.searched_fingerprint = FingerprintWindow::new(0).slide(bytes);
+        self.searched.to = self.searched.to.max(searched);
+        if self.searched.to - self.at.offset > reread_max(cx) && self.searched.to == searched {
+            self.searched.fingerprint = FingerprintWindow::new(0).slide(bytes);
         }
     }
 
     /// Returns true if bytes read at the offset may belong to a hole, or follow one.
     fn may_be_hole(&self, bytes: &[u8]) -> bool {
-        self.line == LineState::Start && (self.hole.is_some() || bytes.first() == Some(&0))
+        self.at.line == LineState::Start && (self.hole.is_some() || bytes.first() == Some(&0))
     }
 
     /// Skips a hole at the offset up to the file's next data, and the NUL bytes of `bytes`, which were read there: the
@@ -270,17 +272,18 @@ impl Generation {
     fn skip_hole(&mut self, bytes: &[u8], source: &Source, cx: &TailContext) -> io::Result<bool> {
         let Some((file, _)) = &self.file else { return Ok(false) };
         let nuls = count_nuls(bytes);
-        let mut to = self.offset + nuls as u64;
+        let mut to = self.at.offset + nuls as u64;
         if nuls > 0 {
-            let data = file.next_data(self.offset)?.unwrap_or(self.size);
-            if data <= self.offset && self.hole.is_none() {
+            let data = file.next_data(self.at.offset)?.unwrap_or(self.length.size);
+            if data <= self.at.offset && self.hole.is_none() {
                 return Ok(false);
             }
             to = to.max(data);
-            self.hole.get_or_insert(self.offset);
+            self.hole.get_or_insert(self.at.offset);
             // The bytes of a hole are read as NUL.
-            self.fingerprint = FingerprintWindow::new(usize::try_from(to - self.offset).unwrap_or(usize::MAX)).check();
-            (self.offset, self.searched) = (to, to);
+            self.at.fingerprint =
+                FingerprintWindow::new(usize::try_from(to - self.at.offset).unwrap_or(usize::MAX)).check();
+            (self.at.offset, self.searched.to) = (to, to);
         }
         if nuls < bytes.len() {
             self.finish_hole(source, cx);
@@ -291,22 +294,23 @@ impl Generation {
     /// Records a hole up to the offset.
     pub(crate) fn finish_hole(&mut self, source: &Source, cx: &TailContext) {
         if let Some(from) = self.hole.take() {
-            cx.ledger.hole(source.path(), from, self.offset);
+            cx.ledger.hole(source.path(), from, self.at.offset);
         }
     }
 
     /// Returns how many bytes must be read at the offset for one of them to be new.
     fn news_at(&self) -> usize {
-        (self.searched - self.offset) as usize + 1
+        (self.searched.to - self.at.offset) as usize + 1
     }
 
     /// Reads like [`read_checked`](Self::read_checked), and updates the size of a file that has grown.
     fn read_on(&mut self, bytes: &mut [u8], offset: u64, check: Fingerprint, need: usize) -> io::Result<Option<Read>> {
         let read = self.read_checked(bytes, offset, check, need)?;
         if let Some(read) = &read
-            && offset + read.len as u64 > self.size
+            && offset + read.len as u64 > self.length.size
         {
-            (self.size, self.moved, self.modified) = (offset + read.len as u64, Instant::now(), None);
+            (self.length.size, self.length.moved, self.length.modified) =
+                (offset + read.len as u64, Instant::now(), None);
         }
         Ok(read)
     }

@@ -27,7 +27,7 @@ impl Generation {
     /// error, and it is checked again at the next visit: with an old length, bytes that still come would count as lost.
     pub(crate) fn why_changed(&mut self, cx: &TailContext) -> io::Result<GapReason> {
         let (cut, _) = self.stat_open(cx).inspect_err(|_| self.suspect())?;
-        Ok(if cut || self.shrunk.is_some() { GapReason::Truncated } else { GapReason::Overwritten })
+        Ok(if cut || self.length.shrunk.is_some() { GapReason::Truncated } else { GapReason::Overwritten })
     }
 
     /// Applies the file's state. Returns true if it was cut below the offset, or before anything was read: its content
@@ -36,27 +36,27 @@ impl Generation {
         if self.is_pseudo() {
             return false;
         }
-        self.ahead = self.ahead.filter(|size| *size == stat.size);
-        let size = if self.ahead.is_some() { self.size } else { stat.size };
-        let shrank = size < self.size;
-        if size != self.size {
-            self.moved = Instant::now();
+        self.length.ahead = self.length.ahead.filter(|size| *size == stat.size);
+        let size = if self.length.ahead.is_some() { self.length.size } else { stat.size };
+        let shrank = size < self.length.size;
+        if size != self.length.size {
+            self.length.moved = Instant::now();
         }
-        if size < self.searched {
-            self.searched = self.offset;
+        if size < self.searched.to {
+            self.searched.to = self.at.offset;
         }
         if shrank {
-            self.shrunk = self.shrunk.max(Some(self.size));
+            self.length.shrunk = self.length.shrunk.max(Some(self.length.size));
             self.suspect = true;
         }
-        self.size = size;
+        self.length.size = size;
         // Nothing before the offset could tell later that it is another content: each cut counts by itself.
-        if size < self.offset || shrank && self.offset == 0 {
+        if size < self.at.offset || shrank && self.at.offset == 0 {
             return !self.disproves(size);
         }
-        self.suspect |= stat.modified != self.modified && self.searched > 0;
+        self.suspect |= stat.modified != self.length.modified && self.searched.to > 0;
         let age = stat.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
-        self.modified = stat.modified.filter(|_| age.is_none_or(|age| age >= MODIFIED_GRAIN));
+        self.length.modified = stat.modified.filter(|_| age.is_none_or(|age| age >= MODIFIED_GRAIN));
         false
     }
 
@@ -66,7 +66,7 @@ impl Generation {
         if !self.is_open() || self.storage != Some(Storage::Other) {
             return false;
         }
-        let (end, has) = match (self.known(), self.shrunk) {
+        let (end, has) = match (self.known(), self.length.shrunk) {
             (Some(at), _) => {
                 (at.offset, at.offset > size && self.has_before(at.offset, at.fingerprint).unwrap_or(false))
             }
@@ -74,7 +74,7 @@ impl Generation {
             (None, None) => return false,
         };
         if has {
-            (self.size, self.shrunk) = (end, None);
+            (self.length.size, self.length.shrunk) = (end, None);
         }
         has
     }

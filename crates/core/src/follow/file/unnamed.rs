@@ -41,7 +41,7 @@ impl Generation {
 
     /// Returns the time when it was seen to have lost its name, or else when its length was last seen to change.
     pub(crate) fn changed_at(&self) -> Instant {
-        self.unnamed.as_ref().map_or(self.moved, |unnamed| unnamed.since)
+        self.unnamed.as_ref().map_or(self.length.moved, |unnamed| unnamed.since)
     }
 
     /// Opens the file, if it is closed, by the name that it was found under: see [`ready`](Self::ready).
@@ -74,7 +74,7 @@ impl Generation {
         let Some(unnamed) = &mut self.unnamed else { return false };
         if let Some(max) = cx.deleted_max_bytes {
             unnamed.kept = None;
-            unnamed.kept = Some(cx.registry.keep(self.size - self.offset.min(self.size)));
+            unnamed.kept = Some(cx.registry.keep(self.length.size - self.at.offset.min(self.length.size)));
             if cx.registry.kept() > max {
                 return true;
             }
