@@ -8,7 +8,6 @@ use async_channel::Sender;
 
 use crate::discover::pattern::PatternError;
 use crate::follow::context::StartAt;
-use crate::fs::FileId;
 
 /// Followed paths of the same shard that a path is related to.
 #[derive(Debug)]
@@ -17,8 +16,6 @@ pub(crate) struct Related {
     pub(crate) base: Option<Arc<Path>>,
     /// The path that leads to the same name in the same directory, and so to the same file. That one comes first.
     pub(crate) alias_of: Option<Arc<Path>>,
-    /// A file that was left to the other path, which may take it.
-    pub(crate) left: Option<FileId>,
 }
 
 /// A message from discovery to a shard.
@@ -32,8 +29,8 @@ pub(crate) enum Command {
         start: StartAt,
         /// True if the first scan found it.
         present: bool,
-        /// Followed paths that it is related to. Boxed, since most have none.
-        related: Option<Box<Related>>,
+        /// Followed paths that it is related to.
+        related: Option<Related>,
     },
     /// No input finds this path any more: stop following it once it is read to its end.
     Gone(Arc<Path>),

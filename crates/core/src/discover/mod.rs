@@ -484,7 +484,7 @@ impl Discovery {
         });
         let [base, alias_of] = [base, alias_of].map(|related| related.map(|(path, _)| path.clone()));
         self.found.insert(path.clone(), Found { count: 1, shard });
-        let related = (base.is_some() || alias_of.is_some()).then(|| Box::new(Related { base, alias_of, left: None }));
+        let related = (base.is_some() || alias_of.is_some()).then_some(Related { base, alias_of });
         tell(&self.shards[shard], Command::Add { path, named, start: self.start, present: !self.scanned, related });
     }
 

@@ -50,6 +50,14 @@ pub(crate) enum Polling {
     Always,
 }
 
+/// The inputs that one is related to.
+#[derive(Debug)]
+struct Relations {
+    related: Related,
+    /// A file that was left to the input of the other name, which may take it.
+    left: Option<FileId>,
+}
+
 /// A path that a merge follows.
 #[derive(Debug)]
 pub(crate) struct Input {
@@ -84,8 +92,8 @@ pub(crate) struct Input {
     pause: Pause,
     /// No pattern finds it any more.
     pub(crate) gone: bool,
-    /// The inputs that it is related to.
-    related: Option<Box<Related>>,
+    /// The inputs that it is related to. Boxed, since most have none.
+    related: Option<Box<Relations>>,
     /// True if it was there at the start and has not been opened.
     present: bool,
     /// Files beside it that may be copies of its content.
@@ -107,13 +115,7 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    pub(crate) fn new(
-        path: Arc<Path>,
-        named: bool,
-        start: StartAt,
-        present: bool,
-        related: Option<Box<Related>>,
-    ) -> Self {
+    pub(crate) fn new(path: Arc<Path>, named: bool, start: StartAt, present: bool, related: Option<Related>) -> Self {
         Self {
             path,
             source: None,
@@ -132,7 +134,7 @@ impl Input {
             unsettled: false,
             pause: Pause::default(),
             gone: false,
-            related,
+            related: related.map(|related| Box::new(Relations { related, left: None })),
             present,
             copies: Copies::default(),
             aside: None,
@@ -182,12 +184,12 @@ impl Input {
     /// Returns the path that leads to the same file, and true if a new file waits for that one.
     pub(crate) fn alias_of(&self) -> Option<(&Arc<Path>, bool)> {
         let related = self.related.as_ref()?;
-        related.alias_of.as_ref().map(|alias_of| (alias_of, related.left.is_some()))
+        related.related.alias_of.as_ref().map(|alias_of| (alias_of, related.left.is_some()))
     }
 
     /// Returns the path of the input that this one may be a copy of.
     pub(crate) fn base(&self) -> Option<&Arc<Path>> {
-        self.related.as_ref()?.base.as_ref()
+        self.related.as_ref()?.related.base.as_ref()
     }
 
     /// Returns true if the file that appeared at `path` is held, since it may be a copy of this one.

@@ -178,14 +178,18 @@ impl FileShard {
     }
 
     fn look_at_one(&mut self, at: usize) {
-        // Out of its place meanwhile, so that the one it is beside can be had, too.
-        let Some(mut input) = self.inputs[at].take() else { return };
-        let base_input = input.base().and_then(|base_input| self.mailbox.place(base_input));
-        let base_input = base_input.and_then(|base_input| self.inputs[base_input].as_mut());
+        let base_at =
+            self.inputs[at].as_ref().and_then(Input::base).and_then(|base_input| self.mailbox.place(base_input));
+        let (input, base_input) = match base_at.filter(|base_at| *base_at != at) {
+            None => (self.inputs[at].as_mut(), None),
+            Some(base_at) => match self.inputs.get_disjoint_mut([at, base_at]) {
+                Ok([input, base_input]) => (input.as_mut(), base_input.as_mut()),
+                Err(_) => return,
+            },
+        };
+        let Some(input) = input else { return };
         let news = input.stat_path(base_input, &mut self.scratch, &self.cx);
-        let over = input.is_over();
-        self.inputs[at] = Some(input);
-        if over {
+        if input.is_over() {
             self.remove(at);
         }
         self.note_news(at, news);

@@ -168,7 +168,7 @@ impl Input {
             self.unsettled = stat.size > 0;
             return;
         }
-        if let Some(related) = self.related.as_mut().filter(|related| related.alias_of.is_some()) {
+        if let Some(related) = self.related.as_mut().filter(|related| related.related.alias_of.is_some()) {
             let left = related.left.take();
             if left != Some(stat.id) && !cx.registry.is_held(stat.id) {
                 related.left = Some(stat.id);
