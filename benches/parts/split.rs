@@ -51,6 +51,10 @@ pub(crate) fn run(bench: &Bench) -> Outcome<()> {
         black_box(batch.extents());
         Ok(us_each(pieces.len(), took))
     })?;
+    render(bench, &pieces, count)
+}
+
+fn render(bench: &Bench, pieces: &[&[u8]], count: usize) -> Outcome<()> {
     for (what, prefix, format) in [
         ("render a line with its label", Prefix::Name, Format::Raw),
         ("render a line as JSON", Prefix::None, Format::Json),
@@ -60,7 +64,7 @@ pub(crate) fn run(bench: &Bench) -> Outcome<()> {
         let mut out = Vec::with_capacity(2 * CHUNK);
         bench.tell(what, "ns", || {
             let start = Instant::now();
-            for piece in &pieces {
+            for piece in pieces {
                 out.clear();
                 let mut from = 0;
                 for at in memchr::memchr_iter(b'\n', piece) {

@@ -2,39 +2,32 @@
 
 pub(crate) mod buffers;
 pub(crate) mod output;
+pub(crate) mod prepare;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::position::FilePosition;
-use crate::batch::source::Source;
 use crate::discover::explain::{Explained, Verdict, explain};
 use crate::discover::pattern::Excludes;
 use crate::discover::spec::Spec;
-use crate::follow::context::{StartAt, TailContext};
-use crate::follow::descriptors::{Descriptors, OpenLimits};
-use crate::follow::registry::FileRegistry;
-use crate::fs::{FileId, Fs, Kind, Links, OsFs};
-use crate::output::open::FileOutput;
+use crate::follow::context::StartAt;
+use crate::fs::{FileId, Fs, Links, OsFs};
 use crate::output::thread::{Serve, serve};
 use crate::output::{Writer, WriterContext};
 use crate::pipeline::builder::buffers::{Buffers, HOST_BATCHES, LINE_BYTES_MAX};
 use crate::pipeline::error::StartError;
-use crate::pipeline::start_readers::Inputs;
 use crate::record::format::{Format, LineFormat, Prefix};
 use crate::record::limit::{LineLimit, LongLines};
 use crate::report::event::{Event, Observer};
-use crate::report::ledger::Ledger;
-use crate::source::stream::PipeTailer;
 use crate::source::tailer::Tailer;
 use crate::stall::STALL_LIMIT;
-use crate::sync::stop::Stop;
-use crate::watch::{Notifier, WatchMode};
+use crate::watch::WatchMode;
 
 /// The default line limit, in bytes.
 const LINE_MAX: usize = 1024 * 1024;
@@ -538,102 +531,6 @@ impl Builder {
         });
         Ok(specs.collect::<Result<_, _>>()?)
     }
-
-    /// Checks the settings and computes what follows from them. It blocks, since it reads the file system.
-    pub(crate) fn prepare(self) -> Result<Prepared, StartError> {
-        let Buffers { chunk, capacity, batches } = Buffers::new(self.limit.max, self.memory)?;
-        let inputs_fs = self.inputs_fs()?;
-        let specs = self.specs(&*inputs_fs)?;
-        let (specs, fifos): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| {
-            let is_fifo = |path: &Path| {
-                inputs_fs.remote_device(path).is_none()
-                    && inputs_fs.stat(path).is_ok_and(|stat| stat.kind == Kind::Fifo)
-            };
-            // Otherwise those who follow the path find it, whenever it is there.
-            !self.once || !spec.path().is_some_and(is_fifo)
-        });
-        let stop = Arc::new(Stop::new());
-        let named = specs.iter().chain(&fifos).filter_map(Spec::path).map(Path::to_owned).collect();
-        let registry = FileRegistry::default();
-        for id in self.never_ids() {
-            registry.forbid(id);
-        }
-        for (path, position) in &self.positions {
-            registry.keep_position(path, *position);
-        }
-        let ledger = Ledger::new(self.observer);
-        let tail = TailContext {
-            fs: inputs_fs,
-            ledger: ledger.clone(),
-            registry: Arc::new(registry),
-            descriptors: Descriptors::new(OpenLimits::of_process()),
-            limit: self.limit,
-            format: self.format,
-            once: self.once,
-            grace: self.rotated_grace,
-            copy_grace: self.rotated_grace,
-            chunk,
-            poll_interval: self.poll_interval,
-            ignore_older: self.ignore_older,
-            deleted_max_age: self.deleted_max_age,
-            deleted_max_bytes: self.deleted_max_bytes,
-            streams: None,
-            watch: None,
-        };
-        let watch = if self.once { WatchMode::Poll } else { self.watch };
-        let notifier = Notifier::new(watch, &*self.fs, &ledger);
-        let notifier = notifier.map_err(|error| StartError::system("there is no notification", error))?;
-        let add = |name: &Path| ledger.add_source(name.into());
-        let mut tailers: Vec<(Arc<Source>, Box<dyn Tailer>)> = Vec::new();
-        for (name, tailer) in self.tailers {
-            tailers.push((add(Path::new(&name)), tailer));
-        }
-        for fifo in fifos.iter().filter_map(Spec::path) {
-            let source = add(fifo);
-            let pipe = PipeTailer::fifo_once(source.clone(), &tail, stop.clone());
-            tailers.push((source, Box::new(pipe)));
-        }
-        if self.stdin {
-            let source = add(Path::new("-"));
-            let pipe = PipeTailer::stdin(self.fs.clone(), source.clone(), self.limit, ledger.clone(), stop.clone());
-            let pipe = pipe.map_err(|error| StartError::system("standard input cannot be read", error))?;
-            tailers.push((source, Box::new(pipe)));
-        }
-        let (fs, append) = (self.fs, self.append);
-        let file = move |path| FileOutput { fs, path, append, inputs: named };
-        let serve = match self.output {
-            Output::Own(serve) => serve,
-            Output::Stdout => {
-                let output = file(None);
-                serve(|cx| output.open(cx))
-            }
-            Output::File(path) => {
-                let output = file(Some(path));
-                serve(|cx| output.open(cx))
-            }
-        };
-        let inputs = Inputs {
-            specs,
-            excludes: Excludes::new(self.excludes)?,
-            start: self.start,
-            tailers,
-            tail,
-            poll_interval: self.poll_interval,
-            notifier,
-            stall_limit: self.stall_limit,
-            capacity,
-            stop,
-        };
-        Ok(Prepared { inputs, batches, serve })
-    }
-}
-
-/// A builder whose settings are checked.
-pub(crate) struct Prepared {
-    pub(crate) inputs: Inputs,
-    /// The number of batches.
-    pub(crate) batches: usize,
-    pub(crate) serve: Serve,
 }
 
 impl Default for Builder {

@@ -11,7 +11,6 @@ use futures_lite::FutureExt;
 use crate::backend::Backend;
 use crate::batch::Batch;
 use crate::batch::pool::BatchPool;
-use crate::batch::source::Source;
 use crate::discover::Discovery;
 use crate::discover::pattern::Excludes;
 use crate::discover::remote::{REMOTE_READERS_MAX, RemoteReaders, RemoteStatus, Remotes};
@@ -25,7 +24,7 @@ use crate::record::format::LineFormat;
 use crate::record::limit::LineLimit;
 use crate::report::event::Event;
 use crate::report::ledger::Ledger;
-use crate::source::host_tailers::{Failures, HostTailers, HostTailersContext, Joining, record_failure};
+use crate::source::host_tailers::{Failures, HostTailers, HostTailersContext, Joining, Named, record_failure};
 use crate::source::reader::{Feed, read};
 use crate::source::stream::PipeTailer;
 use crate::source::tailer::{TailError, Tailer};
@@ -50,7 +49,7 @@ pub(crate) struct Inputs {
     pub(crate) specs: Vec<Spec>,
     pub(crate) excludes: Excludes,
     pub(crate) start: StartAt,
-    pub(crate) tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>,
+    pub(crate) tailers: Vec<Named>,
     pub(crate) tail: TailContext,
     pub(crate) poll_interval: Duration,
     /// Notifies changes; none if files are polled.
@@ -114,7 +113,7 @@ pub(crate) struct ReaderStarter<B> {
 
 impl<B: Backend> ReaderStarter<B> {
     /// Starts the reader of the host's tailers, and of streams; once.
-    pub(crate) fn start_tailers(&self, tailers: Vec<(Arc<Source>, Box<dyn Tailer>)>) {
+    pub(crate) fn start_tailers(&self, tailers: Vec<Named>) {
         if self.has_tailers.swap(true, Ordering::SeqCst) {
             return;
         }

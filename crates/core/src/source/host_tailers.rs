@@ -41,7 +41,7 @@ pub(crate) fn record_failure(failures: &Failures, name: &str, error: TailError, 
 }
 
 /// A tailer with its source.
-type Named = (Arc<Source>, Box<dyn Tailer>);
+pub(crate) type Named = (Arc<Source>, Box<dyn Tailer>);
 
 /// Tailers that are about to join the others.
 #[derive(Default)]

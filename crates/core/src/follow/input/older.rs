@@ -12,6 +12,16 @@ use crate::fs::{is_gone, is_shortage};
 use crate::report::event::Event;
 use crate::report::gap::GapReason;
 
+/// What follows a visit of one of the older files.
+enum Step {
+    /// The next one is read.
+    Next,
+    /// The list has changed, or this one is to be read again.
+    Again,
+    /// The input's turn is over.
+    Leave(ReadOutcome),
+}
+
 impl Input {
     /// Applies their states, and gives up those that are gone.
     pub(crate) fn stat_older(&mut self, scratch: &mut Scratch, cx: &TailContext) {
@@ -87,77 +97,80 @@ impl Input {
 
     /// Reads the older files, each to its end before the next, and closes those that stay quiet.
     pub(crate) fn visit_older(&mut self, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
-        let cx = turn.cx;
         let mut at = 0;
         while at < self.older.len() {
-            let older = &mut self.older[at];
-            let opened = older.ready_found(cx);
-            if !opened.as_ref().is_ok_and(|opened| *opened) {
-                // Moved on: the next look finds it. Whatever it is, it does not keep the others from being read.
-                match opened {
-                    Err(error) if is_shortage(&error) => return Err(error),
-                    Err(error) => self.trouble(Trouble::unreadable(&error), cx),
-                    Ok(_) => {}
-                }
-                at += 1;
-                continue;
-            }
-            let older = &mut self.older[at];
-            let visit = match older.read(u64::MAX, turn) {
-                Ok(ReadOutcome::End)
-                    if (older.is_quiet(cx) || older.is_nameless() && cx.descriptors.excess_nameless() > 0)
-                        && turn.scratch.has_time() =>
-                {
-                    match self.let_go(at, turn) {
-                        Ok(ReadOutcome::End) => continue,
-                        visit => visit,
-                    }
-                }
-                visit => visit,
-            };
-            let visit = match visit {
-                Err(error) if self.waits_for(&self.older[at], cx) => return Err(error),
-                Err(error) => {
-                    self.read_failed(&error, cx);
-                    self.try_again(&error, cx);
-                    at += 1;
-                    continue;
-                }
-                Ok(visit) => visit,
-            };
-            let older = &mut self.older[at];
-            match visit {
-                ReadOutcome::End => {
-                    if cx.descriptors.is_full() {
-                        older.close_found();
-                    }
-                    at += 1;
-                }
-                ReadOutcome::Changed => {
-                    let reason = match older.why_changed(cx) {
-                        Ok(reason) => reason,
-                        Err(error) => {
-                            self.read_failed(&error, cx);
-                            self.try_again(&error, cx);
-                            at += 1;
-                            continue;
-                        }
-                    };
-                    if older.is_unsure() {
-                        cx.ledger.emit(&Event::Truncated { input: self.path.to_path_buf() });
-                        older.restart(self.next_number, older.size(), reason, turn.source, cx);
-                        self.next_number += 1;
-                        continue;
-                    }
-                    // Whoever follows another name of it reads the new content.
-                    let mut older = self.older.remove(at);
-                    older.abandon(reason, turn.source, cx);
-                    cx.registry.forget(older.id);
-                }
-                visit => return Ok(visit),
+            match self.visit_older_at(at, turn)? {
+                Step::Next => at += 1,
+                Step::Again => {}
+                Step::Leave(visit) => return Ok(visit),
             }
         }
         Ok(ReadOutcome::End)
+    }
+
+    fn visit_older_at(&mut self, at: usize, turn: &mut Turn<'_>) -> io::Result<Step> {
+        let cx = turn.cx;
+        match self.older[at].ready_found(cx) {
+            Ok(true) => {}
+            // Moved on: the next look finds it. Whatever it is, it does not keep the others from being read.
+            Ok(false) => return Ok(Step::Next),
+            Err(error) if is_shortage(&error) => return Err(error),
+            Err(error) => {
+                self.trouble(Trouble::unreadable(&error), cx);
+                return Ok(Step::Next);
+            }
+        }
+        let older = &mut self.older[at];
+        let mut visit = older.read(u64::MAX, turn);
+        if matches!(visit, Ok(ReadOutcome::End))
+            && (older.is_quiet(cx) || older.is_nameless() && cx.descriptors.excess_nameless() > 0)
+            && turn.scratch.has_time()
+        {
+            visit = self.let_go(at, turn);
+            if matches!(visit, Ok(ReadOutcome::End)) {
+                return Ok(Step::Again);
+            }
+        }
+        match visit {
+            Err(error) if self.waits_for(&self.older[at], cx) => Err(error),
+            Err(error) => Ok(self.pass_over(&error, cx)),
+            Ok(ReadOutcome::End) => {
+                if cx.descriptors.is_full() {
+                    self.older[at].close_found();
+                }
+                Ok(Step::Next)
+            }
+            Ok(ReadOutcome::Changed) => Ok(self.older_changed(at, turn)),
+            Ok(visit) => Ok(Step::Leave(visit)),
+        }
+    }
+
+    /// Leaves an older file that cannot be read just now.
+    fn pass_over(&mut self, error: &io::Error, cx: &TailContext) -> Step {
+        self.read_failed(error, cx);
+        self.try_again(error, cx);
+        Step::Next
+    }
+
+    /// Handles an older file whose content before the offset has changed.
+    fn older_changed(&mut self, at: usize, turn: &Turn<'_>) -> Step {
+        let cx = turn.cx;
+        let older = &mut self.older[at];
+        let reason = match older.why_changed(cx) {
+            Ok(reason) => reason,
+            Err(error) => return self.pass_over(&error, cx),
+        };
+        if older.is_unsure() {
+            cx.ledger.emit(&Event::Truncated { input: self.path.to_path_buf() });
+            older.restart(self.next_number, older.size(), reason, turn.source, cx);
+            self.next_number += 1;
+        } else {
+            // Whoever follows another name of it reads the new content.
+            let mut older = self.older.remove(at);
+            older.abandon(reason, turn.source, cx);
+            cx.registry.forget(older.id);
+        }
+        Step::Again
     }
 
     /// Ends an older file that is read: its last line gets its newline, unless it goes on under another

@@ -146,6 +146,35 @@ impl Oracle {
             }
             println!("--");
         }
+        let (reads, joined) = self.take_notes(notes, disk)?;
+        let told = self.gaps.len();
+        for note in notes {
+            if let Note::Gap { path, start, end, reason } = note {
+                self.gaps.push(Lost { path: path.clone(), start: *start, end: *end, reason: *reason });
+            }
+        }
+        let mut news = joined || self.gaps.len() > told;
+        if let Some(batch) = batch {
+            let mut rest = batch.bytes();
+            let cut = |extent| {
+                let these;
+                (these, rest) = rest.split_at((extent as &Extent).len_out.min(rest.len() as u64) as usize);
+                (extent, these)
+            };
+            // What was left out is told as a gap or a hole.
+            let extents: Vec<(&Extent, &[u8])> =
+                batch.extents().iter().filter(|extent| !extent.is_left_out()).map(cut).collect();
+            for ((extent, bytes), aligned) in extents.iter().zip(self.align(&extents, &reads, disk)) {
+                self.deliver(extent, aligned, bytes, &reads, disk)?;
+                news = true;
+            }
+        }
+        self.gaps[told..].iter().try_for_each(|gap| self.check_gap(gap, disk))?;
+        Ok(news)
+    }
+
+    /// Takes what was asked of files. Returns what was read of them, and true if one joined.
+    fn take_notes(&mut self, notes: &[Note], disk: &Disk) -> Result<(ReadLog, bool), Violation> {
         let mut reads = ReadLog::new();
         let (mut opened, mut joined, mut listed) = (None, false, false);
         for (at, note) in notes.iter().enumerate() {
@@ -187,51 +216,33 @@ impl Oracle {
                     self.observe(*inode, *size, disk);
                 }
                 Note::Read { path, inode, from, to } => {
-                    let epoch = disk.inodes[*inode].epoch;
-                    reads.push((path.clone(), epoch, *from, *to, false));
-                    self.meet(*inode, u64::MAX, disk);
-                    self.follows[*inode].add(path);
-                    // A read of nothing at the start tells nothing of the content.
-                    if self.follows[*inode].owner() == Some(path) && *to > 0 {
-                        let track = &mut self.tracks[epoch];
-                        // The first read may have been of the check bytes only, to find that they differ.
-                        if track.reads > 0 {
-                            track.sure = track.sure.max(track.seen);
-                        }
-                        track.reads += 1;
-                        if track.named {
-                            track.seen = track.seen.max(*to);
-                        }
-                    }
+                    reads.push((path.clone(), disk.inodes[*inode].epoch, *from, *to, false));
+                    self.read(path, *inode, *to, disk);
                 }
                 Note::List => listed = true,
                 Note::Stat { .. } | Note::StatOpen { .. } | Note::Gap { .. } => {}
             }
         }
-        let told = self.gaps.len();
-        for note in notes {
-            if let Note::Gap { path, start, end, reason } = note {
-                self.gaps.push(Lost { path: path.clone(), start: *start, end: *end, reason: *reason });
-            }
+        Ok((reads, joined))
+    }
+
+    /// A file was read up to an offset, by the path by which it is followed or another one.
+    fn read(&mut self, path: &Path, inode: usize, to: u64, disk: &Disk) {
+        self.meet(inode, u64::MAX, disk);
+        self.follows[inode].add(path);
+        // A read of nothing at the start tells nothing of the content.
+        if self.follows[inode].owner().is_none_or(|owner| owner != path) || to == 0 {
+            return;
         }
-        let mut news = joined || self.gaps.len() > told;
-        if let Some(batch) = batch {
-            let mut rest = batch.bytes();
-            let cut = |extent| {
-                let these;
-                (these, rest) = rest.split_at((extent as &Extent).len_out.min(rest.len() as u64) as usize);
-                (extent, these)
-            };
-            // What was left out is told as a gap or a hole.
-            let extents: Vec<(&Extent, &[u8])> =
-                batch.extents().iter().filter(|extent| !extent.is_left_out()).map(cut).collect();
-            for ((extent, bytes), aligned) in extents.iter().zip(self.align(&extents, &reads, disk)) {
-                self.deliver(extent, aligned, bytes, &reads, disk)?;
-                news = true;
-            }
+        let track = &mut self.tracks[disk.inodes[inode].epoch];
+        // The first read may have been of the check bytes only, to find that they differ.
+        if track.reads > 0 {
+            track.sure = track.sure.max(track.seen);
         }
-        self.gaps[told..].iter().try_for_each(|gap| self.check_gap(gap, disk))?;
-        Ok(news)
+        track.reads += 1;
+        if track.named {
+            track.seen = track.seen.max(to);
+        }
     }
 
     fn join(&mut self, inode: usize, since: u64, path: &Path, offset: u64, disk: &Disk) {

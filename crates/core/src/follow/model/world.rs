@@ -152,6 +152,26 @@ impl World {
     }
 
     fn step(&mut self, step: Step) -> Checked {
+        match step {
+            Step::Scan => self.scan(),
+            Step::Fill { shard, times } => {
+                for _ in 0..times {
+                    self.fill(shard)?;
+                }
+            }
+            Step::Look { shard } => {
+                self.hint();
+                self.shards[shard].shard.look();
+                self.take(None)?;
+            }
+            Step::Settle => self.settle()?,
+            step => self.change(step),
+        }
+        Ok(())
+    }
+
+    /// Does what a program does to its files.
+    fn change(&mut self, step: Step) {
         let file = |at: usize| Path::new(FILES[at]);
         let dir = |at: usize| Path::new(DIRS[at]);
         let door = self.door.clone();
@@ -173,15 +193,7 @@ impl World {
             Step::WriteBy { writer, text } => self.write_by(writer, text),
             Step::Close { writer } => self.close(writer),
             Step::Rename { from, to } => door.disk().rename(file(from), file(to)),
-            Step::Swap { a, b } => {
-                let mut disk = door.disk();
-                let aside = Path::new("out/aside");
-                disk.rename(file(a), aside);
-                disk.rename(file(b), file(a));
-                disk.rename(aside, file(b));
-                disk.rename(aside, file(a));
-                disk.remove(aside);
-            }
+            Step::Swap { a, b } => self.swap(file(a), file(b)),
             Step::Rotate { create } => {
                 let mut disk = door.disk();
                 disk.rename(file(1), file(2));
@@ -211,20 +223,18 @@ impl World {
             Step::RemoveDir { dir: at } => door.disk().remove_dir(dir(at)),
             Step::MakeDir { dir: at } => door.disk().make_dir(dir(at)),
             Step::RenameDir { from, to } => door.disk().rename_dir(dir(from), dir(to)),
-            Step::Scan => self.scan(),
-            Step::Fill { shard, times } => {
-                for _ in 0..times {
-                    self.fill(shard)?;
-                }
-            }
-            Step::Look { shard } => {
-                self.hint();
-                self.shards[shard].shard.look();
-                self.take(None)?;
-            }
-            Step::Settle => self.settle()?,
+            Step::Scan | Step::Fill { .. } | Step::Look { .. } | Step::Settle => unreachable!("the tailer does these"),
         }
-        Ok(())
+    }
+
+    fn swap(&self, a: &Path, b: &Path) {
+        let mut disk = self.door.disk();
+        let aside = Path::new("out/aside");
+        disk.rename(a, aside);
+        disk.rename(b, a);
+        disk.rename(aside, b);
+        disk.rename(aside, a);
+        disk.remove(aside);
     }
 
     fn close(&mut self, writer: usize) {
