@@ -21,7 +21,7 @@ use crate::follow::context::StartAt;
 use crate::report::event::Event;
 use crate::report::ledger::Ledger;
 use crate::sync::lock::lock;
-use crate::watch::Mailbox;
+use crate::watch::mailbox::Mailbox;
 
 /// At most so many readers of remote devices are started.
 pub(crate) const REMOTE_READERS_MAX: usize = 3;

@@ -18,7 +18,7 @@ use crate::fs::{is_shortage, shortage};
 use crate::report::event::Event;
 use crate::report::ledger::Ledger;
 use crate::sync::lock::lock;
-use crate::watch::Mailbox;
+use crate::watch::mailbox::Mailbox;
 
 /// At most so many files are kept open, whatever the process may open; and as many without a name.
 const OPEN_FILES_MAX: u64 = 4096;

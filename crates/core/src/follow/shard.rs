@@ -23,7 +23,7 @@ use crate::follow::file::turn::Scratch;
 use crate::follow::input::Input;
 use crate::follow::sweep::Sweep;
 use crate::source::tailer::{Progress, TailError, Tailer};
-use crate::watch::{Change, Mailbox};
+use crate::watch::mailbox::{Change, Mailbox};
 
 /// So many files are polled between two batches. That takes about a microsecond each, so that a sweep over many files
 /// delays those with unread bytes for a few milliseconds only.

@@ -15,7 +15,8 @@ use crate::source::host_tailers::Joining;
 use crate::source::tailer::TailError;
 use crate::sync::lock::lock;
 use crate::sync::stop::Stage;
-use crate::watch::{Mailbox, WatchSlot};
+use crate::watch::mailbox::Mailbox;
+use crate::watch::thread::WatchSlot;
 
 /// The handle of all readers.
 pub(crate) struct Readers {

@@ -28,7 +28,7 @@ use crate::source::host_lines::HostLines;
 use crate::source::host_tailers::Failures;
 use crate::source::tailer::TailError;
 use crate::sync::lock::lock;
-use crate::watch::WatchSlot;
+use crate::watch::thread::WatchSlot;
 
 impl Builder {
     /// Starts the merge on an executor.

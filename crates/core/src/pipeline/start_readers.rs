@@ -30,8 +30,11 @@ use crate::source::stream::PipeTailer;
 use crate::source::tailer::{TailError, Tailer};
 use crate::stall::guard_with;
 use crate::sync::stop::{Stage, Stop};
+use crate::watch::mailbox::{Change, Mailbox};
 use crate::watch::names::Names;
-use crate::watch::{Change, ChangeWatch, Mailbox, Notifier, WatchSlot, Watcher, Watching};
+use crate::watch::thread::{WatchSlot, Watching};
+use crate::watch::watcher::Watcher;
+use crate::watch::{ChangeWatch, Notifier};
 
 /// At most so many tasks read files. With discovery and the host's tailers, at most four jobs run on the blocking pool.
 pub(crate) const FILE_READERS_MAX: usize = 2;

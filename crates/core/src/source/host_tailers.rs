@@ -19,7 +19,7 @@ use crate::report::ledger::Ledger;
 use crate::source::tailer::{Progress, TailError, Tailer};
 use crate::sync::lock::lock;
 use crate::sync::stop::{Stage, Stop};
-use crate::watch::Mailbox;
+use crate::watch::mailbox::Mailbox;
 
 /// A tailer that so often in a row says that there is more, and gives nothing, is made to pause.
 const FRUITLESS_MAX: u32 = 1000;

@@ -17,7 +17,9 @@ use crate::batch::pool::BatchPool;
 use crate::discover::remote::RemoteStatus;
 use crate::source::tailer::{Progress, TailError, Tailer};
 use crate::sync::stop::{Stage, Stop};
-use crate::watch::{Mailbox, Waiting, Watcher};
+use crate::watch::mailbox::Mailbox;
+use crate::watch::thread::Waiting;
+use crate::watch::watcher::Watcher;
 
 /// While the output is behind, a tailer looks at its files this often.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

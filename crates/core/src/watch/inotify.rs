@@ -18,8 +18,9 @@ use rustix::io::Errno;
 
 use crate::sync::lock::lock;
 use crate::sync::wake;
+use crate::watch::Tell;
+use crate::watch::mailbox::Change;
 use crate::watch::pace::Rounds;
-use crate::watch::{Change, Tell};
 
 /// A watch descriptor. The system uses none twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -14,7 +14,8 @@ use notify::{Error, ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher
 
 use crate::sync::lock::lock;
 use crate::sync::wake::Wake;
-use crate::watch::{Change, Tell};
+use crate::watch::Tell;
+use crate::watch::mailbox::Change;
 
 /// A watch goes by its path.
 pub(crate) type Key = Arc<Path>;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::follow::model::mirror::Mirror;
 use crate::follow::model::rng::Rng;
-use crate::watch::Change;
+use crate::watch::mailbox::Change;
 
 /// How often links are followed.
 const LINKS_MAX: usize = 8;

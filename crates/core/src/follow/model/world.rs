@@ -25,7 +25,8 @@ use crate::record::format::{Format, LineFormat, Prefix};
 use crate::record::limit::LineLimit;
 use crate::report::ledger::Ledger;
 use crate::source::tailer::{Progress, Tailer};
-use crate::watch::{Change, ChangeWatch, Mailbox};
+use crate::watch::ChangeWatch;
+use crate::watch::mailbox::{Change, Mailbox};
 
 /// Rounds without news after which nothing more is expected.
 const QUIET_ROUNDS: usize = 4;
