@@ -22,7 +22,8 @@
 
 mod backend;
 mod batch;
-mod clock;
+#[doc(hidden)]
+pub mod clock;
 mod discover;
 mod follow;
 pub mod fs;

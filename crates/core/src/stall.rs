@@ -7,8 +7,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock;
 use crate::report::event::Event;
 
 /// The default limit of a poll.
@@ -63,9 +64,9 @@ pub fn guard_with<F: Future, T: FnMut(&str, Duration) + Unpin>(
 
 /// Runs `act` and returns how long that took.
 pub(crate) fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
-    let start = Instant::now();
+    let start = clock::now();
     let done = act();
-    (done, start.elapsed())
+    (done, clock::since(start))
 }
 
 /// A future whose polls are timed; see [`guard`].

@@ -9,18 +9,18 @@ use std::path::Path;
 const ARROWS: [(&str, &[&str]); 18] = [
     // Services of all.
     ("clock", &[]),
-    ("sync", &[]),
+    ("sync", &["clock"]),
     ("panic", &[]),
     ("backend", &[]),
     ("own_thread", &["backend"]),
-    ("fs", &["sync"]),
+    ("fs", &["clock", "sync"]),
     ("record", &["batch", "report"]),
-    ("batch", &["fs", "sync"]),
-    ("report", &["batch", "own_thread", "panic", "record", "sync"]),
-    ("stall", &["report"]),
+    ("batch", &["clock", "fs", "sync"]),
+    ("report", &["batch", "clock", "own_thread", "panic", "record", "sync"]),
+    ("stall", &["clock", "report"]),
     // The reading side.
-    ("watch", &["fs", "own_thread", "report", "sync"]),
-    ("discover", &["backend", "follow", "fs", "own_thread", "record", "report", "source", "sync", "watch"]),
+    ("watch", &["clock", "fs", "own_thread", "report", "sync"]),
+    ("discover", &["backend", "clock", "follow", "fs", "own_thread", "record", "report", "source", "sync", "watch"]),
     ("follow", &["backend", "batch", "clock", "discover", "fs", "record", "report", "source", "sync", "watch"]),
     (
         "source",
@@ -40,13 +40,14 @@ const ARROWS: [(&str, &[&str]); 18] = [
         ],
     ),
     // The writing side, which knows nothing of the reading side.
-    ("output", &["backend", "batch", "fs", "own_thread", "panic", "report", "stall", "sync"]),
+    ("output", &["backend", "batch", "clock", "fs", "own_thread", "panic", "report", "stall", "sync"]),
     // What knows both.
     (
         "pipeline",
         &[
             "backend",
             "batch",
+            "clock",
             "discover",
             "follow",
             "fs",
@@ -65,12 +66,16 @@ const ARROWS: [(&str, &[&str]); 18] = [
 ];
 
 /// What is used at one place only, and by whom: all else goes through that.
-const DOORS: [(&str, &[&str]); 5] = [
+const DOORS: [(&str, &[&str]); 8] = [
     ("std::fs", &["fs"]),
     ("rustix::fs", &["fs", "watch"]),
     ("rustix::io", &["fs", "watch"]),
     ("rustix::stdio", &["fs"]),
     ("thread::Builder", &["own_thread"]),
+    ("Instant::now", &["clock"]),
+    ("SystemTime::now", &["clock"]),
+    // It asks the system's clock.
+    (".elapsed()", &[]),
 ];
 
 /// The path of each file of the core below `src`, with its text. Tests within files and the model of following are left
@@ -143,14 +148,14 @@ fn no_part_uses_one_that_it_must_not_know() {
 }
 
 #[test]
-fn files_and_threads_have_one_door() {
+fn files_threads_and_time_have_one_door() {
     let mut all = BTreeMap::new();
     files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut all);
     let mut wrong = Vec::new();
     for (word, parts) in DOORS {
         let users = all.iter().filter(|(_, code)| code.contains(word)).map(|(file, _)| file);
         let (inside, outside): (Vec<_>, Vec<_>) = users.partition(|file| parts.contains(&part(file)));
-        assert!(!inside.is_empty(), "nothing uses {word}");
+        assert_eq!(inside.is_empty(), parts.is_empty(), "{inside:?} use {word}");
         wrong.extend(outside.iter().map(|file| format!("{file} uses {word}")));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

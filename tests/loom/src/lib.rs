@@ -5,6 +5,8 @@
 #![cfg(loom)]
 #![allow(dead_code, reason = "the models do not call all of it")]
 
+#[path = "../../../crates/core/src/clock.rs"]
+mod clock;
 #[path = "../../../crates/core/src/sync/mod.rs"]
 mod sync;
 

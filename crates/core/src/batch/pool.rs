@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use event_listener::{Event, Listener, listener};
 
 use crate::batch::{Batch, Grown};
+use crate::clock;
 use crate::sync::lock::lock;
 
 /// Holds the empty ones of a fixed number of batches.
@@ -70,13 +71,13 @@ impl BatchPool {
         if let Some(batch) = self.try_take() {
             return Some(batch);
         }
-        let deadline = Instant::now() + within;
+        let deadline = clock::now() + within;
         loop {
             listener!(self.given_back => given_back);
             if let Some(batch) = self.try_take() {
                 return Some(batch);
             }
-            given_back.wait_deadline(deadline)?;
+            given_back.wait_timeout(clock::until(deadline))?;
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock;
 use crate::discover::pattern::Excludes;
 use crate::discover::remote::Reach;
 use crate::discover::scan::find;
@@ -258,7 +259,7 @@ impl Judge<'_> {
         if let Some(trouble) = Trouble::of(stat.kind) {
             return not(trouble.to_string());
         }
-        let age = stat.modified.and_then(|modified| modified.elapsed().ok());
+        let age = stat.modified.and_then(clock::age);
         if let Some(older) = self.ignore_older.filter(|older| age.is_some_and(|age| age > *older)) {
             return Verdict::SetAside { older };
         }

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use async_channel::Sender;
 
+use crate::clock;
 use crate::discover::aliases::Aliases;
 use crate::discover::command::{Command, Related, Request};
 use crate::discover::cost::{Cost, share};
@@ -188,9 +189,9 @@ impl Discovery {
             walk: None,
             cost: Cost::default(),
             took: Duration::ZERO,
-            over: Instant::now(),
+            over: clock::now(),
             names_cost: Cost::default(),
-            large_due: Instant::now(),
+            large_due: clock::now(),
         };
         discovery.note_parents();
         discovery
@@ -256,7 +257,7 @@ impl Discovery {
     /// Returns the shortest and the longest rest before the next call.
     pub(crate) fn rest(&self, every: Duration) -> (Duration, Duration) {
         let least = (self.names_cost.least() * NAMES_SHARE).max(REST_MIN);
-        (least, self.scan_after(every).saturating_sub(self.over.elapsed()).max(least))
+        (least, self.scan_after(every).saturating_sub(clock::since(self.over)).max(least))
     }
 
     /// Returns true if it scans only once.
@@ -273,12 +274,12 @@ impl Discovery {
         if last || !self.scanned {
             return self.scan(last) || news;
         }
-        self.over.elapsed() >= self.scan_after(every) && self.step(last, Some(Instant::now() + STEP_MAX)) || news
+        clock::since(self.over) >= self.scan_after(every) && self.step(last, Some(clock::now() + STEP_MAX)) || news
     }
 
     /// Handles changes of names as a scan would.
     fn take_on(&mut self, changes: &[NameChange]) -> bool {
-        let (mut news, began) = (false, Instant::now());
+        let (mut news, began) = (false, clock::now());
         // What is waited for may be below it.
         self.changed |= changes.iter().any(|change| self.above.contains(&*change.dir));
         for at in 0..self.followed.len() {
@@ -287,7 +288,7 @@ impl Discovery {
                     self.search(at, false, |scan, dirs| changes.iter().for_each(|change| scan.name(change, dirs))).0;
             }
         }
-        self.names_cost.note(began.elapsed());
+        self.names_cost.note(clock::since(began));
         news
     }
 
@@ -299,7 +300,7 @@ impl Discovery {
 
     /// Continues or begins a scan, until a deadline. Returns true if the shards have new messages.
     fn step(&mut self, last: bool, until: Option<Instant>) -> bool {
-        let (mut news, began) = (false, Instant::now());
+        let (mut news, began) = (false, clock::now());
         if self.walk.is_none() {
             let changed = std::mem::take(&mut self.changed);
             self.walk = Some(Walk { changed, ..Walk::default() });
@@ -316,7 +317,7 @@ impl Discovery {
             }
             if !steps.next.is_empty() {
                 (walk.steps, walk.goes_on) = (steps, true);
-                (self.over, self.took) = (Instant::now(), began.elapsed().min(STEP_MAX));
+                (self.over, self.took) = (clock::now(), clock::since(began).min(STEP_MAX));
                 return news;
             }
             walk.at += 1;
@@ -334,21 +335,21 @@ impl Discovery {
         }
         // The first one is never again.
         if self.scanned && !walk.goes_on {
-            self.cost.note(began.elapsed());
+            self.cost.note(clock::since(began));
         }
-        self.took = if walk.goes_on { began.elapsed().min(STEP_MAX) } else { self.cost.least() };
+        self.took = if walk.goes_on { clock::since(began).min(STEP_MAX) } else { self.cost.least() };
         let mut news = false;
         if !self.scanned {
             news = self.join_left();
         }
         (self.start, self.scanned) = (StartAt::Start, true);
-        if let Some((at, large)) = walk.large.filter(|_| Instant::now() >= self.large_due) {
-            let began = Instant::now();
+        if let Some((at, large)) = walk.large.filter(|_| clock::now() >= self.large_due) {
+            let began = clock::now();
             news |= self.search(at, false, |scan, dirs| scan.large(large, dirs)).0;
             let watched = self.cx.watch.is_some() && !self.needs_polling;
-            self.large_due = Instant::now() + began.elapsed() * share(watched);
+            self.large_due = clock::now() + clock::since(began) * share(watched);
         }
-        self.over = Instant::now();
+        self.over = clock::now();
         news
     }
 

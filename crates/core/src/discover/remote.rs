@@ -16,6 +16,7 @@ use async_channel::{Receiver, Sender};
 use futures_lite::future::or;
 
 use crate::backend::Backend;
+use crate::clock;
 use crate::discover::spec::Spec;
 use crate::follow::context::StartAt;
 use crate::report::event::Event;
@@ -186,7 +187,7 @@ pub(crate) struct RemoteStatus {
 impl RemoteStatus {
     /// Waits for a job, and tells the host if it takes long.
     pub(crate) async fn watch<B: Backend, T>(&self, backend: &B, job: impl Future<Output = T>) -> T {
-        *lock(&self.since) = Some(Instant::now());
+        *lock(&self.since) = Some(clock::now());
         let late = async {
             backend.sleep(SLOW).await;
             if !self.told.swap(true, Ordering::Relaxed) {
@@ -206,7 +207,7 @@ impl RemoteStatus {
 
     /// Returns how long the job under way has taken so far.
     fn busy_for(&self) -> Duration {
-        lock(&self.since).map_or(Duration::ZERO, |since| since.elapsed())
+        lock(&self.since).map_or(Duration::ZERO, clock::since)
     }
 
     fn leave(&self) {

@@ -9,8 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::discover::cost::share;
 use crate::discover::pattern::{Pattern, State};
 use crate::discover::remote::Reach;
@@ -150,7 +151,7 @@ impl<'a> Scan<'a> {
             // Since it was noted it may have gone.
             if self.is_wanted(&path, state, dirs) {
                 self.dir(path, state, dirs, next);
-                if until.is_some_and(|until| Instant::now() >= until) {
+                if clock::is_over(until) {
                     return;
                 }
             }
@@ -212,9 +213,9 @@ impl<'a> Scan<'a> {
         }
         if let Some(Found::Dir(state)) = found {
             dir.dirs.insert(name.clone(), state);
-            if let Some(dir) = dirs.get_mut(&path).filter(|dir| dir.listed.elapsed() >= dir.cost * share(true)) {
+            if let Some(dir) = dirs.get_mut(&path).filter(|dir| clock::since(dir.listed) >= dir.cost * share(true)) {
                 // It may be allowed now.
-                dir.failing.iter_mut().for_each(|failing| failing.again = Instant::now());
+                dir.failing.iter_mut().for_each(|failing| failing.again = clock::now());
             }
             self.below(&path, state, dirs);
         } else if dir.dirs.remove(name).is_some()
@@ -308,7 +309,7 @@ impl<'a> Scan<'a> {
 
     fn list(&mut self, path: &Path, state: State, stat: &Stat, old: Option<Dir>, known: &mut Dirs) -> Dir {
         let mut dir = Dir::new(state);
-        let age = stat.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
+        let age = stat.modified.and_then(clock::age);
         dir.unsure = age.is_none_or(|age| age < MODIFIED_GRAIN);
         (dir.id, dir.modified) = (Some(stat.id), stat.modified);
         let mut old = old.unwrap_or_else(|| Dir::new(state));
@@ -324,7 +325,7 @@ impl<'a> Scan<'a> {
             Some(Found::Dir(state)) => drop(dir.dirs.insert(name.to_owned(), state)),
             None => {}
         });
-        let took = dir.listed.elapsed();
+        let took = clock::since(dir.listed);
         // One listing may be held up by something else, such as a busy processor; two in a row seldom are.
         dir.cost = took.min(old.took.unwrap_or(LARGE / 2));
         dir.took = Some(took);
@@ -405,7 +406,7 @@ impl<'a> Scan<'a> {
         // What comes and goes in it meanwhile is not seen, unless it is not to be.
         let is_wanted = is_ours && RefusedLink::of(&error).is_none();
         self.unseen += u32::from(dir.failing.is_none() && !self.last && is_wanted);
-        dir.failing = Some(Failing { again: Instant::now() + wait, wait });
+        dir.failing = Some(Failing { again: clock::now() + wait, wait });
         dir.unsure = true;
         if (!std::mem::replace(&mut dir.told, true) || self.last) && is_ours {
             self.failed.push((path.to_owned(), error));

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::clock;
 use crate::follow::context::TailContext;
 use crate::follow::file::Generation;
 use crate::follow::file::bytes::read_all;
@@ -47,7 +48,7 @@ impl Copies {
             return true;
         }
         let known = self.0.iter().position(|copy| copy.id == stat.id);
-        let held = if known.is_none_or(|at| self.0[at].since.elapsed() < cx.copy_grace) {
+        let held = if known.is_none_or(|at| clock::since(self.0[at].since) < cx.copy_grace) {
             match is_copy(original, path, stat, cx) {
                 Ok(Some(held)) => held,
                 // The next look at the original finds that it was cut, and what this is then.
@@ -61,7 +62,7 @@ impl Copies {
         };
         match known {
             Some(at) if !held => drop(self.0.swap_remove(at)),
-            None if held => self.0.push(Copy { id: stat.id, since: Instant::now() }),
+            None if held => self.0.push(Copy { id: stat.id, since: clock::now() }),
             _ => {}
         }
         held

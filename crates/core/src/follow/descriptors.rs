@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
 
+use crate::clock;
 use crate::fs::{is_shortage, shortage};
 use crate::report::event::Event;
 use crate::report::ledger::Ledger;
@@ -130,7 +131,7 @@ impl Descriptors {
 
     /// Returns true if a file may be opened now.
     pub(crate) fn may_open(&self) -> bool {
-        lock(&self.pause).is_none_or(|(until, _)| Instant::now() >= until)
+        lock(&self.pause).is_none_or(|(until, _)| clock::now() >= until)
     }
 
     /// Returns the time when a file may be opened again; none if it may be now.
@@ -181,7 +182,7 @@ impl Descriptors {
     pub(crate) fn pause(&self) {
         let mut pause = lock(&self.pause);
         let time = pause.map_or(PAUSE_MIN, |(_, last)| (last * 2).min(PAUSE_MAX));
-        *pause = Some((Instant::now() + time, time));
+        *pause = Some((clock::now() + time, time));
         drop(pause);
         let shards = lock(&self.common.shards).clone();
         shards.iter().for_each(|shard| shard.wake.wake());

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::batch::fingerprint::Fingerprint;
 use crate::batch::position::{LineState, Position};
 use crate::batch::source::Source;
+use crate::clock;
 use crate::follow::context::TailContext;
 use crate::follow::descriptors::Slot;
 use crate::follow::file::bytes::storage;
@@ -123,7 +124,7 @@ impl Generation {
             storage: None,
             at: Position::at(0),
             searched: Searched { to: 0, fingerprint: Fingerprint::default() },
-            length: Length { size, ahead: None, sure: 0, shrunk: None, moved: Instant::now(), modified: None },
+            length: Length { size, ahead: None, sure: 0, shrunk: None, moved: clock::now(), modified: None },
             suspect: false,
             failing: None,
             unnamed: None,
@@ -162,7 +163,7 @@ impl Generation {
 
     /// Returns true if its length has not changed for longer than `time`.
     pub(crate) fn is_quieter_than(&self, time: Duration) -> bool {
-        self.length.moved.elapsed() >= time
+        clock::since(self.length.moved) >= time
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -181,7 +182,7 @@ impl Generation {
 
     /// Closes a file that can be opened again by its name, if it is read and has not changed for long.
     pub(crate) fn close_idle(&mut self, cx: &TailContext) {
-        let old = |modified: SystemTime| modified.elapsed().is_ok_and(|age| age > IDLE_AFTER);
+        let old = |modified: SystemTime| clock::age(modified).is_some_and(|age| age > IDLE_AFTER);
         if cx.descriptors.is_crowded()
             && self.at.offset == self.length.size
             && !self.suspect
@@ -274,7 +275,7 @@ impl Generation {
                 }
             }
             Err(_) => {
-                self.failing.get_or_insert_with(Instant::now);
+                self.failing.get_or_insert_with(clock::now);
                 self.suspect = true;
             }
         }
@@ -283,7 +284,7 @@ impl Generation {
 
     /// Returns for how long it could not be read, if it cannot be read.
     pub(crate) fn failing(&self) -> Option<Duration> {
-        self.failing.map(|since| since.elapsed())
+        self.failing.map(clock::since)
     }
 
     pub(crate) fn close(&mut self) {

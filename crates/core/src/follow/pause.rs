@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::clock;
+
 /// So many tries in a row are made at the usual pace.
 const USUAL: u32 = 4;
 
@@ -25,7 +27,7 @@ impl Pause {
         self.failed = self.failed.saturating_add(1);
         if let Some(doubled) = self.failed.checked_sub(USUAL) {
             let pause = usual.saturating_mul(1 << (doubled + 1).min(DOUBLED_MAX)).min(PAUSE_MAX.max(usual));
-            self.until = Some(Instant::now() + pause);
+            self.until = Some(clock::now() + pause);
         }
     }
 
@@ -41,7 +43,7 @@ impl Pause {
 
     /// Returns the end of the current pause, if there is one.
     pub(crate) fn until(&self) -> Option<Instant> {
-        self.until.filter(|until| Instant::now() < *until)
+        self.until.filter(|until| clock::now() < *until)
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::batch::position::{FilePosition, Position};
+use crate::clock;
 use crate::fs::{FileId, Fs, Storage};
 use crate::sync::lock::lock;
 
@@ -224,13 +225,13 @@ impl FileRegistry {
         let known = *lock(&self.device);
         if let Some((last, storage, when)) = known
             && last == device
-            && when.elapsed() < DEVICE_KNOWN
+            && clock::since(when) < DEVICE_KNOWN
         {
             return storage;
         }
         // Without the lock: it may take long where a device hangs.
         let storage = ask();
-        *lock(&self.device) = Some((device, storage, Instant::now()));
+        *lock(&self.device) = Some((device, storage, clock::now()));
         storage
     }
 

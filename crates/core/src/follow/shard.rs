@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use async_channel::{Receiver, TryRecvError};
 
 use crate::batch::Batch;
+use crate::clock;
 use crate::clock::is_over;
 use crate::discover::command::Command;
 use crate::follow::context::TailContext;
@@ -109,9 +110,9 @@ impl FileShard {
             pace,
             needs_polling: Vec::new(),
             turns: VecDeque::new(),
-            poll_due: Instant::now(),
+            poll_due: clock::now(),
             short: Vec::new(),
-            shed_due: Instant::now(),
+            shed_due: clock::now(),
             shed_since: None,
             finished: None,
             short_since: None,
@@ -208,7 +209,7 @@ impl FileShard {
     fn take_hints(&mut self, read_next: bool, until: Option<Instant>) {
         let mut hints = std::mem::take(&mut self.hints);
         if self.mailbox.take(&mut hints) {
-            (self.sweep.due, self.sweep.spread, self.sweep.hinted) = (Instant::now(), false, true);
+            (self.sweep.due, self.sweep.spread, self.sweep.hinted) = (clock::now(), false, true);
         }
         if self.mailbox.take_all_in_turn() {
             self.sweep.within(self.sweep.cost * HINTED_SHARE);
@@ -327,13 +328,13 @@ impl Tailer for FileShard {
             self.begin_finish();
             return Ok(Progress::More);
         }
-        let until = Instant::now() + LOOKS_MAX;
+        let until = clock::now() + LOOKS_MAX;
         self.scratch.ration(Some(until));
         self.take_hints(true, Some(until));
         self.poll();
         let swept = self.sweep_in_turn();
         self.take_short();
-        let until = Instant::now() + LOOKS_MAX;
+        let until = clock::now() + LOOKS_MAX;
         self.scratch.ration(Some(until));
         self.read(batch);
         while asked == Asked::More && batch.len() < self.cx.chunk && !is_over(Some(until)) {
@@ -362,6 +363,6 @@ impl Tailer for FileShard {
         if !self.short.is_empty() {
             due = due.min(self.cx.descriptors.due().unwrap_or(due));
         }
-        Some(due.saturating_duration_since(Instant::now()))
+        Some(clock::until(due))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::clock::after;
 
 /// A poll of all inputs, a step at a time.
@@ -28,7 +29,7 @@ pub(crate) struct Sweep {
 impl Sweep {
     /// Returns true if one is under way or due.
     pub(crate) fn is_due(&self, inputs: usize) -> bool {
-        self.at < inputs && self.resume.is_none() || Instant::now() >= self.next(inputs)
+        self.at < inputs && self.resume.is_none() || clock::now() >= self.next(inputs)
     }
 
     /// Returns the time of its next step, or of the next one.
@@ -47,7 +48,7 @@ impl Sweep {
 
 impl Default for Sweep {
     fn default() -> Self {
-        let now = Instant::now();
+        let now = clock::now();
         let due = after(now, Duration::MAX);
         Self { at: 0, resume: None, spread: false, began: now, waits: false, hinted: false, cost: Duration::ZERO, due }
     }

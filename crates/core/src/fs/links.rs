@@ -24,6 +24,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::{Entry, Fs, Kind, OsFs, PATH_BYTES_MAX, ReadFile, ReadStream, Stat, WriteFile, WriteStream, here};
+use crate::clock;
 use crate::sync::lock::lock;
 
 /// The policy for symbolic links on the way to followed files.
@@ -165,13 +166,13 @@ impl LinkedFs {
     fn place(&self, dir: &Path) -> Place {
         let known = |path: &Path| {
             let known = lock(&self.dirs).get(path.as_os_str()).copied();
-            known.filter(|place| place.asked.elapsed() < KNOWN_FOR)
+            known.filter(|place| clock::since(place.asked) < KNOWN_FOR)
         };
         if let Some(place) = known(dir) {
             return place;
         }
         let mut ways: Vec<_> = dir.ancestors().collect();
-        let mut place = Place { asked: Instant::now(), is_settled: true, names: Names::Ours };
+        let mut place = Place { asked: clock::now(), is_settled: true, names: Names::Ours };
         while let Some(way) = ways.pop().filter(|_| place.is_settled) {
             place = known(way).unwrap_or_else(|| self.ask(way, place));
             self.remember(way, place);
@@ -205,7 +206,7 @@ impl LinkedFs {
             Some(dir) if dir.mode() & 0o1000 != 0 => Names::Sticky,
             _ => Names::Anybodys,
         };
-        Place { asked: Instant::now(), is_settled: dir.is_some(), names }
+        Place { asked: clock::now(), is_settled: dir.is_some(), names }
     }
 
     /// Opens what a path leads to, if the links on the way allow it.

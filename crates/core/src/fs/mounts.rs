@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
+use crate::clock;
 use crate::sync::lock::lock;
 
 /// The table is remembered for this long.
@@ -68,14 +69,14 @@ pub(crate) fn remote_device(path: &Path) -> Option<u64> {
 fn points() -> Arc<Points> {
     let mut known = lock(&KNOWN);
     match &*known {
-        Some((when, points)) if when.elapsed() < KNOWN_FOR => points.clone(),
+        Some((when, points)) if clock::since(*when) < KNOWN_FOR => points.clone(),
         before => {
             let points = match fs::read("/proc/self/mountinfo") {
                 Ok(table) => Arc::new(parse(&table)),
                 // Perhaps for want of a descriptor.
                 Err(_) => before.as_ref().map(|(_, points)| points.clone()).unwrap_or_default(),
             };
-            *known = Some((Instant::now(), points.clone()));
+            *known = Some((clock::now(), points.clone()));
             points
         }
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::batch::Batch;
+use crate::clock;
 use crate::fs::{FileId, Fs, Kind, Stat, Stdout, WriteFile, is_missing};
 use crate::output::file::{FileWriter, Sharing};
 use crate::output::partial::PartialWrite;
@@ -71,7 +72,7 @@ impl FileOutput {
             }
             None => self.open_stdout(&cx)?,
         };
-        Ok(OutputWriter { output: self, cx, target: Some(target), torn: None, looked: Instant::now(), next_look: None })
+        Ok(OutputWriter { output: self, cx, target: Some(target), torn: None, looked: clock::now(), next_look: None })
     }
 
     fn open_stdout(&self, cx: &Rc<WriterContext>) -> io::Result<Target> {
@@ -230,7 +231,7 @@ impl OutputWriter {
     ///
     /// Cancel safe: the next check tries again.
     async fn check_path(&mut self) -> io::Result<()> {
-        self.looked = Instant::now();
+        self.looked = clock::now();
         if self.is_in_place() {
             return Ok(());
         }
@@ -298,7 +299,7 @@ fn is_same(open: &Stat, leads: &Stat) -> bool {
 
 impl Writer for OutputWriter {
     async fn write(&mut self, batch: &Batch) -> Result<(), PartialWrite> {
-        if matches!(self.target, Some(Target::File { .. })) && self.looked.elapsed() >= LOOK_EVERY
+        if matches!(self.target, Some(Target::File { .. })) && clock::since(self.looked) >= LOOK_EVERY
             || self.target.is_none()
         {
             self.check_path().await.map_err(|error| PartialWrite::retry(0, error))?;
@@ -332,7 +333,7 @@ impl Writer for OutputWriter {
             let next_look = self.next_look.get_or_insert_with(|| (cx.sleep)(LOOK_BY_TIMER));
             next_look.await;
             self.next_look = None;
-            if self.looked.elapsed() >= LOOK_EVERY
+            if clock::since(self.looked) >= LOOK_EVERY
                 && let Err(error) = self.check_path().await
             {
                 self.cx.waiting(&error.to_string());

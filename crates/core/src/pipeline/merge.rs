@@ -9,6 +9,7 @@ use futures_lite::future::or;
 
 use crate::batch::pool::BatchPool;
 use crate::batch::queue::{Flushed, LineBuffer, WriterQueue};
+use crate::clock;
 use crate::output::Sleep;
 use crate::output::thread::WriterThread;
 use crate::output::writer_loop::Outcome;
@@ -433,8 +434,8 @@ impl Merge {
     /// Waits on this thread for the end that was asked for. One of the merge's own threads is part of what must end.
     fn end_blocking(&self, within: Duration) -> Result<Report, MergeError> {
         let ended = &self.parts.thread.ended;
-        if !is_own_thread() && ended.wait_blocking(Instant::now().checked_add(within)).is_none() {
-            ended.wait_blocking(Instant::now().checked_add(self.begin_abort()));
+        if !is_own_thread() && ended.wait_blocking(clock::now().checked_add(within)).is_none() {
+            ended.wait_blocking(clock::now().checked_add(self.begin_abort()));
         }
         self.result()
     }
@@ -495,5 +496,5 @@ impl fmt::Debug for Merge {
 
 /// Returns how much is left of a time that begins with the first call.
 fn left(since: &OnceLock<Instant>, within: Duration) -> Duration {
-    within.saturating_sub(since.get_or_init(Instant::now).elapsed())
+    within.saturating_sub(clock::since(*since.get_or_init(clock::now)))
 }

@@ -5,12 +5,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::SystemTime;
 
 use log::Level;
 
 use crate::batch::Batch;
 use crate::batch::source::Source;
+use crate::clock;
 use crate::own_thread::is_writer_thread;
 use crate::panic::caught;
 use crate::report::event::{Event, Observer};
@@ -224,7 +224,7 @@ impl Ledger {
         if start == end {
             return;
         }
-        let gap = Gap { input: input.to_owned(), start, end, reason, time: SystemTime::now() };
+        let gap = Gap { input: input.to_owned(), start, end, reason, time: clock::time_of_day() };
         lock(&self.gaps).add(&gap);
         self.emit(&Event::Gap(gap));
     }
@@ -233,7 +233,7 @@ impl Ledger {
     /// be part of the host's logger or observer.
     pub(crate) fn drop_lines(&self, input: &Path, start: u64, end: u64, lines: u64) -> Gap {
         self.dropped_lines.fetch_add(lines, Ordering::Relaxed);
-        let gap = Gap { input: input.to_owned(), start, end, reason: GapReason::NoRoom, time: SystemTime::now() };
+        let gap = Gap { input: input.to_owned(), start, end, reason: GapReason::NoRoom, time: clock::time_of_day() };
         lock(&self.gaps).add(&gap);
         gap
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::batch::Batch;
 use crate::batch::position::LineState;
 use crate::batch::source::Source;
+use crate::clock;
 use crate::clock::after;
 use crate::panic::caught;
 use crate::record::escape::Name;
@@ -135,7 +136,7 @@ impl HostTailers {
             rest = caught(|| tailer.idle_timeout()).map_err(|panic| TailError::panicked(&panic))?;
             rest = rest.or(Some(cx.poll_interval));
         }
-        *due = rest.map(|rest| after(Instant::now(), rest));
+        *due = rest.map(|rest| after(clock::now(), rest));
         Ok(progress)
     }
 
@@ -177,7 +178,7 @@ impl Tailer for HostTailers {
         }
         // At the stop each is asked for what it has by then.
         let all = hinted || self.cx.stop.stage() >= Stage::Draining;
-        let now = Instant::now();
+        let now = clock::now();
         let mut progress = Progress::Idle;
         for _ in 0..self.tailers.len() {
             let at = self.next % self.tailers.len();
@@ -210,7 +211,7 @@ impl Tailer for HostTailers {
 
     fn idle_timeout(&self) -> Option<Duration> {
         let Some(due) = self.tailers.iter().map(|tailer| tailer.due).min() else { return Some(ALONE) };
-        Some(due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now())))
+        Some(due.map_or(Duration::ZERO, clock::until))
     }
 }
 

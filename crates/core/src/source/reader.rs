@@ -14,6 +14,7 @@ use futures_lite::future::or;
 use crate::backend::Backend;
 use crate::batch::Batch;
 use crate::batch::pool::BatchPool;
+use crate::clock;
 use crate::discover::remote::RemoteStatus;
 use crate::source::tailer::{Progress, TailError, Tailer};
 use crate::sync::stop::{Stage, Stop};
@@ -121,7 +122,7 @@ fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -
                 empty = 0;
                 bytes += batch.len();
                 (feed.submit)(batch);
-                delivered = Some(Instant::now());
+                delivered = Some(clock::now());
             }
         }
         let progress = filled.unwrap_or_else(|panic| Err(TailError::panicked(&*panic)));

@@ -14,6 +14,7 @@ use std::time::Instant;
 use crate::batch::Batch;
 use crate::batch::position::LineState;
 use crate::batch::source::Source;
+use crate::clock;
 use crate::follow::context::TailContext;
 use crate::follow::fifo::Fifo;
 use crate::fs::{Fs, ReadStream, is_missing};
@@ -98,7 +99,7 @@ impl PipeTailer {
             fifo,
             left: None,
             refused: false,
-            heard: Instant::now(),
+            heard: clock::now(),
             held: Vec::new(),
             offset: 0,
             framer: Framer::new(limit, LineState::Start),
@@ -163,7 +164,7 @@ impl PipeTailer {
                 Ok(true)
             }
             Ok(got) => {
-                self.heard = Instant::now();
+                self.heard = clock::now();
                 self.left = self.left.map(|left| left.saturating_sub(got as u64));
                 Ok(true)
             }
@@ -174,7 +175,7 @@ impl PipeTailer {
 
     /// Returns true if the stream is over once there is nothing to read.
     fn is_over(&self) -> bool {
-        let is_lost = |fifo: &Arc<Fifo>| fifo.lost.load(Ordering::Relaxed) && self.heard.elapsed() >= fifo.grace;
+        let is_lost = |fifo: &Arc<Fifo>| fifo.lost.load(Ordering::Relaxed) && clock::since(self.heard) >= fifo.grace;
         self.fifo.as_ref().is_some_and(is_lost) || self.stop.stage() >= Stage::Draining
     }
 

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use event_listener::{Event, Listener, listener};
 
+use crate::clock;
+
 use super::Mutex;
 use super::lock::lock;
 
@@ -52,7 +54,7 @@ impl<T: Clone> SetOnce<T> {
             match deadline {
                 None => is_set.wait(),
                 Some(deadline) => {
-                    if is_set.wait_deadline(deadline).is_none() {
+                    if is_set.wait_timeout(clock::until(deadline)).is_none() {
                         return self.get();
                     }
                 }

@@ -5,6 +5,8 @@ use std::sync::PoisonError;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
+use crate::clock;
+
 use super::lock::lock;
 use super::{Condvar, Mutex};
 
@@ -70,7 +72,7 @@ impl Wake {
         state.waker = None;
         state.waits = true;
         while !state.set {
-            let within = deadline.saturating_duration_since(Instant::now());
+            let within = clock::until(deadline);
             if within.is_zero() {
                 break;
             }

@@ -16,6 +16,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
+use crate::clock;
 use crate::sync::lock::lock;
 use crate::sync::wake;
 use crate::watch::Tell;
@@ -80,7 +81,7 @@ struct Turns {
 impl Turns {
     /// Returns true if a job receives events. A job that is delayed by a disk does not.
     fn is_taken(&self) -> bool {
-        self.ear.is_none() && !self.over && self.away.is_none_or(|since| since.elapsed() < AWAY_MAX)
+        self.ear.is_none() && !self.over && self.away.is_none_or(|since| clock::since(since) < AWAY_MAX)
     }
 }
 
@@ -96,7 +97,7 @@ impl Ear {
     fn hear(&mut self, system: &System, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
         let waker = Waker::from(self.interrupt.clone());
         while !wake.is_woken_or(&waker) {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = clock::until(deadline);
             let (news, interrupted) = system.wait(&self.interrupt.0, Some(left));
             // Nobody is to be woken by what is told from here on.
             let woken = wake.is_woken();
@@ -255,7 +256,7 @@ impl Turn<'_> {
         let Some(ear) = &mut self.ear else { return false };
         lock(&self.system.turns).away = None;
         let woken = ear.hear(self.system, wake, deadline, tell);
-        lock(&self.system.turns).away = Some(Instant::now());
+        lock(&self.system.turns).away = Some(clock::now());
         woken
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::clock;
+
 /// So many events in a [`WINDOW`] are many: 3000 a second.
 const EVENTS_MAX: u32 = 30;
 
@@ -25,13 +27,13 @@ pub(crate) struct Rounds {
 
 impl Rounds {
     pub(crate) fn new() -> Self {
-        let now = Instant::now();
+        let now = clock::now();
         Self { since: now, count: 0, until: now }
     }
 
     /// Counts the events of a round. Returns how long the next ones gather, if there have been many.
     pub(crate) fn pause(&mut self, events: u32) -> Option<Duration> {
-        let now = Instant::now();
+        let now = clock::now();
         if now < self.until {
             return Some(PAUSE);
         }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::clock;
 use crate::discover::cost::share;
 use crate::discover::pattern::State;
 use crate::fs::{FileId, Stat};
@@ -48,7 +49,7 @@ impl Dir {
             state,
             id: None,
             modified: None,
-            listed: Instant::now(),
+            listed: clock::now(),
             took: None,
             cost: Duration::ZERO,
             unsure: true,
@@ -61,13 +62,13 @@ impl Dir {
 
     /// Returns true if it has to be listed again: it has changed, or was listed more than `relist` ago.
     pub(super) fn is_stale(&self, stat: &Stat, watched: bool, relist: Duration) -> bool {
-        let age = self.listed.elapsed();
+        let age = clock::since(self.listed);
         let changed = self.unsure || stat.modified.is_none() || stat.modified != self.modified;
         age >= self.cost * share(watched) && (changed || age >= RELIST_AFTER.max(relist))
     }
 
     pub(super) fn is_left_alone(&self) -> bool {
-        self.failing.is_some_and(|failing| Instant::now() < failing.again)
+        self.failing.is_some_and(|failing| clock::now() < failing.again)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Recognizes a file's content by positions and the fingerprints before them.
 
 use std::io;
-use std::time::Instant;
 
 use memchr::memrchr;
 
 use crate::batch::fingerprint::{Fingerprint, FingerprintWindow};
 use crate::batch::position::{LineState, Position};
+use crate::clock;
 use crate::follow::file::bytes::read_all;
 use crate::follow::file::turn::Scratch;
 use crate::follow::file::{Generation, MARK_EVERY, PSEUDO_MAX};
@@ -26,7 +26,7 @@ impl Generation {
             && let Some(fingerprint) = self.fingerprint_at(self.length.size)?
         {
             let end = Position { offset: self.length.size, fingerprint, line: LineState::Start };
-            self.marks = Some(Box::new([(Instant::now(), end); 2]));
+            self.marks = Some(Box::new([(clock::now(), end); 2]));
             self.length.sure = self.length.size;
         }
         Ok(())

@@ -1,13 +1,13 @@
 //! One visit of a file: reads a chunk, commits its whole lines, and handles lines that are too long.
 
 use std::io::{self, IoSliceMut};
-use std::time::Instant;
 
 use memchr::{memchr, memrchr};
 
 use crate::batch::fingerprint::{Fingerprint, FingerprintWindow};
 use crate::batch::position::LineState;
 use crate::batch::source::Source;
+use crate::clock;
 use crate::follow::context::TailContext;
 use crate::follow::file::bytes::{read_all, read_at};
 use crate::follow::file::turn::Turn;
@@ -310,7 +310,7 @@ impl Generation {
             && offset + read.len as u64 > self.length.size
         {
             (self.length.size, self.length.moved, self.length.modified) =
-                (offset + read.len as u64, Instant::now(), None);
+                (offset + read.len as u64, clock::now(), None);
         }
         Ok(read)
     }

@@ -1,8 +1,8 @@
 //! Applies what the system reports of a file: its length and times, as far as they can be believed.
 
 use std::io;
-use std::time::{Instant, SystemTime};
 
+use crate::clock;
 use crate::follow::context::TailContext;
 use crate::follow::file::Generation;
 use crate::follow::file::bytes::read_all;
@@ -40,7 +40,7 @@ impl Generation {
         let size = if self.length.ahead.is_some() { self.length.size } else { stat.size };
         let shrank = size < self.length.size;
         if size != self.length.size {
-            self.length.moved = Instant::now();
+            self.length.moved = clock::now();
         }
         if size < self.searched.to {
             self.searched.to = self.at.offset;
@@ -55,7 +55,7 @@ impl Generation {
             return !self.disproves(size);
         }
         self.suspect |= stat.modified != self.length.modified && self.searched.to > 0;
-        let age = stat.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
+        let age = stat.modified.and_then(clock::age);
         self.length.modified = stat.modified.filter(|_| age.is_none_or(|age| age >= MODIFIED_GRAIN));
         false
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::batch::Batch;
 use crate::batch::source::Source;
+use crate::clock;
 use crate::follow::context::TailContext;
 use crate::record::format::Renderer;
 use crate::record::to_batch::ToBatch;
@@ -29,7 +30,7 @@ impl Scratch {
 
     /// Returns true if there is time for it, and takes note if there is none.
     pub(crate) fn has_time(&mut self) -> bool {
-        let has = self.until.is_none_or(|until| Instant::now() < until);
+        let has = self.until.is_none_or(|until| clock::now() < until);
         self.put_off |= !has;
         has
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::clock;
 use crate::follow::context::TailContext;
 use crate::follow::file::{Generation, Unnamed};
 
@@ -17,7 +18,7 @@ impl Generation {
         let unsure = found.is_none() && self.has_news();
         let unnamed = self
             .unnamed
-            .get_or_insert_with(|| Box::new(Unnamed { since: Instant::now(), unsure, found: None, kept: None }));
+            .get_or_insert_with(|| Box::new(Unnamed { since: clock::now(), unsure, found: None, kept: None }));
         unnamed.found = found.map(PathBuf::into_boxed_path);
     }
 
@@ -79,7 +80,7 @@ impl Generation {
                 return true;
             }
         }
-        cx.deleted_max_age.is_some_and(|max| unnamed.since.elapsed() > max)
+        cx.deleted_max_age.is_some_and(|max| clock::since(unnamed.since) > max)
     }
 
     /// Returns true if its content may have been written while it had its name.

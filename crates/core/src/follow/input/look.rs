@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock;
 use crate::discover::pattern::is_pattern;
 use crate::follow::context::{StartAt, TailContext};
 use crate::follow::fifo::{FifoInput, Streams};
@@ -207,7 +208,7 @@ impl Input {
         if let Some(old) = &self.aside {
             return same(old);
         }
-        let age = stat.modified.and_then(|modified| modified.elapsed().ok());
+        let age = stat.modified.and_then(clock::age);
         let old = self.next_number == 0 && age.zip(cx.ignore_older).is_some_and(|(age, older)| age > older);
         if old {
             self.aside = Some(Box::new(*stat));

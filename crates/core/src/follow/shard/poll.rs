@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::clock;
 use crate::clock::after;
 use crate::follow::input::{Input, Polling};
 use crate::follow::shard::{FileShard, POLLED_MAX};
@@ -17,7 +18,7 @@ impl FileShard {
             Polling::Always if !input.polled => {
                 input.polled = true;
                 self.needs_polling.push(at);
-                self.poll_due = self.poll_due.min(after(Instant::now(), self.pace.poll));
+                self.poll_due = self.poll_due.min(after(clock::now(), self.pace.poll));
                 if self.needs_polling.len() == POLLED_MAX + 1 {
                     self.sweep.within(self.pace.poll);
                 }
@@ -25,7 +26,7 @@ impl FileShard {
             Polling::ByTurns if !input.has_turn => {
                 input.has_turn = true;
                 self.turns.push_back(at);
-                self.poll_due = self.poll_due.min(after(Instant::now(), self.pace.poll));
+                self.poll_due = self.poll_due.min(after(clock::now(), self.pace.poll));
             }
             _ => {}
         }
@@ -39,10 +40,10 @@ impl FileShard {
 
     /// Polls the inputs that are listed for it, if that is due.
     pub(super) fn poll(&mut self) {
-        if !self.polls() || Instant::now() < self.poll_due {
+        if !self.polls() || clock::now() < self.poll_due {
             return;
         }
-        let next = after(Instant::now(), self.pace.poll);
+        let next = after(clock::now(), self.pace.poll);
         let (mut rest, mut all_rest) = (None, true);
         for at in self.take_restless() {
             match self.inputs[at].as_ref().and_then(Input::rests_until) {

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock;
 use crate::follow::input::Input;
 use crate::follow::shard::{FileShard, LOOKS_MAX};
 
@@ -52,9 +53,9 @@ impl FileShard {
             self.short.push(at);
             return true;
         }
-        let waited = self.short_since.get_or_insert_with(Instant::now).elapsed();
+        let waited = clock::since(*self.short_since.get_or_insert_with(clock::now));
         if let Some(due) = self.cx.descriptors.due().filter(|_| waited < LAST_WAIT) {
-            thread::sleep(due.saturating_duration_since(Instant::now()).min(LAST_PAUSE));
+            thread::sleep(clock::until(due).min(LAST_PAUSE));
             self.hot.push_back(at);
             return false;
         }
@@ -81,7 +82,7 @@ impl FileShard {
     /// Closes files without a name while there are too many: first those that are read to their end, and if that is not
     /// enough for a while, those in the directory that has most.
     pub(super) fn shed(&mut self) {
-        let now = Instant::now();
+        let now = clock::now();
         if self.cx.descriptors.excess_nameless() == 0 {
             self.shed_since = None;
             return;
@@ -94,7 +95,7 @@ impl FileShard {
         for at in 0..self.inputs.len() {
             let Some(input) = &mut self.inputs[at] else { continue };
             while self.cx.descriptors.excess_nameless() > 0
-                && now.elapsed() < LOOKS_MAX
+                && clock::since(now) < LOOKS_MAX
                 && input.let_go_nameless(false, &self.cx)
             {}
             let nameless = input.nameless();

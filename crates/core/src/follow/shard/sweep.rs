@@ -1,7 +1,8 @@
 //! Looks at all files from time to time, whether or not their changes are notified.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock;
 use crate::clock::after;
 use crate::follow::shard::{FileShard, POLLED_MAX, SWEEP_STEP};
 
@@ -24,7 +25,7 @@ impl FileShard {
         if !self.sweep.is_due(self.inputs.len()) {
             return true;
         }
-        let began = Instant::now();
+        let began = clock::now();
         if self.sweep.at >= self.inputs.len() || self.sweep.resume.is_some() && began >= self.sweep.due {
             (self.sweep.at, self.sweep.began, self.sweep.cost) = (0, began, Duration::ZERO);
             self.sweep.resume = self.sweep.spread.then_some(began);
@@ -44,11 +45,11 @@ impl FileShard {
             }
         }
         self.sweep.at = end;
-        let took = began.elapsed();
+        let took = clock::since(began);
         self.sweep.cost += took;
         if end < self.inputs.len() {
             let resume = self.sweep.resume.as_mut();
-            return resume.map(|resume| *resume = Instant::now() + took * SWEEP_SHARE).is_some();
+            return resume.map(|resume| *resume = clock::now() + took * SWEEP_SHARE).is_some();
         }
         self.sweep.resume = None;
         let watched = self.cx.watch.is_some() && self.needs_polling.len() <= POLLED_MAX;

@@ -1,0 +1,91 @@
+//! Whole merges for which hours pass within milliseconds: the clock is put forward, and the sleeps of the backend follow
+//! it. The clock is that of the process, so there is one test.
+
+use std::future::{Future, poll_fn};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tailmerge_conformance::Threads;
+use tailmerge_conformance::kit::{Scene, start, stop, until};
+use tailmerge_core::{Backend, clock};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A backend whose sleeps end when the clock says so.
+#[derive(Clone, Debug, Default)]
+struct Hours {
+    threads: Threads,
+    sleeping: Arc<Mutex<Vec<Waker>>>,
+}
+
+impl Hours {
+    /// Has time pass.
+    fn pass(&self, time: Duration) {
+        clock::put_forward(time);
+        let sleeping = std::mem::take(&mut *self.sleeping.lock().unwrap_or_else(PoisonError::into_inner));
+        sleeping.into_iter().for_each(Waker::wake);
+    }
+
+    /// Has time pass, a minute at a time, until something holds. Returns how much it was.
+    fn pass_until(&self, what: &str, mut holds: impl FnMut() -> bool) -> Duration {
+        let began = clock::now();
+        until(what, || {
+            self.pass(Duration::from_secs(60));
+            holds()
+        });
+        clock::now() - began
+    }
+}
+
+impl Backend for Hours {
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.threads.block_on(future)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.threads.spawn(task);
+    }
+
+    fn unblock<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send + 'static {
+        self.threads.unblock(job)
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
+        let (sleeping, until) = (self.sleeping.clone(), clock::now().checked_add(duration));
+        poll_fn(move |cx| {
+            // Under the lock: either the clock has been put forward before, or the waker is there when it is.
+            let mut sleeping = sleeping.lock().unwrap_or_else(PoisonError::into_inner);
+            if until.is_some_and(|until| clock::now() >= until) {
+                return Poll::Ready(());
+            }
+            sleeping.push(cx.waker().clone());
+            Poll::Pending
+        })
+    }
+}
+
+/// The last line of a file that was renamed gets its newline after the grace time of hours, and not before.
+#[test]
+fn hours_pass_within_milliseconds() {
+    let (scene, hours, began) = (Scene::new(), Hours::default(), Instant::now());
+    scene.write("a.log", "whole\nfrag");
+    let builder = scene.polled().path(scene.path("a.log")).poll_interval(HOUR).rotated_grace(12 * HOUR);
+    let merge = start(builder, hours.clone());
+    scene.expect("whole\n");
+    scene.rename("a.log", "a.log.1");
+    let seen = hours.pass_until("the rename is seen", || scene.events.count("a.log: not there") > 0);
+    assert!(seen <= 2 * HOUR, "after {seen:?}");
+    hours.pass(10 * HOUR);
+    scene.looked(&merge, "a.log");
+    scene.assert_output("whole\n");
+    let ended = hours.pass_until("the last line has its newline", || scene.output() != b"whole\n");
+    scene.assert_output("whole\nfrag\n");
+    assert!(ended <= 5 * HOUR, "after {ended:?}");
+    let report = stop(&merge);
+    assert_eq!((report.unterminated_lines, report.gaps.len()), (1, 0), "{report:?}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
