@@ -1,8 +1,8 @@
-//! The only door to the file system.
+//! The only door to files and streams.
 //!
-//! Everything that follows files or writes the output file goes through [`Fs`], so that tests can put
-//! a file system of their own behind it: one in memory, or one whose n-th call fails. All of it blocks;
-//! it is called on the blocking pool and on the writer's thread only. A merge gets it by
+//! Whatever is followed, listed, read or written goes through [`Fs`], standard input and output included, so that tests
+//! can put a file system of their own behind it: one in memory, or one whose n-th call fails. All of it blocks; it is
+//! called on the blocking pool and on the writer's thread only. A merge gets it by
 //! [`Builder::fs`](crate::Builder::fs).
 
 mod error;

@@ -351,7 +351,7 @@ impl Builder {
         self
     }
 
-    /// Follows files, and writes the output file, on another file system. Default: [`OsFs`].
+    /// Reads and writes on another file system, streams included. Default: [`OsFs`].
     pub fn fs(mut self, fs: Arc<dyn Fs>) -> Self {
         self.fs = fs;
         self

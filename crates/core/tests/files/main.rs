@@ -4,6 +4,7 @@
 //! has. With `TAILMERGE_WATCH=poll` they are polled.
 
 mod behind;
+mod console;
 mod content;
 mod cut;
 mod descriptors;
