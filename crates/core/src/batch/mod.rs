@@ -9,6 +9,7 @@ pub(crate) mod fingerprint;
 pub(crate) mod pool;
 pub(crate) mod position;
 pub(crate) mod queue;
+pub(crate) mod sink;
 pub(crate) mod source;
 
 use std::path::Path;

@@ -219,7 +219,7 @@ impl Discovery {
                 let (at, _) = self.add(spec);
                 (self.start, self.scanned) = (start, !present);
                 // Otherwise the last scan is the first.
-                if !self.cx.once {
+                if !self.cx.settings.once {
                     self.scan_one(at, &mut Steps::default(), None, false);
                     (self.start, self.scanned) = (StartAt::Start, true);
                 }
@@ -262,7 +262,7 @@ impl Discovery {
 
     /// Returns true if it scans only once.
     pub(crate) fn is_once(&self) -> bool {
-        self.cx.once
+        self.cx.settings.once
     }
 
     /// Handles names that the system has notified, and scans if that is due, or `last`. Returns true if the shards have
@@ -444,7 +444,7 @@ impl Discovery {
         let excluded = |path: &Path| self.excludes.excluding(path).is_some();
         let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded, thorough);
         scan.watch = self.cx.watch.as_deref();
-        scan.poll_interval = self.cx.poll_interval;
+        scan.poll_interval = self.cx.settings.poll_interval;
         scan.reach = self.reach.clone();
         scan.relist = *listing * share(scan.watch.is_some());
         look(&mut scan, dirs);

@@ -86,7 +86,7 @@ pub(crate) struct SharedDiscovery {
 
 impl SharedDiscovery {
     pub(crate) fn new(discovery: Discovery) -> Arc<Self> {
-        let (names, once) = (discovery.names.clone(), discovery.cx.once);
+        let (names, once) = (discovery.names.clone(), discovery.cx.settings.once);
         Arc::new(Self { discovery: Mutex::new(Some(discovery)), names, over: AtomicBool::new(false), once })
     }
 

@@ -436,14 +436,14 @@ impl Scan<'_> {
                 cx.ledger.emit(&Event::Refused { input: here(dir).to_owned(), reason: link.to_string() });
                 continue;
             }
-            let last = cx.once || self.last;
+            let last = cx.settings.once || self.last;
             refuse(here(dir), &format!("the directory cannot be listed: {error}"), "trying again", last);
         }
         (0..self.unseen).for_each(|_| cx.ledger.possible_loss_unseen());
         if self.too_long && !std::mem::replace(told_too_long, true) {
             let reason =
                 format!("there are paths in it of more than {PATH_BYTES_MAX} bytes or {DEPTH_MAX} nested directories");
-            refuse(here(self.pattern.base()), &reason, "they are left alone", cx.once);
+            refuse(here(self.pattern.base()), &reason, "they are left alone", cx.settings.once);
         }
     }
 
@@ -452,7 +452,7 @@ impl Scan<'_> {
         let input = Path::new(self.pattern.text());
         let is_ours = self.reach.has(self.fs.remote_device(here(self.pattern.base())));
         if self.found.is_empty() && self.failed.is_empty() && self.elsewhere.is_empty() && is_ours {
-            match cx.once {
+            match cx.settings.once {
                 true => cx.ledger.input_failed(input, &"no file matches"),
                 false => cx.ledger.emit(&Event::NoMatch { input: input.to_owned() }),
             }

@@ -3,12 +3,14 @@ use std::fs;
 use std::sync::Mutex;
 
 use super::*;
+use crate::follow::context::Settings;
 use crate::follow::descriptors::{Descriptors, OpenLimits};
 use crate::fs::{FileId, OsFs};
 use crate::record::format::{Format, LineFormat, Prefix};
 use crate::record::limit::{LineLimit, LongLines};
 use crate::report::ledger::Ledger;
 use crate::sync::lock::lock;
+use crate::sync::stop::Stop;
 use crate::watch::ChangeWatch;
 
 /// Watches each path that it is given.
@@ -33,21 +35,26 @@ impl ChangeWatch for Paths {
 fn context(watch: Arc<Paths>) -> TailContext {
     let most = usize::MAX;
     TailContext {
+        settings: Settings {
+            limit: LineLimit { max: 1024, policy: LongLines::Split },
+            format: LineFormat { prefix: Prefix::None, format: Format::Raw },
+            once: false,
+            grace: Duration::ZERO,
+            copy_grace: Duration::ZERO,
+            chunk: 1024,
+            poll_interval: Duration::ZERO,
+            ignore_older: None,
+            deleted_max_age: None,
+            deleted_max_bytes: None,
+            capacity: 1024,
+            stall_limit: None,
+        },
+        stop: Arc::new(Stop::new()),
         streams: None,
         fs: Arc::new(OsFs),
         ledger: Ledger::new(Box::new(|_: &Event| ())),
         registry: Arc::default(),
         descriptors: Descriptors::new(OpenLimits { ordinary: most, nameless: most, process: u64::MAX }),
-        limit: LineLimit { max: 1024, policy: LongLines::Split },
-        format: LineFormat { prefix: Prefix::None, format: Format::Raw },
-        once: false,
-        grace: Duration::ZERO,
-        copy_grace: Duration::ZERO,
-        chunk: 1024,
-        poll_interval: Duration::ZERO,
-        ignore_older: None,
-        deleted_max_age: None,
-        deleted_max_bytes: None,
         watch: Some(watch),
     }
 }

@@ -11,6 +11,7 @@ use crate::fs::Fs;
 use crate::record::format::LineFormat;
 use crate::record::limit::LineLimit;
 use crate::report::ledger::Ledger;
+use crate::sync::stop::Stop;
 use crate::watch::ChangeWatch;
 
 /// The place where reading begins in a file that is present at the start.
@@ -24,14 +25,9 @@ pub enum StartAt {
     End,
 }
 
-/// The settings and services of the reading side.
-#[derive(Clone, Debug)]
-pub(crate) struct TailContext {
-    pub(crate) fs: Arc<dyn Fs>,
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) registry: Arc<FileRegistry>,
-    /// Limits the open files. Each shard has its share.
-    pub(crate) descriptors: Arc<Descriptors>,
+/// What the user has set for reading.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
     pub(crate) limit: LineLimit,
     pub(crate) format: LineFormat,
     /// True to stop at the end of what is there.
@@ -42,14 +38,30 @@ pub(crate) struct TailContext {
     pub(crate) copy_grace: Duration,
     /// The size of a read in bytes.
     pub(crate) chunk: usize,
+    /// The capacity of a batch in bytes.
+    pub(crate) capacity: usize,
     /// Files that are not watched are polled this often.
     pub(crate) poll_interval: Duration,
+    /// A poll of a task that takes longer is told of.
+    pub(crate) stall_limit: Option<Duration>,
     /// A file that has not changed for longer is not read until it does.
     pub(crate) ignore_older: Option<Duration>,
     /// A deleted file that could not be read to its end is kept for this long.
     pub(crate) deleted_max_age: Option<Duration>,
     /// So many bytes of deleted files that could not be read are kept.
     pub(crate) deleted_max_bytes: Option<u64>,
+}
+
+/// What all of the reading side shares.
+#[derive(Clone, Debug)]
+pub(crate) struct TailContext {
+    pub(crate) settings: Settings,
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) registry: Arc<FileRegistry>,
+    /// Limits the open files. Each shard has its share.
+    pub(crate) descriptors: Arc<Descriptors>,
+    pub(crate) stop: Arc<Stop>,
     /// Takes FIFOs at named paths; none if they are refused.
     pub(crate) streams: Option<Streams>,
     /// Watches for changes; none if everything is polled.

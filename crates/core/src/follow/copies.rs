@@ -40,7 +40,7 @@ impl Copies {
 
     /// Returns true if the file that appeared at `path` is held, since it may be a copy of `original`.
     pub(crate) fn holds(&mut self, original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
-        if cx.copy_grace.is_zero() {
+        if cx.settings.copy_grace.is_zero() {
             return false;
         }
         if stat.size == 0 && original.size() > 0 {
@@ -48,7 +48,7 @@ impl Copies {
             return true;
         }
         let known = self.0.iter().position(|copy| copy.id == stat.id);
-        let held = if known.is_none_or(|at| clock::since(self.0[at].since) < cx.copy_grace) {
+        let held = if known.is_none_or(|at| clock::since(self.0[at].since) < cx.settings.copy_grace) {
             match is_copy(original, path, stat, cx) {
                 Ok(Some(held)) => held,
                 // The next look at the original finds that it was cut, and what this is then.
@@ -79,7 +79,7 @@ impl Copies {
     ) -> Option<Generation> {
         let held = std::mem::take(&mut self.0);
         let wanted = original.known().is_some() || !held.is_empty();
-        if !wanted || cx.copy_grace.is_zero() {
+        if !wanted || cx.settings.copy_grace.is_zero() {
             return None;
         }
         // The copies of earlier times get other names just then.

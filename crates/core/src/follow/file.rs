@@ -158,7 +158,7 @@ impl Generation {
 
     /// Returns true if a file without its name has been quiet for long enough to be closed.
     pub(crate) fn is_quiet(&self, cx: &TailContext) -> bool {
-        self.is_quieter_than(cx.grace)
+        self.is_quieter_than(cx.settings.grace)
     }
 
     /// Returns true if its length has not changed for longer than `time`.

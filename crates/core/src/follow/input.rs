@@ -202,7 +202,7 @@ impl Input {
     fn trouble(&mut self, trouble: Trouble, cx: &TailContext) {
         self.unsettled |= matches!(trouble, Trouble::Unreadable(_));
         if let Trouble::Unreadable(_) = trouble {
-            self.pause.failed(cx.poll_interval);
+            self.pause.failed(cx.settings.poll_interval);
         }
         if self.trouble == Some(trouble) {
             return;
@@ -215,11 +215,14 @@ impl Input {
             Trouble::Missing if !self.named => {}
             Trouble::Output if !self.named => {}
             Trouble::NotAFile(Kind::Dir) | Trouble::Link(RefusedLink { owner: None, .. }) if !self.named => {}
-            _ if cx.once && (self.named || matches!(trouble, Trouble::Unreadable(_))) && self.source.is_none() => {
+            _ if cx.settings.once
+                && (self.named || matches!(trouble, Trouble::Unreadable(_)))
+                && self.source.is_none() =>
+            {
                 cx.ledger.input_failed(&self.path, &trouble);
             }
             // It is told at the end, if it cannot be opened by then.
-            Trouble::Unreadable(_) if cx.once && self.unopened.is_some() => {}
+            Trouble::Unreadable(_) if cx.settings.once && self.unopened.is_some() => {}
             Trouble::Missing => cx.ledger.emit(&Event::Missing { input: self.path.to_path_buf(), seen }),
             Trouble::Unreadable(_) => {
                 let reason = format!("{trouble}; trying again");

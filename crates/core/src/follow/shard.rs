@@ -259,7 +259,7 @@ impl FileShard {
     /// Reads queued files until the batch is full enough, or none of them adds to it.
     fn read(&mut self, batch: &mut Batch) {
         let mut fruitless = 0;
-        while batch.len() < self.cx.chunk && fruitless <= self.hot.len() {
+        while batch.len() < self.cx.settings.chunk && fruitless <= self.hot.len() {
             let Some(at) = self.hot.pop_front() else { return };
             if self.inputs[at].as_ref().is_some_and(Input::is_closed) {
                 self.make_room(at, self.cx.descriptors.excess());
@@ -321,7 +321,7 @@ impl Tailer for FileShard {
         let mut asked = self.take_commands(ADD_STEP);
         if let Some(from) = self.finished {
             self.read(batch);
-            let ended = self.hot.is_empty() && batch.len() < self.cx.chunk && self.finish(from, batch);
+            let ended = self.hot.is_empty() && batch.len() < self.cx.settings.chunk && self.finish(from, batch);
             return Ok(if ended { Progress::Ended } else { Progress::More });
         }
         if asked == Asked::Last {
@@ -337,7 +337,7 @@ impl Tailer for FileShard {
         let until = clock::now() + LOOKS_MAX;
         self.scratch.ration(Some(until));
         self.read(batch);
-        while asked == Asked::More && batch.len() < self.cx.chunk && !is_over(Some(until)) {
+        while asked == Asked::More && batch.len() < self.cx.settings.chunk && !is_over(Some(until)) {
             asked = self.take_commands(ADD_STEP);
             self.read(batch);
         }

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::backend::Backend;
+use crate::batch::sink::BatchSink;
 use crate::discover::command::Request;
 use crate::discover::remote::RemoteReaders;
 use crate::own_thread::{Marked, is_own_thread};
 use crate::pipeline::error::FollowError;
-use crate::pipeline::start_readers::{Files, Inputs, Reader, ReaderStarter, Sink, State};
+use crate::pipeline::start_readers::{AtEnd, Files, Inputs, Reader, ReaderStarter, State};
 use crate::source::host_tailers::Joining;
 use crate::source::tailer::TailError;
 use crate::sync::lock::lock;
@@ -37,35 +38,33 @@ type StartFiles = Box<dyn FnOnce() -> Files + Send>;
 
 impl Readers {
     /// Prepares the readers; [`Readers::begin`] starts them.
-    pub(crate) fn new<B: Backend>(backend: B, inputs: Inputs, sink: Sink) -> Self {
-        let Inputs { specs, excludes, start, tailers, tail, poll_interval, notifier, stall_limit, capacity, stop } =
-            inputs;
-        let Sink { pool, submit, watch, end } = sink;
+    pub(crate) fn new<B: Backend>(
+        backend: B,
+        inputs: Inputs,
+        batches: BatchSink,
+        watch: WatchSlot,
+        end: AtEnd,
+    ) -> Self {
+        let Inputs { specs, excludes, start, tailers, cx, notifier } = inputs;
         let state = Arc::new(State {
             live: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
             left: AtomicBool::new(false),
             failures: Arc::default(),
             discovered: AtomicBool::new(false),
-            once: tail.once,
-            stop,
+            once: cx.settings.once,
+            stop: cx.stop.clone(),
             end,
         });
         let joining = Arc::<Joining>::default();
         let starter = ReaderStarter {
+            backend: Marked(backend),
+            batches,
+            cx,
+            state: state.clone(),
+            watch: watch.clone(),
             joining: joining.clone(),
             has_tailers: Arc::default(),
-            limit: tail.limit,
-            format: tail.format,
-            capacity,
-            backend: Marked(backend),
-            pool,
-            submit,
-            state: state.clone(),
-            ledger: tail.ledger.clone(),
-            stall_limit,
-            poll_interval,
-            watch: watch.clone(),
             remote: Arc::default(),
         };
         let remote = starter.remote.clone();
@@ -82,7 +81,7 @@ impl Readers {
                     readers.start_files();
                 }
             }))),
-            start_files: Mutex::new(Some(Box::new(move || starter.follow(specs, excludes, start, tail, notifier)))),
+            start_files: Mutex::new(Some(Box::new(move || starter.follow(specs, excludes, start, notifier)))),
             files: OnceLock::new(),
             tailers: joining.mailbox.clone(),
             remote,

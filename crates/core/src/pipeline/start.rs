@@ -12,6 +12,8 @@ use crate::backend::Backend;
 use crate::batch::Batch;
 use crate::batch::pool::BatchPool;
 use crate::batch::queue::{LineBuffer, Message, WriterQueue};
+use crate::batch::sink::BatchSink;
+use crate::follow::context::Settings;
 use crate::follow::registry::FileRegistry;
 use crate::fs::FileId;
 use crate::output::thread::{Session, WriterThread};
@@ -23,7 +25,6 @@ use crate::pipeline::builder::prepare::Prepared;
 use crate::pipeline::error::StartError;
 use crate::pipeline::merge::{Merge, Parts};
 use crate::pipeline::readers::Readers;
-use crate::pipeline::start_readers::Sink;
 use crate::source::host_lines::HostLines;
 use crate::source::host_tailers::Failures;
 use crate::source::tailer::TailError;
@@ -111,11 +112,11 @@ fn begin(merge: Merge, ready: Result<io::Result<()>, async_channel::RecvError>) 
 /// Starts the writer's thread. The receiver hears when the writer is ready for the readers to begin.
 fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver<io::Result<()>>), StartError> {
     let Prepared { inputs, batches, serve } = prepared;
-    let (capacity, ledger, format) = (inputs.capacity, inputs.tail.ledger.clone(), inputs.tail.format);
-    let stop = inputs.stop.clone();
+    let Settings { capacity, limit, format, stall_limit, .. } = inputs.cx.settings;
+    let (ledger, stop) = (inputs.cx.ledger.clone(), inputs.cx.stop.clone());
     let queue = WriterQueue::new();
     let pool = BatchPool::new(batches, capacity);
-    let host = HostLines::new(capacity, inputs.tail.limit.max, queue.clone(), ledger.clone());
+    let host = HostLines::new(capacity, limit.max, queue.clone(), ledger.clone());
     let sleep: Arc<Sleep> = {
         let backend = backend.clone();
         Arc::new(move |duration| backend.sleep(duration).boxed())
@@ -130,19 +131,19 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
             ledger: ledger.clone(),
             stop: stop.clone(),
             sleep: sleep.clone(),
-            stall_limit: inputs.stall_limit,
+            stall_limit,
             capacity,
         },
         ready: ready_to,
-        own_files: inputs.tail.registry.clone(),
+        own_files: inputs.cx.registry.clone(),
     };
     let submit = {
         let (queue, ledger) = (queue.clone(), ledger.clone());
-        Arc::new(move |batch: Batch| {
+        move |batch: Batch| {
             ledger.submitted.fetch_add(batch.len() as u64, Ordering::Relaxed);
             // Closed only when the merge ends at once: then these lines are reported as not written.
             queue.put(Message::Batch(batch)).ok();
-        })
+        }
     };
     let end = {
         let (queue, host) = (queue.clone(), host.clone());
@@ -162,7 +163,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
     };
     let name = format!("{backend:?}");
     let thread = WriterThread::start(backend.clone(), serve, session, close_watch).map_err(StartError::thread)?;
-    let readers = Readers::new(backend, inputs, Sink { pool: pool.clone(), submit, watch, end });
+    let readers = Readers::new(backend, inputs, BatchSink::new(pool.clone(), submit), watch, end);
     let merge = Merge::new(Parts { backend: name, thread, ledger, readers, host, pool, queue, sleep, format });
     Ok((merge, ready))
 }
@@ -178,12 +179,12 @@ pub(crate) struct TailParts {
 pub(crate) fn tail_on<B: Backend>(builder: Builder, backend: B) -> Result<TailParts, StartError> {
     builder.check_no_output()?;
     let Prepared { inputs, batches, .. } = builder.prepare()?;
-    let pool = BatchPool::new(batches, inputs.capacity);
+    let pool = BatchPool::new(batches, inputs.cx.settings.capacity);
     let (full, taken) = async_channel::unbounded();
     let submit = {
         let full = full.clone();
         // Closed only when whoever took the lines is gone.
-        Arc::new(move |batch| drop(full.try_send(Ok(batch))))
+        move |batch| drop(full.try_send(Ok(batch)))
     };
     let end = Box::new(move |failures: &Failures, lost: bool| {
         // Whoever takes the lines may be gone.
@@ -195,8 +196,7 @@ pub(crate) fn tail_on<B: Backend>(builder: Builder, backend: B) -> Result<TailPa
         }
         full.close();
     });
-    let watch = WatchSlot::default();
-    let readers = Readers::new(backend, inputs, Sink { pool: pool.clone(), submit, watch, end });
+    let readers = Readers::new(backend, inputs, BatchSink::new(pool.clone(), submit), WatchSlot::default(), end);
     readers.begin();
     readers.end_if_none();
     Ok(TailParts { full: taken, pool, readers })

@@ -9,8 +9,7 @@ use std::time::Duration;
 use futures_lite::FutureExt;
 
 use crate::backend::Backend;
-use crate::batch::Batch;
-use crate::batch::pool::BatchPool;
+use crate::batch::sink::BatchSink;
 use crate::discover::Discovery;
 use crate::discover::pattern::Excludes;
 use crate::discover::remote::{REMOTE_READERS_MAX, RemoteReaders, RemoteStatus, Remotes};
@@ -20,11 +19,9 @@ use crate::follow::context::{StartAt, TailContext};
 use crate::follow::fifo::Streams;
 use crate::follow::remote::RemoteReader;
 use crate::follow::shard::{FileShard, Pace};
-use crate::record::format::LineFormat;
-use crate::record::limit::LineLimit;
 use crate::report::event::Event;
 use crate::report::ledger::Ledger;
-use crate::source::host_tailers::{Failures, HostTailers, HostTailersContext, Joining, Named, record_failure};
+use crate::source::host_tailers::{Failures, HostTailers, Joining, Named, record_failure};
 use crate::source::reader::{Feed, read};
 use crate::source::stream::PipeTailer;
 use crate::source::tailer::{TailError, Tailer};
@@ -47,34 +44,19 @@ pub(crate) fn file_readers() -> usize {
 /// Where changes are notified, each file is polled at most this often all the same.
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// The inputs, and the settings for reading them.
+/// The inputs, and what is shared by their readers.
 pub(crate) struct Inputs {
     pub(crate) specs: Vec<Spec>,
     pub(crate) excludes: Excludes,
     pub(crate) start: StartAt,
     pub(crate) tailers: Vec<Named>,
-    pub(crate) tail: TailContext,
-    pub(crate) poll_interval: Duration,
+    pub(crate) cx: TailContext,
     /// Notifies changes; none if files are polled.
     pub(crate) notifier: Option<Notifier>,
-    pub(crate) stall_limit: Option<Duration>,
-    /// The capacity of a batch in bytes.
-    pub(crate) capacity: usize,
-    pub(crate) stop: Arc<Stop>,
 }
 
 /// Called at the end with the failures, and true if readers were lost. It may be called more than once.
 pub(crate) type AtEnd = Box<dyn Fn(&Failures, bool) + Send + Sync>;
-
-/// Takes what the readers read.
-pub(crate) struct Sink {
-    pub(crate) pool: Arc<BatchPool>,
-    pub(crate) submit: Arc<dyn Fn(Batch) + Send + Sync>,
-    /// Keeps the thread that watches for changes.
-    pub(crate) watch: WatchSlot,
-    /// Called when no reader is left.
-    pub(crate) end: AtEnd,
-}
 
 /// Running readers of files.
 pub(crate) struct Files {
@@ -97,20 +79,13 @@ impl Files {
 #[derive(Clone)]
 pub(crate) struct ReaderStarter<B> {
     pub(crate) backend: B,
-    pub(crate) pool: Arc<BatchPool>,
-    pub(crate) submit: Arc<dyn Fn(Batch) + Send + Sync>,
+    pub(crate) batches: BatchSink,
+    pub(crate) cx: TailContext,
     pub(crate) state: Arc<State>,
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) stall_limit: Option<Duration>,
-    pub(crate) poll_interval: Duration,
     pub(crate) watch: WatchSlot,
     pub(crate) joining: Arc<Joining>,
     /// True once the reader of streams and of the host's tailers has been started.
     pub(crate) has_tailers: Arc<AtomicBool>,
-    pub(crate) limit: LineLimit,
-    pub(crate) format: LineFormat,
-    /// The capacity of a batch in bytes.
-    pub(crate) capacity: usize,
     pub(crate) remote: Arc<RemoteReaders>,
 }
 
@@ -120,26 +95,17 @@ impl<B: Backend> ReaderStarter<B> {
         if self.has_tailers.swap(true, Ordering::SeqCst) {
             return;
         }
-        let cx = HostTailersContext {
-            ledger: self.ledger.clone(),
-            failures: self.state.failures.clone(),
-            joining: self.joining.clone(),
-            waits: !self.state.once,
-            stop: self.state.stop.clone(),
-            limit: self.limit,
-            format: self.format,
-            poll_interval: self.poll_interval,
-            capacity: self.capacity,
-        };
-        self.spawn("tailmerge: tailers", HostTailers::new(tailers, cx), self.joining.mailbox.clone(), None, None);
+        let (failures, joining) = (self.state.failures.clone(), self.joining.clone());
+        let tailers = HostTailers::new(tailers, failures, joining, self.cx.clone());
+        self.spawn("tailmerge: tailers", tailers, self.joining.mailbox.clone(), None, None);
     }
 
     /// Returns what hands FIFOs that shards find to the reader of streams and of the host's tailers.
-    pub(crate) fn streams(&self, cx: &TailContext) -> Streams {
-        let (starter, cx) = (self.clone(), cx.clone());
+    pub(crate) fn streams(&self) -> Streams {
+        let starter = self.clone();
         Streams(Arc::new(move |path, fifo| {
-            let source = cx.ledger.add_source(path.clone());
-            let pipe = PipeTailer::fifo(fifo, source.clone(), &cx, starter.state.stop.clone());
+            let source = starter.cx.ledger.add_source(path.clone());
+            let pipe = PipeTailer::fifo(fifo, source.clone(), &starter.cx);
             starter.joining.add(source, pipe);
             starter.start_tailers(Vec::new());
         }))
@@ -155,13 +121,12 @@ impl<B: Backend> ReaderStarter<B> {
         remote: Option<Arc<RemoteStatus>>,
     ) {
         let feed = Feed {
-            pool: self.pool.clone(),
-            submit: self.submit.clone(),
+            batches: self.batches.clone(),
             mailbox,
             watcher,
             remote,
             stop: self.state.stop.clone(),
-            poll_interval: self.poll_interval,
+            poll_interval: self.cx.settings.poll_interval,
         };
         self.run(name, read(self.backend.clone(), tailer, feed));
     }
@@ -169,7 +134,7 @@ impl<B: Backend> ReaderStarter<B> {
     /// Starts readers of remote devices when discovery comes upon them. Each holds a batch while it hangs; one is left
     /// for the others.
     pub(crate) fn remotes(&self, excludes: &Excludes, tail: &TailContext, pace: Pace) -> Remotes {
-        let most = REMOTE_READERS_MAX.min(self.pool.count() - 1).max(1);
+        let most = REMOTE_READERS_MAX.min(self.batches.pool.count() - 1).max(1);
         let (starter, excludes) = (self.clone(), excludes.clone());
         let tail = TailContext { watch: None, ..tail.clone() };
         let start = move |orders, status: Arc<RemoteStatus>| {
@@ -177,10 +142,10 @@ impl<B: Backend> ReaderStarter<B> {
             let (cx, names) = (tail.clone(), Arc::default());
             let shard = FileShard::new(cx.clone(), inbox, status.mailbox.clone(), pace);
             let discovery = Discovery::new(cx, Vec::new(), excludes.clone(), StartAt::Start, vec![commands], names);
-            let reader = RemoteReader::new(orders, discovery.of_remotes(), shard, starter.poll_interval);
+            let reader = RemoteReader::new(orders, discovery.of_remotes(), shard, starter.cx.settings.poll_interval);
             starter.spawn("tailmerge: remote reader", reader, status.mailbox.clone(), None, Some(status));
         };
-        Remotes::new(most, self.ledger.clone(), self.remote.clone(), Box::new(start))
+        Remotes::new(most, self.cx.ledger.clone(), self.remote.clone(), Box::new(start))
     }
 
     /// Starts the readers of files and their discovery.
@@ -189,9 +154,9 @@ impl<B: Backend> ReaderStarter<B> {
         specs: Vec<Spec>,
         excludes: Excludes,
         start: StartAt,
-        mut tail: TailContext,
         notifier: Option<Notifier>,
     ) -> Files {
+        let mut tail = self.cx.clone();
         let (requests, asked) = requests();
         let names = Arc::<Names>::default();
         let mailboxes: Vec<Arc<Mailbox>> = (0..file_readers()).map(|_| Arc::default()).collect();
@@ -200,8 +165,8 @@ impl<B: Backend> ReaderStarter<B> {
             Watching::start(notifier, fs, ledger, mailboxes.clone(), names.clone())
         });
         let watcher = watching.as_ref().map(Watching::watcher);
-        if !tail.once {
-            tail.streams = Some(self.streams(&tail));
+        if !tail.settings.once {
+            tail.streams = Some(self.streams());
         }
         tail.watch = watcher.clone().map(|watcher| watcher as Arc<dyn ChangeWatch>);
         watching.into_iter().for_each(|watching| self.watch.put(watching));
@@ -211,7 +176,8 @@ impl<B: Backend> ReaderStarter<B> {
                 mailboxes.iter().any(|mailbox| mailbox.hint(path, Change::File));
             }
         });
-        let pace = Pace { poll: self.poll_interval, sweep: SWEEP_EVERY.max(self.poll_interval) };
+        let every = tail.settings.poll_interval;
+        let pace = Pace { poll: every, sweep: SWEEP_EVERY.max(every) };
         let mut shards = Vec::new();
         for mailbox in &mailboxes {
             let (commands, inbox) = async_channel::unbounded();
@@ -223,7 +189,7 @@ impl<B: Backend> ReaderStarter<B> {
         let discovery = Discovery::new(tail, specs, excludes, start, shards, names.clone()).with_remotes(remotes);
         let discovery = SharedDiscovery::new(discovery);
         let shared = discovery.clone();
-        let (backend, stop, every) = (self.backend.clone(), self.state.stop.clone(), self.poll_interval);
+        let (backend, stop) = (self.backend.clone(), self.state.stop.clone());
         let (state, readers) = (self.state.clone(), mailboxes.clone());
         self.run("tailmerge: discovery", async move {
             let wake = || readers.iter().for_each(|mailbox| mailbox.wake.wake());
@@ -241,7 +207,7 @@ impl<B: Backend> ReaderStarter<B> {
     /// Runs a task that counts as a reader.
     pub(crate) fn run(&self, name: &'static str, task: impl Future<Output = Result<(), TailError>> + Send + 'static) {
         let mut reader = Reader::new(self.state.clone());
-        let ledger = self.ledger.clone();
+        let ledger = self.cx.ledger.clone();
         let task = async move {
             // What the host gave is called on the pool, where panics are caught; what is left to panic is its
             // backend, and that leaves nothing of ours half done.
@@ -249,8 +215,8 @@ impl<B: Backend> ReaderStarter<B> {
             let ended = ended.unwrap_or_else(|panic| Err(TailError::panicked(&*panic)));
             reader.end(name, ended, &ledger);
         };
-        let ledger = self.ledger.clone();
-        match self.stall_limit {
+        let ledger = self.cx.ledger.clone();
+        match self.cx.settings.stall_limit {
             Some(limit) => self.backend.spawn(guard_with(name, limit, task, move |name, took| {
                 ledger.emit(&Event::Stalled { name: name.to_owned(), took });
             })),

@@ -9,17 +9,17 @@ use crate::batch::position::LineState;
 use crate::batch::source::Source;
 use crate::clock;
 use crate::clock::after;
+use crate::follow::context::TailContext;
 use crate::panic::caught;
 use crate::record::escape::Name;
-use crate::record::format::{LineFormat, Renderer};
+use crate::record::format::Renderer;
 use crate::record::framer::Framer;
-use crate::record::limit::LineLimit;
 use crate::record::to_batch::ToBatch;
 use crate::report::event::Event;
 use crate::report::ledger::Ledger;
 use crate::source::tailer::{Progress, TailError, Tailer};
 use crate::sync::lock::lock;
-use crate::sync::stop::{Stage, Stop};
+use crate::sync::stop::Stage;
 use crate::watch::mailbox::Mailbox;
 
 /// A tailer that so often in a row says that there is more, and gives nothing, is made to pause.
@@ -58,21 +58,6 @@ impl Joining {
     }
 }
 
-/// The context of tailers that take turns.
-pub(crate) struct HostTailersContext {
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) failures: Arc<Failures>,
-    pub(crate) joining: Arc<Joining>,
-    /// True if the job goes on without any tailer, since others may join.
-    pub(crate) waits: bool,
-    pub(crate) stop: Arc<Stop>,
-    pub(crate) limit: LineLimit,
-    pub(crate) format: LineFormat,
-    pub(crate) poll_interval: Duration,
-    /// The capacity of a batch in bytes.
-    pub(crate) capacity: usize,
-}
-
 /// Tailers that take turns. One that fails, panics or ends leaves; the others stay.
 pub(crate) struct HostTailers {
     tailers: Vec<Member>,
@@ -80,7 +65,10 @@ pub(crate) struct HostTailers {
     next: usize,
     /// Takes lines that are rendered or cut before they go into a batch. Made when it is first needed.
     raw: Option<Batch>,
-    cx: HostTailersContext,
+    failures: Arc<Failures>,
+    /// Tailers that are to join.
+    joining: Arc<Joining>,
+    cx: TailContext,
 }
 
 struct Member {
@@ -94,14 +82,14 @@ struct Member {
 }
 
 impl HostTailers {
-    pub(crate) fn new(tailers: Vec<Named>, cx: HostTailersContext) -> Self {
-        let mut many = Self { tailers: Vec::new(), next: 0, raw: None, cx };
+    pub(crate) fn new(tailers: Vec<Named>, failures: Arc<Failures>, joining: Arc<Joining>, cx: TailContext) -> Self {
+        let mut many = Self { tailers: Vec::new(), next: 0, raw: None, failures, joining, cx };
         many.join(tailers);
         many
     }
 
     fn join(&mut self, tailers: Vec<Named>) {
-        let format = self.cx.format;
+        let format = self.cx.settings.format;
         let member = |(source, tailer): Named| {
             let renderer = format.labelled(source.path());
             Member { source, renderer, tailer, due: None, fruitless: 0 }
@@ -114,27 +102,27 @@ impl HostTailers {
         let Self { tailers, raw, cx, .. } = self;
         let Member { source, renderer, tailer, due, fruitless } = &mut tailers[at];
         let verbatim = renderer.is_verbatim();
-        let unrendered = || Batch::with_capacity(cx.capacity);
+        let unrendered = || Batch::with_capacity(cx.settings.capacity);
         let target = if verbatim { &mut *batch } else { raw.get_or_insert_with(unrendered) };
         target.set_source(source, None, 0);
         let filled = caught(|| tailer.fill(target));
         let gave = !target.is_empty();
-        if verbatim && cx.limit.is_exceeded(batch.bytes()) {
+        if verbatim && cx.settings.limit.is_exceeded(batch.bytes()) {
             std::mem::swap(batch, raw.get_or_insert_with(unrendered));
         }
         if let Some(raw) = raw.as_mut().filter(|raw| !raw.is_empty()) {
             render(raw, renderer, batch, cx);
-            raw.clear(cx.capacity);
+            raw.clear(cx.settings.capacity);
         }
         let mut progress = filled.unwrap_or_else(|panic| Err(TailError::panicked(&panic)))?;
         *fruitless = if progress == Progress::More && !gave { *fruitless + 1 } else { 0 };
         let mut rest = None;
         if let Some(pauses) = fruitless.checked_sub(FRUITLESS_MAX) {
             progress = Progress::Idle;
-            rest = Some((PAUSE_MIN * 2_u32.pow(pauses.min(20))).min(cx.poll_interval));
+            rest = Some((PAUSE_MIN * 2_u32.pow(pauses.min(20))).min(cx.settings.poll_interval));
         } else if progress == Progress::Idle {
             rest = caught(|| tailer.idle_timeout()).map_err(|panic| TailError::panicked(&panic))?;
-            rest = rest.or(Some(cx.poll_interval));
+            rest = rest.or(Some(cx.settings.poll_interval));
         }
         *due = rest.map(|rest| after(clock::now(), rest));
         Ok(progress)
@@ -145,25 +133,25 @@ impl HostTailers {
         let Member { source, tailer, .. } = self.tailers.remove(at);
         let dropped = caught(|| drop(tailer)).map_err(|panic| TailError::panicked(&panic));
         for error in error.into_iter().chain(dropped.err()) {
-            record_failure(&self.cx.failures, &Name::from(source.path()).to_string(), error, &self.cx.ledger);
+            record_failure(&self.failures, &Name::from(source.path()).to_string(), error, &self.cx.ledger);
         }
     }
 }
 
 /// Renders all lines of a batch into another one, which grows as need be, and applies the line limit.
-fn render(from: &Batch, renderer: &Renderer, into: &mut Batch, cx: &HostTailersContext) {
+fn render(from: &Batch, renderer: &Renderer, into: &mut Batch, cx: &TailContext) {
     let (mut bytes, mut rendered) = (from.bytes(), Vec::new());
     for extent in from.extents() {
         let (lines, rest) = bytes.split_at(extent.len_out as usize);
         bytes = rest;
         let source = &extent.source;
         into.set_source(source, None, extent.generation);
-        let mut sink = ToBatch::new(source, renderer, cx.limit, &cx.ledger, into, &mut rendered).growing();
+        let mut sink = ToBatch::new(source, renderer, cx.settings.limit, &cx.ledger, into, &mut rendered).growing();
         if !extent.is_verbatim() {
             // The tailer has changed them.
             sink = sink.made_from(extent.start..extent.start + extent.len_in);
         }
-        Framer::new(cx.limit, LineState::Start).frame(lines, extent.start, &mut sink);
+        Framer::new(cx.settings.limit, LineState::Start).frame(lines, extent.start, &mut sink);
         sink.flush();
         into.reach(extent.start, extent.end);
     }
@@ -171,9 +159,9 @@ fn render(from: &Batch, renderer: &Renderer, into: &mut Batch, cx: &HostTailersC
 
 impl Tailer for HostTailers {
     fn fill(&mut self, batch: &mut Batch) -> Result<Progress, TailError> {
-        let hinted = self.cx.joining.mailbox.take(&mut Vec::new());
+        let hinted = self.joining.mailbox.take(&mut Vec::new());
         if hinted {
-            let joining = std::mem::take(&mut *lock(&self.cx.joining.tailers));
+            let joining = std::mem::take(&mut *lock(&self.joining.tailers));
             self.join(joining);
         }
         // At the stop each is asked for what it has by then.
@@ -198,7 +186,7 @@ impl Tailer for HostTailers {
                 break;
             }
         }
-        Ok(if self.tailers.is_empty() && !self.cx.waits { Progress::Ended } else { progress })
+        Ok(if self.tailers.is_empty() && self.cx.settings.once { Progress::Ended } else { progress })
     }
 
     fn look(&mut self) {

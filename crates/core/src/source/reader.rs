@@ -13,7 +13,7 @@ use futures_lite::future::or;
 
 use crate::backend::Backend;
 use crate::batch::Batch;
-use crate::batch::pool::BatchPool;
+use crate::batch::sink::BatchSink;
 use crate::clock;
 use crate::discover::remote::RemoteStatus;
 use crate::source::tailer::{Progress, TailError, Tailer};
@@ -43,9 +43,7 @@ const LINGER: Duration = Duration::from_millis(10);
 /// The context of a reader.
 #[derive(Clone)]
 pub(crate) struct Feed {
-    pub(crate) pool: Arc<BatchPool>,
-    /// Takes a batch with lines in it. Never waits.
-    pub(crate) submit: Arc<dyn Fn(Batch) + Send + Sync>,
+    pub(crate) batches: BatchSink,
     /// Wakes the reader when there may be news.
     pub(crate) mailbox: Arc<Mailbox>,
     /// The watch that fills the mailbox, if the system notifies changes.
@@ -81,7 +79,7 @@ impl fmt::Debug for Feed {
 pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed: Feed) -> Result<(), TailError> {
     let ended = loop {
         let batch;
-        (tailer, batch) = match feed.pool.try_take() {
+        (tailer, batch) = match feed.batches.pool.try_take() {
             Some(batch) => (tailer, Some(batch)),
             None => wait_for_batch(&backend, tailer, &feed).await?,
         };
@@ -116,12 +114,12 @@ fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -
         match batch.is_blank() {
             true => {
                 empty += 1;
-                feed.pool.give_back([batch]);
+                feed.batches.pool.give_back([batch]);
             }
             false => {
                 empty = 0;
                 bytes += batch.len();
-                (feed.submit)(batch);
+                feed.batches.submit(batch);
                 delivered = Some(clock::now());
             }
         }
@@ -136,7 +134,7 @@ fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -
         }
         // A stop is for the task to see.
         let over = bytes >= BYTES_A_JOB || empty >= EMPTY_FILLS_MAX || feed.stop.stage() != stage;
-        match if over { None } else { feed.pool.take_within(WAIT_IN_JOB) } {
+        match if over { None } else { feed.batches.pool.take_within(WAIT_IN_JOB) } {
             Some(free) => batch = free,
             // There may be more, or the hint at it is taken already.
             None => return (tailer, Ok(Progress::More)),
@@ -157,7 +155,7 @@ async fn wait_for_batch<B: Backend, T: Tailer>(
     feed: &Feed,
 ) -> Result<(T, Option<Batch>), TailError> {
     loop {
-        let free = async { Some(Some(feed.pool.take().await)) };
+        let free = async { Some(Some(feed.batches.pool.take().await)) };
         let leave = async {
             feed.stop.reached(Stage::Leaving).await;
             Some(None)

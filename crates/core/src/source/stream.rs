@@ -17,15 +17,13 @@ use crate::batch::source::Source;
 use crate::clock;
 use crate::follow::context::TailContext;
 use crate::follow::fifo::Fifo;
-use crate::fs::{Fs, ReadStream, is_missing};
+use crate::fs::{ReadStream, is_missing};
 use crate::record::format::Renderer;
 use crate::record::framer::Framer;
-use crate::record::limit::LineLimit;
 use crate::record::to_batch::ToBatch;
 use crate::report::event::Event;
-use crate::report::ledger::Ledger;
 use crate::source::tailer::{Progress, TailError, Tailer};
-use crate::sync::stop::{Stage, Stop};
+use crate::sync::stop::Stage;
 
 /// The size of a read in bytes: as much as a pipe holds.
 const READ: usize = 64 * 1024;
@@ -34,11 +32,7 @@ const READ: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct PipeTailer {
     file: Option<Box<dyn ReadStream>>,
-    fs: Arc<dyn Fs>,
     source: Arc<Source>,
-    limit: LineLimit,
-    ledger: Arc<Ledger>,
-    stop: Arc<Stop>,
     /// The FIFO; none for standard input, and for a FIFO under `once`, which ends with its writers.
     fifo: Option<Arc<Fifo>>,
     /// Once it has to end: the number of bytes still to be read of those that were there then.
@@ -54,56 +48,40 @@ pub(crate) struct PipeTailer {
     framer: Framer,
     /// True once the last writer is gone.
     ended: bool,
+    cx: TailContext,
 }
 
 impl PipeTailer {
     /// Standard input, which ends when its writers close it.
-    pub(crate) fn stdin(
-        fs: Arc<dyn Fs>,
-        source: Arc<Source>,
-        limit: LineLimit,
-        ledger: Arc<Ledger>,
-        stop: Arc<Stop>,
-    ) -> io::Result<Self> {
-        let file = fs.stdin()?;
-        let mut stdin = Self::new(fs, None, source, limit, ledger, stop);
-        stdin.file = Some(file);
+    pub(crate) fn stdin(source: Arc<Source>, cx: &TailContext) -> io::Result<Self> {
+        let mut stdin = Self::new(None, source, cx);
+        stdin.file = Some(cx.fs.stdin()?);
         Ok(stdin)
     }
 
     /// A FIFO, which ends when the last of its writers closes it.
-    pub(crate) fn fifo_once(source: Arc<Source>, cx: &TailContext, stop: Arc<Stop>) -> Self {
-        Self::new(cx.fs.clone(), None, source, cx.limit, cx.ledger.clone(), stop)
+    pub(crate) fn fifo_once(source: Arc<Source>, cx: &TailContext) -> Self {
+        Self::new(None, source, cx)
     }
 
     /// A FIFO that lasts until it loses its name, and nothing comes for the grace time.
-    pub(crate) fn fifo(fifo: Arc<Fifo>, source: Arc<Source>, cx: &TailContext, stop: Arc<Stop>) -> Self {
-        Self::new(cx.fs.clone(), Some(fifo), source, cx.limit, cx.ledger.clone(), stop)
+    pub(crate) fn fifo(fifo: Arc<Fifo>, source: Arc<Source>, cx: &TailContext) -> Self {
+        Self::new(Some(fifo), source, cx)
     }
 
-    fn new(
-        fs: Arc<dyn Fs>,
-        fifo: Option<Arc<Fifo>>,
-        source: Arc<Source>,
-        limit: LineLimit,
-        ledger: Arc<Ledger>,
-        stop: Arc<Stop>,
-    ) -> Self {
+    fn new(fifo: Option<Arc<Fifo>>, source: Arc<Source>, cx: &TailContext) -> Self {
         Self {
             file: None,
-            fs,
             source,
-            limit,
-            ledger,
-            stop,
             fifo,
             left: None,
             refused: false,
             heard: clock::now(),
             held: Vec::new(),
             offset: 0,
-            framer: Framer::new(limit, LineState::Start),
+            framer: Framer::new(cx.settings.limit, LineState::Start),
             ended: false,
+            cx: cx.clone(),
         }
     }
 
@@ -111,12 +89,12 @@ impl PipeTailer {
     fn open(&mut self) -> io::Result<bool> {
         // With a writer of our own the FIFO does not end between two others.
         let path = self.source.path();
-        let both = self.fifo.as_ref().and_then(|_| self.fs.open_stream(path, true).ok());
-        let file = match both.map_or_else(|| self.fs.open_stream(path, false), Ok) {
+        let both = self.fifo.as_ref().and_then(|_| self.cx.fs.open_stream(path, true).ok());
+        let file = match both.map_or_else(|| self.cx.fs.open_stream(path, false), Ok) {
             Err(error) if self.fifo.is_some() => {
                 if !is_missing(&error) && !std::mem::replace(&mut self.refused, true) {
                     let reason = format!("cannot be opened: {}; trying again", error.kind());
-                    self.ledger.emit(&Event::Refused { input: self.source.path().to_owned(), reason });
+                    self.cx.ledger.emit(&Event::Refused { input: self.source.path().to_owned(), reason });
                 }
                 return Ok(false);
             }
@@ -176,7 +154,7 @@ impl PipeTailer {
     /// Returns true if the stream is over once there is nothing to read.
     fn is_over(&self) -> bool {
         let is_lost = |fifo: &Arc<Fifo>| fifo.lost.load(Ordering::Relaxed) && clock::since(self.heard) >= fifo.grace;
-        self.fifo.as_ref().is_some_and(is_lost) || self.stop.stage() >= Stage::Draining
+        self.fifo.as_ref().is_some_and(is_lost) || self.cx.stop.stage() >= Stage::Draining
     }
 
     /// Moves whole lines, or pieces of lines that are too long, to the batch. Returns false if it has no room.
@@ -188,7 +166,8 @@ impl PipeTailer {
             }
             self.taken(len);
         }
-        let mut sink = ToBatch::new(&self.source, &renderer, self.limit, &self.ledger, batch, &mut rendered);
+        let mut sink =
+            ToBatch::new(&self.source, &renderer, self.cx.settings.limit, &self.cx.ledger, batch, &mut rendered);
         let framed = self.framer.frame(&self.held, self.offset, &mut sink);
         let (rest, end) = (&self.held[framed.taken..], self.offset + framed.taken as u64);
         let mut room = framed.room;
@@ -196,7 +175,7 @@ impl PipeTailer {
         if room && self.ended {
             room = self.framer.finish(rest, end, &mut sink);
             if room && !rest.is_empty() {
-                self.ledger.unterminated_line();
+                self.cx.ledger.unterminated_line();
                 taken = self.held.len();
             }
         }
@@ -242,7 +221,7 @@ impl Tailer for PipeTailer {
         // What it has begun cannot be read again.
         self.ended |= over && (!read || self.left == Some(0));
         if self.ended && self.refused {
-            self.ledger.input_failed(self.source.path(), &"cannot be opened");
+            self.cx.ledger.input_failed(self.source.path(), &"cannot be opened");
         }
         if read || self.ended {
             self.submit(batch);
@@ -254,6 +233,6 @@ impl Tailer for PipeTailer {
 impl Drop for PipeTailer {
     fn drop(&mut self) {
         // Read, and not written: the merge ended at once.
-        self.ledger.submitted.fetch_add(self.held.len() as u64, Ordering::Relaxed);
+        self.cx.ledger.submitted.fetch_add(self.held.len() as u64, Ordering::Relaxed);
     }
 }

@@ -20,7 +20,7 @@ use crate::report::gap::GapReason;
 const FRAGMENT_REREAD_MAX: u64 = 16 * 1024;
 
 impl Generation {
-    /// Reads once, at most `cx.chunk` bytes and not beyond `end`, and commits the whole lines.
+    /// Reads once, at most `cx.settings.chunk` bytes and not beyond `end`, and commits the whole lines.
     pub(crate) fn read(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let end = if self.is_pseudo() { PSEUDO_MAX } else { end };
         let (offset, searched) = (self.at.offset, self.searched.to);
@@ -55,9 +55,9 @@ impl Generation {
         let bound = usize::try_from(end.saturating_sub(self.at.offset)).unwrap_or(usize::MAX);
         turn.batch.set_source(turn.source, Some(self.id), self.number);
         let is_dropped = matches!(self.at.line, LineState::Dropped { .. });
-        let mut want = cx.chunk;
+        let mut want = cx.settings.chunk;
         if !is_dropped && self.searched.to - self.at.offset > reread_max(cx) {
-            let bytes = turn.scratch.bytes(cx.chunk);
+            let bytes = turn.scratch.bytes(cx.settings.chunk);
             let Some(mut read) = self.read_on(bytes, self.searched.to, self.searched.fingerprint, 1)? else {
                 return Ok(ReadOutcome::Changed);
             };
@@ -65,15 +65,15 @@ impl Generation {
             self.searched.fingerprint = read.window.slide(&bytes[..newline.unwrap_or(read.len)]);
             self.searched.to += newline.unwrap_or(read.len) as u64;
             let content = self.searched.to - self.at.offset;
-            if content > cx.limit.max as u64 {
-                return self.read_framed(cx.limit.max + 1, turn);
+            if content > cx.settings.limit.max as u64 {
+                return self.read_framed(cx.settings.limit.max + 1, turn);
             }
             match newline {
                 Some(_) => want = content as usize + 1,
                 None => return self.after(&read, self.searched.to, turn),
             }
         }
-        let visit = if turn.renderer.is_verbatim() && cx.limit.max >= cx.chunk && !is_dropped {
+        let visit = if turn.renderer.is_verbatim() && cx.settings.limit.max >= cx.settings.chunk && !is_dropped {
             self.read_verbatim(want.min(bound), turn)
         } else {
             self.read_framed(want.min(bound), turn)
@@ -134,8 +134,8 @@ impl Generation {
             self.at.fingerprint = read.window.slide(&bytes[..=last]);
             turn.batch.commit(self.at.offset, last + 1);
             self.past(last + 1);
-        } else if self.searched.to - self.at.offset > turn.cx.limit.max as u64 {
-            return self.read_framed(turn.cx.limit.max + 1, turn);
+        } else if self.searched.to - self.at.offset > turn.cx.settings.limit.max as u64 {
+            return self.read_framed(turn.cx.settings.limit.max + 1, turn);
         } else if read.whole && want > room {
             return Ok(ReadOutcome::Full);
         }
@@ -154,7 +154,7 @@ impl Generation {
                     return Ok(ReadOutcome::More);
                 }
                 let at = self.at.offset + read.len as u64;
-                let mut framer = Framer::new(turn.cx.limit, self.at.line);
+                let mut framer = Framer::new(turn.cx.settings.limit, self.at.line);
                 let mut sink = turn.sink();
                 let framed = framer.frame(bytes, self.at.offset, &mut sink);
                 sink.flush();
@@ -229,7 +229,7 @@ impl Generation {
     /// Returns true if the end needs more than to stop reading: a last line is to be delivered, or unread bytes are in
     /// a closed file.
     pub(crate) fn is_to_be_finished(&self, cx: &TailContext) -> bool {
-        cx.once && self.has_rest() || !self.is_open() && self.has_more()
+        cx.settings.once && self.has_rest() || !self.is_open() && self.has_more()
     }
 
     /// Finishes a file that is open, or abandons one that is gone. Returns false if the batch has no room.
@@ -237,7 +237,7 @@ impl Generation {
         if !open {
             self.abandon(GapReason::Gone, turn.source, turn.cx);
         }
-        if open && turn.cx.once { self.finish(turn) } else { Ok(true) }
+        if open && turn.cx.settings.once { self.finish(turn) } else { Ok(true) }
     }
 
     /// Stops reading at the offset. A line that was being dropped and a hole are recorded.
@@ -388,5 +388,5 @@ fn count_nuls(bytes: &[u8]) -> usize {
 /// Returns the length up to which a fragment is read again. It is less than a chunk, so that reading again makes
 /// progress.
 fn reread_max(cx: &TailContext) -> u64 {
-    FRAGMENT_REREAD_MAX.min(cx.chunk as u64 - 1)
+    FRAGMENT_REREAD_MAX.min(cx.settings.chunk as u64 - 1)
 }

@@ -73,6 +73,6 @@ impl Turn<'_> {
     /// Returns what renders records into the batch.
     pub(crate) fn sink(&mut self) -> ToBatch<'_> {
         let Self { source, renderer, batch, scratch, cx } = self;
-        ToBatch::new(source, renderer, cx.limit, &cx.ledger, batch, &mut scratch.line)
+        ToBatch::new(source, renderer, cx.settings.limit, &cx.ledger, batch, &mut scratch.line)
     }
 }

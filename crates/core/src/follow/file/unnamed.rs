@@ -73,14 +73,14 @@ impl Generation {
     /// Returns true if a deleted file exceeds the limits of the user: its age, or the bytes of all deleted files.
     pub(crate) fn has_expired(&mut self, cx: &TailContext) -> bool {
         let Some(unnamed) = &mut self.unnamed else { return false };
-        if let Some(max) = cx.deleted_max_bytes {
+        if let Some(max) = cx.settings.deleted_max_bytes {
             unnamed.kept = None;
             unnamed.kept = Some(cx.registry.keep(self.length.size - self.at.offset.min(self.length.size)));
             if cx.registry.kept() > max {
                 return true;
             }
         }
-        cx.deleted_max_age.is_some_and(|max| clock::since(unnamed.since) > max)
+        cx.settings.deleted_max_age.is_some_and(|max| clock::since(unnamed.since) > max)
     }
 
     /// Returns true if its content may have been written while it had its name.

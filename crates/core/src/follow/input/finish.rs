@@ -28,7 +28,7 @@ impl Input {
     /// false if the batch has no room.
     pub(crate) fn finish(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &TailContext) -> bool {
         let Some(source) = self.source.clone() else {
-            if let (Some(trouble @ Trouble::Unreadable(_)), false) = (self.trouble, cx.once) {
+            if let (Some(trouble @ Trouble::Unreadable(_)), false) = (self.trouble, cx.settings.once) {
                 cx.ledger.input_failed(&self.path, &trouble);
             }
             return true;

@@ -61,7 +61,7 @@ impl Input {
                 if self.older.is_empty() && !self.named && cx.watch.is_some() && cx.fs.is_link(&self.path) {
                     // Anybody can make links that lead nowhere: they are looked at ever more seldom.
                     self.unsettled = true;
-                    self.pause.failed(cx.poll_interval);
+                    self.pause.failed(cx.settings.poll_interval);
                 }
             }
             Err(error) => {
@@ -78,7 +78,7 @@ impl Input {
         self.stat_older(scratch, cx);
         if let Some(current) = self.current.as_mut().filter(|current| current.is_pseudo()) {
             // Only reading tells whether there is anything new; under `once` it is read once.
-            if !cx.once && self.pause.until().is_none() {
+            if !cx.settings.once && self.pause.until().is_none() {
                 current.suspect();
             }
         } else if !self.unsettled && !self.has_news(cx) {
@@ -124,7 +124,7 @@ impl Input {
         }
         match cx.registry.claim(id, &self.path, Some(&*cx.fs)) {
             Claimed::Taken { .. } => {
-                self.fifo = Some(FifoInput::new(&self.path, id, &cx.registry, cx.grace, streams));
+                self.fifo = Some(FifoInput::new(&self.path, id, &cx.registry, cx.settings.grace, streams));
                 self.trouble = None;
             }
             Claimed::Held => self.trouble(Trouble::SameFile, cx),
@@ -194,7 +194,7 @@ impl Input {
             current.close_idle(cx);
         } else if stirs && !current.holds(current.position()).unwrap_or(true) {
             self.changed(cx).ok(); // Where it cannot be told how long it is now, the next read comes to the same.
-        } else if !cx.once {
+        } else if !cx.settings.once {
             current.fingerprint_end().ok(); // What cannot be read just now is read in its turn.
         }
     }
@@ -209,7 +209,7 @@ impl Input {
             return same(old);
         }
         let age = stat.modified.and_then(clock::age);
-        let old = self.next_number == 0 && age.zip(cx.ignore_older).is_some_and(|(age, older)| age > older);
+        let old = self.next_number == 0 && age.zip(cx.settings.ignore_older).is_some_and(|(age, older)| age > older);
         if old {
             self.aside = Some(Box::new(*stat));
         }

@@ -82,7 +82,7 @@ impl Input {
         let trouble = Trouble::unreadable(error);
         if let Trouble::Link(_) = trouble {
             self.unsettled = true;
-            self.pause.failed(cx.poll_interval);
+            self.pause.failed(cx.settings.poll_interval);
         }
         self.trouble(trouble, cx);
     }
@@ -90,7 +90,7 @@ impl Input {
     /// Returns true while newer files wait for an older one that cannot be read, to keep the order.
     fn waits_for(&self, older: &Generation, cx: &TailContext) -> bool {
         match self.until {
-            None => older.failing().is_some_and(|time| time < cx.grace),
+            None => older.failing().is_some_and(|time| time < cx.settings.grace),
             Some(_) => self.last_tries < LAST_TRIES,
         }
     }

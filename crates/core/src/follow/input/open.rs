@@ -40,7 +40,7 @@ impl Input {
     /// Returns the source of its lines, which is made when there is a first file.
     pub(super) fn make_source(&mut self, cx: &TailContext) -> &Arc<Source> {
         self.source.get_or_insert_with(|| {
-            self.renderer = cx.format.labelled(&self.path);
+            self.renderer = cx.settings.format.labelled(&self.path);
             cx.ledger.add_source(self.path.clone())
         })
     }
@@ -103,7 +103,7 @@ impl Input {
             cx.ledger.begins(source, generation.offset());
         }
         cx.ledger.emit(&Event::Joined { input: source.path().to_owned(), offset: generation.offset() });
-        if generation.is_pseudo() && !cx.once {
+        if generation.is_pseudo() && !cx.settings.once {
             cx.ledger.emit(&Event::SizeUnknown { input: source.path().to_owned() });
         }
         *current = generation;

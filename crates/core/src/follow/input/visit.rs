@@ -53,7 +53,7 @@ impl Input {
         let is_failing = |input: &Self| input.older.iter().chain(&input.current).any(|file| file.failing().is_some());
         let is_pseudo = self.current.as_ref().is_some_and(Generation::is_pseudo);
         match visit {
-            Ok(ReadOutcome::Changed) if is_pseudo && cx.once => {
+            Ok(ReadOutcome::Changed) if is_pseudo && cx.settings.once => {
                 self.give_up(&io::Error::other("it changed while it was read"), cx);
                 ReadOutcome::End
             }
@@ -69,7 +69,7 @@ impl Input {
             Ok(visit) => {
                 match &self.current {
                     // Whether there will ever be more, nobody knows.
-                    Some(_) if is_pseudo && visit == ReadOutcome::End => self.pause.failed(cx.poll_interval),
+                    Some(_) if is_pseudo && visit == ReadOutcome::End => self.pause.failed(cx.settings.poll_interval),
                     Some(_) if is_pseudo => {}
                     _ if is_failing(self) => {}
                     _ => self.pause.succeeded(),
@@ -90,7 +90,7 @@ impl Input {
     /// Handles a visit without progress, although there seem to be bytes to read.
     pub(super) fn came_to_nothing(&mut self, cx: &TailContext) -> ReadOutcome {
         self.unsettled = true;
-        self.pause.failed(cx.poll_interval);
+        self.pause.failed(cx.settings.poll_interval);
         if self.until.is_some() {
             return self.try_again(&io::Error::other("it changes faster than it can be read"), cx);
         }
@@ -100,7 +100,7 @@ impl Input {
     /// Emits that a file cannot be read.
     pub(super) fn read_failed(&mut self, error: &io::Error, cx: &TailContext) {
         self.unsettled = true;
-        self.pause.failed(cx.poll_interval);
+        self.pause.failed(cx.settings.poll_interval);
         if self.read_failed.replace(error.kind()) != Some(error.kind()) {
             cx.ledger.emit(&Event::ReadFailed {
                 input: self.path.to_path_buf(),

@@ -9,7 +9,7 @@ use crate::batch::Batch;
 use crate::discover::Discovery;
 use crate::discover::pattern::Excludes;
 use crate::discover::spec::Spec;
-use crate::follow::context::{StartAt, TailContext};
+use crate::follow::context::{Settings, StartAt, TailContext};
 use crate::follow::descriptors::{Descriptors, OpenLimits};
 use crate::follow::model::disk::{Disk, Entry};
 use crate::follow::model::fs::Door;
@@ -25,6 +25,7 @@ use crate::record::format::{Format, LineFormat, Prefix};
 use crate::record::limit::LineLimit;
 use crate::report::ledger::Ledger;
 use crate::source::tailer::{Progress, Tailer};
+use crate::sync::stop::Stop;
 use crate::watch::ChangeWatch;
 use crate::watch::mailbox::{Change, Mailbox};
 
@@ -107,6 +108,22 @@ impl World {
         let door = Door::new(disk);
         let prefix = if setup.labels { Prefix::Path } else { Prefix::None };
         let cx = TailContext {
+            settings: Settings {
+                limit: LineLimit { max: setup.limit, policy: setup.policy },
+                format: LineFormat { prefix, format: Format::Raw },
+                once: false,
+                grace: if setup.keeps { Duration::MAX } else { Duration::ZERO },
+                // Lines of a copy that is held are the original's, which this model does not know.
+                copy_grace: Duration::ZERO,
+                chunk: setup.chunk,
+                poll_interval: Duration::ZERO,
+                ignore_older: None,
+                deleted_max_age: None,
+                deleted_max_bytes: None,
+                capacity: 1024,
+                stall_limit: None,
+            },
+            stop: Arc::new(Stop::new()),
             streams: None,
             fs: Arc::new(door.clone()),
             ledger: Ledger::new(Box::new(door.clone())),
@@ -116,17 +133,6 @@ impl World {
                 nameless: UNCAPPED,
                 process: u64::MAX,
             }),
-            limit: LineLimit { max: setup.limit, policy: setup.policy },
-            format: LineFormat { prefix, format: Format::Raw },
-            once: false,
-            grace: if setup.keeps { Duration::MAX } else { Duration::ZERO },
-            // Lines of a copy that is held are the original's, which this model does not know.
-            copy_grace: Duration::ZERO,
-            chunk: setup.chunk,
-            poll_interval: Duration::ZERO,
-            ignore_older: None,
-            deleted_max_age: None,
-            deleted_max_bytes: None,
             watch: (setup.hints != Hints::None).then(|| Arc::new(Hinting(door.clone())) as Arc<dyn ChangeWatch>),
         };
         let pace = Pace { poll: Duration::ZERO, sweep: LONG };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::discover::pattern::Excludes;
 use crate::discover::spec::Spec;
-use crate::follow::context::TailContext;
+use crate::follow::context::{Settings, TailContext};
 use crate::follow::descriptors::{Descriptors, OpenLimits};
 use crate::follow::registry::FileRegistry;
 use crate::fs::{Fs, Kind};
@@ -35,30 +35,19 @@ pub(crate) struct Prepared {
 impl Builder {
     /// Checks the settings and computes what follows from them. It blocks, since it reads the file system.
     pub(crate) fn prepare(mut self) -> Result<Prepared, StartError> {
-        let Buffers { chunk, capacity, batches } = Buffers::new(self.limit.max, self.memory)?;
+        let buffers = Buffers::new(self.limit.max, self.memory)?;
         let inputs_fs = self.inputs_fs()?;
         let specs = self.specs(&*inputs_fs)?;
         let named = specs.iter().filter_map(Spec::path).map(Path::to_owned).collect();
         let (specs, fifos) = specs.into_iter().partition(|spec| !self.is_fifo_once(spec, &*inputs_fs));
-        let (stop, observer) = (Arc::new(Stop::new()), mem::replace(&mut self.observer, Box::new(|_: &Event| {})));
-        let ledger = Ledger::new(observer);
-        let tail = self.tail_context(inputs_fs, &ledger, chunk);
+        let ledger = Ledger::new(mem::replace(&mut self.observer, Box::new(|_: &Event| {})));
+        let cx = self.tail_context(inputs_fs, ledger.clone(), &buffers);
         let watch = if self.once { WatchMode::Poll } else { self.watch };
         let notifier = Notifier::new(watch, &*self.fs, &ledger);
         let notifier = notifier.map_err(|error| StartError::system("there is no notification", error))?;
-        let tailers = self.take_tailers(fifos, &tail, &stop)?;
-        let inputs = Inputs {
-            specs,
-            excludes: Excludes::new(self.excludes)?,
-            start: self.start,
-            tailers,
-            tail,
-            poll_interval: self.poll_interval,
-            notifier,
-            stall_limit: self.stall_limit,
-            capacity,
-            stop,
-        };
+        let tailers = self.take_tailers(fifos, &cx)?;
+        let inputs =
+            Inputs { specs, excludes: Excludes::new(self.excludes)?, start: self.start, tailers, cx, notifier };
         let (fs, append) = (self.fs, self.append);
         let file = |path| FileOutput { fs, path, append, inputs: named };
         let serve_file = |output: FileOutput| serve(|cx| output.open(cx));
@@ -67,7 +56,7 @@ impl Builder {
             Output::Stdout => serve_file(file(None)),
             Output::File(path) => serve_file(file(Some(path))),
         };
-        Ok(Prepared { inputs, batches, serve })
+        Ok(Prepared { inputs, batches: buffers.batches, serve })
     }
 
     /// Returns true for a FIFO that is read to its end. Otherwise those who follow the path find it, whenever it is
@@ -79,7 +68,7 @@ impl Builder {
     }
 
     /// Returns what all readers of files share.
-    fn tail_context(&self, fs: Arc<dyn Fs>, ledger: &Arc<Ledger>, chunk: usize) -> TailContext {
+    fn tail_context(&self, fs: Arc<dyn Fs>, ledger: Arc<Ledger>, buffers: &Buffers) -> TailContext {
         let registry = FileRegistry::default();
         for id in self.never_ids() {
             registry.forbid(id);
@@ -87,44 +76,45 @@ impl Builder {
         for (path, position) in &self.positions {
             registry.keep_position(path, *position);
         }
-        TailContext {
-            fs,
-            ledger: ledger.clone(),
-            registry: Arc::new(registry),
-            descriptors: Descriptors::new(OpenLimits::of_process()),
+        let settings = Settings {
             limit: self.limit,
             format: self.format,
             once: self.once,
             grace: self.rotated_grace,
             copy_grace: self.rotated_grace,
-            chunk,
+            chunk: buffers.chunk,
+            capacity: buffers.capacity,
             poll_interval: self.poll_interval,
+            stall_limit: self.stall_limit,
             ignore_older: self.ignore_older,
             deleted_max_age: self.deleted_max_age,
             deleted_max_bytes: self.deleted_max_bytes,
+        };
+        TailContext {
+            settings,
+            fs,
+            ledger,
+            registry: Arc::new(registry),
+            descriptors: Descriptors::new(OpenLimits::of_process()),
+            stop: Arc::new(Stop::new()),
             streams: None,
             watch: None,
         }
     }
 
     /// Returns the host's tailers, and those of the inputs that are streams.
-    fn take_tailers(
-        &mut self,
-        fifos: Vec<Spec>,
-        tail: &TailContext,
-        stop: &Arc<Stop>,
-    ) -> Result<Vec<Named>, StartError> {
-        let ledger = &tail.ledger;
+    fn take_tailers(&mut self, fifos: Vec<Spec>, cx: &TailContext) -> Result<Vec<Named>, StartError> {
+        let ledger = &cx.ledger;
         let add = |(name, tailer): (OsString, _)| (ledger.add_source(Path::new(&name).into()), tailer);
         let mut tailers: Vec<Named> = self.tailers.drain(..).map(add).collect();
         for fifo in fifos.iter().filter_map(Spec::path) {
             let source = ledger.add_source(fifo.into());
-            let pipe = PipeTailer::fifo_once(source.clone(), tail, stop.clone());
+            let pipe = PipeTailer::fifo_once(source.clone(), cx);
             tailers.push((source, Box::new(pipe)));
         }
         if self.stdin {
             let source = ledger.add_source(Path::new("-").into());
-            let pipe = PipeTailer::stdin(self.fs.clone(), source.clone(), self.limit, ledger.clone(), stop.clone());
+            let pipe = PipeTailer::stdin(source.clone(), cx);
             let pipe = pipe.map_err(|error| StartError::system("standard input cannot be read", error))?;
             tailers.push((source, Box::new(pipe)));
         }
