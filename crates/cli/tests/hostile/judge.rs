@@ -21,8 +21,6 @@ const MEMORY_KIB: u64 = 64 * 1024;
 /// Of one processor, once the attacker has gone. What is left for the files that he left: a look at names and sizes
 /// every few seconds, reading on in those that end in NULs, and the search for new files, all bounded.
 const CALM_SHARE: f64 = 0.01;
-/// The same work takes about so many times as long where others take turns on the processor.
-const BUSY_FACTOR: f64 = 2.0;
 /// A stop reads what is there until its deadline, and then ends.
 const STOP_MORE: Duration = Duration::from_secs(1);
 const SAID_MAX: usize = 1024 * 1024;
@@ -274,8 +272,7 @@ impl Judge<'_> {
         if descriptors >= DESCRIPTORS {
             broken.push("it used all its descriptors".to_owned());
         }
-        let factor = if self.others > OTHERS_SHARE { BUSY_FACTOR } else { 1.0 };
-        if self.calm > CALM_SHARE * factor {
+        if self.calm > CALM_SHARE {
             broken.push(format!("it takes {calm:.1} % of a processor when the attacker has gone"));
         }
     }
