@@ -2,7 +2,7 @@
 //!
 //! Shared by the shards; the lock is held for a look-up only, and only on threads that may block.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,8 +49,10 @@ impl fmt::Debug for OnFree {
 #[derive(Debug, Default)]
 struct State {
     files: HashMap<FileId, Registration>,
-    /// Released files, the oldest first; entries may be out of date.
-    released: VecDeque<FileId>,
+    /// Released files by the numbers of their releases, but those of an earlier merge.
+    released: BTreeMap<u64, FileId>,
+    /// The number of the next release.
+    next: u64,
     /// Files that are never read, such as the output.
     forbidden: HashSet<FileId>,
     /// Other paths of files that are read, which wait for them to be free.
@@ -65,8 +67,15 @@ struct State {
 enum Registration {
     /// An input reads it. `wanted`: another name of it is followed, too.
     Held { wanted: bool },
-    /// It was read up to a position and released. Boxed, since most files are held.
-    Released { at: Box<Position> },
+    /// It was read up to a position. Boxed, since most files are held.
+    Released(Box<Released>),
+}
+
+#[derive(Debug)]
+struct Released {
+    at: Position,
+    /// Counts releases.
+    number: u64,
 }
 
 /// The answer to a claim of a file.
@@ -78,6 +87,19 @@ pub(crate) enum Claimed {
     Held,
     /// It must not be read.
     Forbidden,
+}
+
+impl State {
+    /// Registers a file. Returns the position where it was released, if it was.
+    fn register(&mut self, id: FileId, registration: Registration) -> Option<Position> {
+        match self.files.insert(id, registration) {
+            Some(Registration::Released(released)) => {
+                self.released.remove(&released.number);
+                Some(released.at)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl FileRegistry {
@@ -93,26 +115,16 @@ impl FileRegistry {
         if state.forbidden.contains(&id) {
             return Claimed::Forbidden;
         }
-        match state.files.get_mut(&id) {
-            Some(Registration::Held { wanted }) => {
-                *wanted = true;
-                let waiting = state.waiting.entry(id).or_default();
-                if state.waiting_count < WAITING_MAX && !waiting.contains(path) {
-                    waiting.insert(path.into());
-                    state.waiting_count += 1;
-                }
-                Claimed::Held
+        if let Some(Registration::Held { wanted }) = state.files.get_mut(&id) {
+            *wanted = true;
+            let waiting = state.waiting.entry(id).or_default();
+            if state.waiting_count < WAITING_MAX && !waiting.contains(path) {
+                waiting.insert(path.into());
+                state.waiting_count += 1;
             }
-            Some(claim @ Registration::Released { .. }) => {
-                let released = std::mem::replace(claim, Registration::Held { wanted: false });
-                let Registration::Released { at } = released else { unreachable!("it was") };
-                Claimed::Taken { resume: Some(*at) }
-            }
-            None => {
-                state.files.insert(id, Registration::Held { wanted: false });
-                Claimed::Taken { resume: None }
-            }
+            return Claimed::Held;
         }
+        Claimed::Taken { resume: state.register(id, Registration::Held { wanted: false }) }
     }
 
     /// Returns true if an input reads this file, or none may.
@@ -140,11 +152,12 @@ impl FileRegistry {
     /// Releases a file that was read up to a position and still has a name.
     pub(crate) fn release(&self, id: FileId, at: Position) {
         let mut state = lock(&self.state);
-        state.files.insert(id, Registration::Released { at: Box::new(at) });
-        state.released.push_back(id);
+        let number = state.next;
+        state.next += 1;
+        state.register(id, Registration::Released(Box::new(Released { at, number })));
+        state.released.insert(number, id);
         if state.released.len() > RELEASED_MAX
-            && let Some(oldest) = state.released.pop_front()
-            && let Some(Registration::Released { .. }) = state.files.get(&oldest)
+            && let Some((_, oldest)) = state.released.pop_first()
         {
             state.files.remove(&oldest);
         }
@@ -158,13 +171,15 @@ impl FileRegistry {
         let known = state.left.entry(path.to_owned()).or_default();
         let is_later = known.iter().any(|known| known.file == left.file);
         known.push(left);
-        if let Some(Registration::Released { at }) = state.files.get(&left.file)
+        if let Some(Registration::Released(released)) = state.files.get(&left.file)
             && !is_later
-            && at.offset > left.offset()
+            && released.at.offset > left.offset()
         {
             return;
         }
-        state.files.insert(left.file, Registration::Released { at: Box::new(left.position) });
+        // It stays until it is claimed.
+        let released = Released { at: left.position, number: u64::MAX };
+        state.files.insert(left.file, Registration::Released(Box::new(released)));
     }
 
     /// Returns the paths of which positions are kept and were not taken.
@@ -180,7 +195,9 @@ impl FileRegistry {
     /// Forgets a file that is gone for good, or was never read.
     pub(crate) fn forget(&self, id: FileId) {
         let mut state = lock(&self.state);
-        state.files.remove(&id);
+        if let Some(Registration::Released(released)) = state.files.remove(&id) {
+            state.released.remove(&released.number);
+        }
         self.hint_waiting(id, state);
     }
 
@@ -257,5 +274,30 @@ pub(crate) struct Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_released_again_is_remembered_like_a_new_one() {
+        let (registry, path) = (FileRegistry::default(), Path::new("a"));
+        let file = |ino| FileId { dev: 1, ino, born: None };
+        let claim = |ino| registry.claim(file(ino), path, None);
+        assert_eq!(claim(0), Claimed::Taken { resume: None });
+        registry.release(file(0), Position::at(5));
+        assert_eq!(claim(1), Claimed::Taken { resume: None });
+        registry.release(file(1), Position::at(1));
+        for round in 0..2 * RELEASED_MAX {
+            assert_eq!(claim(0), Claimed::Taken { resume: Some(Position::at(5)) }, "round {round}");
+            registry.release(file(0), Position::at(5));
+        }
+        assert_eq!(claim(1), Claimed::Taken { resume: Some(Position::at(1)) }, "one file takes no other's place");
+        for ino in 2..RELEASED_MAX as u64 + 2 {
+            registry.release(file(ino), Position::at(1));
+        }
+        assert_eq!(claim(0), Claimed::Taken { resume: None }, "it is the oldest by now");
     }
 }
