@@ -50,7 +50,7 @@ pub use fs::{FileId, Links};
 pub use output::partial::PartialWrite;
 pub use output::{Writer, WriterContext};
 pub use pipeline::builder::Builder;
-pub use pipeline::builder::output::FoundInput;
+pub use pipeline::builder::guard::FoundInput;
 pub use pipeline::error::{Closed, FollowError, MergeError, StartError};
 pub use pipeline::merge::Merge;
 pub use pipeline::tail::{Batches, Line, Lines, ReadBatch, tail};

@@ -42,7 +42,7 @@ impl Extent {
         Arc::ptr_eq(&self.source, source) && self.generation == generation
     }
 
-    /// Returns true if the input's bytes are in the batch as they are.
+    /// Returns true if the input's bytes are in the batch as they are: whatever is made of a line makes it longer.
     pub(crate) fn is_verbatim(&self) -> bool {
         self.len_in == self.len_out
     }

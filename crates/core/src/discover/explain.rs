@@ -15,7 +15,7 @@ use crate::follow::context::StartAt;
 use crate::follow::trouble::Trouble;
 use crate::fs::{Entry, FileId, Fs, Kind, RefusedLink, here, is_missing};
 use crate::record::escape::{Escaping, Name};
-use crate::watch::{WatchMode, can_notify, is_remote};
+use crate::watch::{WatchMode, can_notify, is_unnotified};
 
 /// What would become of one path.
 #[derive(Clone, Debug)]
@@ -158,7 +158,7 @@ pub(crate) fn explain(
     }
     for Explained { path, verdict, .. } in &mut explained {
         if let Verdict::Follow { notified, .. } = verdict {
-            *notified = notifies && !is_remote(path);
+            *notified = notifies && !is_unnotified(path);
         }
     }
     explained

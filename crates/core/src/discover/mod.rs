@@ -32,7 +32,7 @@ use crate::discover::remote::{Order, Reach, Remotes};
 use crate::discover::scan::dir::ByName;
 use crate::discover::scan::{Dirs, Large, Next, Scan, watch_above};
 use crate::discover::spec::Spec;
-use crate::follow::context::{StartAt, TailContext};
+use crate::follow::context::{ReadContext, StartAt};
 use crate::fs::{here, is_missing};
 use crate::report::event::Event;
 use crate::source::tailer::TailError;
@@ -60,7 +60,7 @@ const FORMER_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Finds files and hands them to shards.
 #[derive(Debug)]
 pub(crate) struct Discovery {
-    cx: TailContext,
+    cx: ReadContext,
     excludes: Excludes,
     followed: Vec<Followed>,
     /// All paths that are found.
@@ -156,7 +156,7 @@ struct Followed {
 
 impl Discovery {
     pub(crate) fn new(
-        cx: TailContext,
+        cx: ReadContext,
         specs: Vec<Spec>,
         excludes: Excludes,
         start: StartAt,

@@ -16,7 +16,7 @@ use crate::discover::cost::share;
 use crate::discover::pattern::{Pattern, State};
 use crate::discover::remote::Reach;
 use crate::discover::scan::dir::{ByName, Dir, Failing};
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::fs::{Entry, Fs, Kind, MODIFIED_GRAIN, PATH_BYTES_MAX, RefusedLink, Stat, here, is_missing, is_shortage};
 use crate::report::event::Event;
 use crate::watch::ChangeWatch;
@@ -426,7 +426,7 @@ impl<'a> Scan<'a> {
 
 impl Scan<'_> {
     /// Emits what could not be scanned.
-    pub(crate) fn tell(&mut self, told_too_long: &mut bool, cx: &TailContext) {
+    pub(crate) fn tell(&mut self, told_too_long: &mut bool, cx: &ReadContext) {
         let refuse = |input: &Path, reason: &str, done: &str, failed| match failed {
             true => cx.ledger.input_failed(input, &reason),
             false => cx.ledger.emit(&Event::Refused { input: input.to_owned(), reason: format!("{reason}; {done}") }),
@@ -448,7 +448,7 @@ impl Scan<'_> {
     }
 
     /// Emits that nothing matches, unless the reason was emitted.
-    pub(crate) fn tell_no_match(&self, cx: &TailContext) {
+    pub(crate) fn tell_no_match(&self, cx: &ReadContext) {
         let input = Path::new(self.pattern.text());
         let is_ours = self.reach.has(self.fs.remote_device(here(self.pattern.base())));
         if self.found.is_empty() && self.failed.is_empty() && self.elsewhere.is_empty() && is_ours {

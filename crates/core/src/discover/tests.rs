@@ -32,9 +32,9 @@ impl ChangeWatch for Paths {
     }
 }
 
-fn context(watch: Arc<Paths>) -> TailContext {
+fn context(watch: Arc<Paths>) -> ReadContext {
     let most = usize::MAX;
-    TailContext {
+    ReadContext {
         settings: Settings {
             limit: LineLimit { max: 1024, policy: LongLines::Split },
             format: LineFormat { prefix: Prefix::None, format: Format::Raw },

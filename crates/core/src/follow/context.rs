@@ -54,7 +54,7 @@ pub(crate) struct Settings {
 
 /// What all of the reading side shares.
 #[derive(Clone, Debug)]
-pub(crate) struct TailContext {
+pub(crate) struct ReadContext {
     pub(crate) settings: Settings,
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) ledger: Arc<Ledger>,
@@ -68,7 +68,7 @@ pub(crate) struct TailContext {
     pub(crate) watch: Option<Arc<dyn ChangeWatch>>,
 }
 
-impl TailContext {
+impl ReadContext {
     /// Returns true if the system notifies changes of the file at a path.
     pub(crate) fn is_watched(&self, path: &Path) -> bool {
         self.watch.as_ref().is_some_and(|watch| watch.is_watched(path))

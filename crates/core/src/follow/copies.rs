@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::clock;
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::follow::file::Generation;
 use crate::follow::file::bytes::read_all;
 use crate::follow::registry::Claimed;
@@ -39,7 +39,7 @@ impl Copies {
     }
 
     /// Returns true if the file that appeared at `path` is held, since it may be a copy of `original`.
-    pub(crate) fn holds(&mut self, original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
+    pub(crate) fn holds(&mut self, original: &Generation, path: &Path, stat: &Stat, cx: &ReadContext) -> bool {
         if cx.settings.copy_grace.is_zero() {
             return false;
         }
@@ -75,7 +75,7 @@ impl Copies {
         original: &Generation,
         path: &Path,
         number: u32,
-        cx: &TailContext,
+        cx: &ReadContext,
     ) -> Option<Generation> {
         let held = std::mem::take(&mut self.0);
         let wanted = original.known().is_some() || !held.is_empty();
@@ -101,7 +101,7 @@ fn search(
     held: &[Copy],
     path: &Path,
     number: u32,
-    cx: &TailContext,
+    cx: &ReadContext,
 ) -> Result<Option<Generation>, Moved> {
     let Some(name) = path.file_name().map(OsStr::as_bytes) else { return Ok(None) };
     let dir = path.parent().unwrap_or(Path::new(""));
@@ -164,7 +164,7 @@ fn opened(
     path: &Path,
     number: u32,
     stat: &Stat,
-    cx: &TailContext,
+    cx: &ReadContext,
 ) -> io::Result<Option<(Generation, bool)>> {
     let mut copy = Generation::new(number, stat.id, stat.size);
     copy.apply_stat(stat);
@@ -180,7 +180,7 @@ fn opened(
 }
 
 /// Returns true if a file has the original's content, as far as it goes by now; none if the original was cut meanwhile.
-fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &TailContext) -> io::Result<Option<bool>> {
+fn is_copy(original: &Generation, path: &Path, stat: &Stat, cx: &ReadContext) -> io::Result<Option<bool>> {
     let place = original.position();
     if original.size() == 0 {
         return Ok(Some(false));

@@ -18,7 +18,7 @@ use crate::batch::fingerprint::Fingerprint;
 use crate::batch::position::{LineState, Position};
 use crate::batch::source::Source;
 use crate::clock;
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::follow::descriptors::Slot;
 use crate::follow::file::bytes::storage;
 use crate::follow::registry::Kept;
@@ -157,7 +157,7 @@ impl Generation {
     }
 
     /// Returns true if a file without its name has been quiet for long enough to be closed.
-    pub(crate) fn is_quiet(&self, cx: &TailContext) -> bool {
+    pub(crate) fn is_quiet(&self, cx: &ReadContext) -> bool {
         self.is_quieter_than(cx.settings.grace)
     }
 
@@ -181,7 +181,7 @@ impl Generation {
     }
 
     /// Closes a file that can be opened again by its name, if it is read and has not changed for long.
-    pub(crate) fn close_idle(&mut self, cx: &TailContext) {
+    pub(crate) fn close_idle(&mut self, cx: &ReadContext) {
         let old = |modified: SystemTime| clock::age(modified).is_some_and(|age| age > IDLE_AFTER);
         if cx.descriptors.is_crowded()
             && self.at.offset == self.length.size
@@ -225,7 +225,7 @@ impl Generation {
     }
 
     /// Opens the file at `path`. Returns false if another one is there by now, or none.
-    pub(crate) fn open(&mut self, path: &Path, cx: &TailContext) -> io::Result<bool> {
+    pub(crate) fn open(&mut self, path: &Path, cx: &ReadContext) -> io::Result<bool> {
         if !cx.descriptors.may_open() {
             return Err(cx.descriptors.refusal());
         }
@@ -253,7 +253,7 @@ impl Generation {
 
     /// Opens the file at `path` if it is closed. Returns false if another one is there by now. After a failed read it
     /// is opened again: its descriptor may be the cause, as when a file server has forgotten it.
-    pub(crate) fn ready(&mut self, path: &Path, cx: &TailContext) -> io::Result<bool> {
+    pub(crate) fn ready(&mut self, path: &Path, cx: &ReadContext) -> io::Result<bool> {
         if self.file.is_none() {
             return self.open(path, cx);
         }
@@ -292,7 +292,7 @@ impl Generation {
     }
 
     /// Starts again at the file's first byte; what was not read of the old content is a gap.
-    pub(crate) fn restart(&mut self, number: u32, size: u64, reason: GapReason, source: &Source, cx: &TailContext) {
+    pub(crate) fn restart(&mut self, number: u32, size: u64, reason: GapReason, source: &Source, cx: &ReadContext) {
         self.abandon(reason, source, cx);
         let (file, storage, mut unnamed) = (self.file.take(), self.storage, self.unnamed.take());
         if let Some(unnamed) = &mut unnamed {
@@ -302,7 +302,7 @@ impl Generation {
     }
 
     /// Records the unread bytes as a gap.
-    pub(crate) fn abandon(&mut self, reason: GapReason, source: &Source, cx: &TailContext) {
+    pub(crate) fn abandon(&mut self, reason: GapReason, source: &Source, cx: &ReadContext) {
         self.leave(source, cx);
         // Of content that is gone, only so much was there for certain.
         let seen = match (self.length.shrunk.take(), reason) {

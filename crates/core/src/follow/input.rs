@@ -16,7 +16,7 @@ use std::time::Instant;
 use crate::batch::position::Position;
 use crate::batch::source::Source;
 use crate::discover::command::Related;
-use crate::follow::context::{StartAt, TailContext};
+use crate::follow::context::{ReadContext, StartAt};
 use crate::follow::copies::Copies;
 use crate::follow::fifo::FifoInput;
 use crate::follow::file::Generation;
@@ -193,13 +193,13 @@ impl Input {
     }
 
     /// Returns true if the file that appeared at `path` is held, since it may be a copy of this one.
-    fn holds_copy(&mut self, path: &Path, stat: &Stat, cx: &TailContext) -> bool {
+    fn holds_copy(&mut self, path: &Path, stat: &Stat, cx: &ReadContext) -> bool {
         let original = self.current.as_ref().filter(|_| self.unopened.is_none());
         original.is_some_and(|original| self.copies.holds(original, path, stat, cx))
     }
 
     /// Emits a new trouble, and records the input as failed if nothing will be read of it.
-    fn trouble(&mut self, trouble: Trouble, cx: &TailContext) {
+    fn trouble(&mut self, trouble: Trouble, cx: &ReadContext) {
         self.unsettled |= matches!(trouble, Trouble::Unreadable(_));
         if let Trouble::Unreadable(_) = trouble {
             self.pause.failed(cx.settings.poll_interval);

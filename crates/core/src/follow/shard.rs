@@ -18,7 +18,7 @@ use crate::batch::Batch;
 use crate::clock;
 use crate::clock::is_over;
 use crate::discover::command::Command;
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::follow::file::ReadOutcome;
 use crate::follow::file::turn::Scratch;
 use crate::follow::input::Input;
@@ -66,7 +66,7 @@ pub(crate) struct Pace {
 /// A tailer of many files.
 #[derive(Debug)]
 pub(crate) struct FileShard {
-    cx: TailContext,
+    cx: ReadContext,
     inbox: Receiver<Command>,
     /// The hints, and the index of each path.
     mailbox: Arc<Mailbox>,
@@ -96,7 +96,7 @@ pub(crate) struct FileShard {
 }
 
 impl FileShard {
-    pub(crate) fn new(mut cx: TailContext, inbox: Receiver<Command>, mailbox: Arc<Mailbox>, pace: Pace) -> Self {
+    pub(crate) fn new(mut cx: ReadContext, inbox: Receiver<Command>, mailbox: Arc<Mailbox>, pace: Pace) -> Self {
         cx.descriptors = cx.descriptors.share(mailbox.clone());
         Self {
             cx,

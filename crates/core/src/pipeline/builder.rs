@@ -1,7 +1,7 @@
 //! The settings of a merge.
 
 pub(crate) mod buffers;
-pub(crate) mod output;
+pub(crate) mod guard;
 pub(crate) mod prepare;
 
 use std::ffi::{OsStr, OsString};

@@ -15,7 +15,7 @@ use crate::discover::pattern::Excludes;
 use crate::discover::remote::{REMOTE_READERS_MAX, RemoteReaders, RemoteStatus, Remotes};
 use crate::discover::run::{Requests, SharedDiscovery, discover, requests};
 use crate::discover::spec::Spec;
-use crate::follow::context::{StartAt, TailContext};
+use crate::follow::context::{ReadContext, StartAt};
 use crate::follow::fifo::Streams;
 use crate::follow::remote::RemoteReader;
 use crate::follow::shard::{FileShard, Pace};
@@ -50,7 +50,7 @@ pub(crate) struct Inputs {
     pub(crate) excludes: Excludes,
     pub(crate) start: StartAt,
     pub(crate) tailers: Vec<Named>,
-    pub(crate) cx: TailContext,
+    pub(crate) cx: ReadContext,
     /// Notifies changes; none if files are polled.
     pub(crate) notifier: Option<Notifier>,
 }
@@ -80,7 +80,7 @@ impl Files {
 pub(crate) struct ReaderStarter<B> {
     pub(crate) backend: B,
     pub(crate) batches: BatchSink,
-    pub(crate) cx: TailContext,
+    pub(crate) cx: ReadContext,
     pub(crate) state: Arc<State>,
     pub(crate) watch: WatchSlot,
     pub(crate) joining: Arc<Joining>,
@@ -133,10 +133,10 @@ impl<B: Backend> ReaderStarter<B> {
 
     /// Starts readers of remote devices when discovery comes upon them. Each holds a batch while it hangs; one is left
     /// for the others.
-    pub(crate) fn remotes(&self, excludes: &Excludes, tail: &TailContext, pace: Pace) -> Remotes {
+    pub(crate) fn remotes(&self, excludes: &Excludes, tail: &ReadContext, pace: Pace) -> Remotes {
         let most = REMOTE_READERS_MAX.min(self.batches.pool.count() - 1).max(1);
         let (starter, excludes) = (self.clone(), excludes.clone());
-        let tail = TailContext { watch: None, ..tail.clone() };
+        let tail = ReadContext { watch: None, ..tail.clone() };
         let start = move |orders, status: Arc<RemoteStatus>| {
             let (commands, inbox) = async_channel::unbounded();
             let (cx, names) = (tail.clone(), Arc::default());

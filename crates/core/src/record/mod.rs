@@ -1,4 +1,5 @@
-//! Bytes to records to bytes: splitting, the line limit, and the form of lines in the output. It does no I/O.
+//! Bytes to records to bytes: splitting, the line limit, and the form of lines in the output. It reads
+//! and writes no files.
 
 pub(crate) mod escape;
 pub(crate) mod format;

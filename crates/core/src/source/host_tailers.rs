@@ -9,7 +9,7 @@ use crate::batch::position::LineState;
 use crate::batch::source::Source;
 use crate::clock;
 use crate::clock::after;
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::panic::caught;
 use crate::record::escape::Name;
 use crate::record::format::Renderer;
@@ -68,7 +68,7 @@ pub(crate) struct HostTailers {
     failures: Arc<Failures>,
     /// Tailers that are to join.
     joining: Arc<Joining>,
-    cx: TailContext,
+    cx: ReadContext,
 }
 
 struct Member {
@@ -82,7 +82,7 @@ struct Member {
 }
 
 impl HostTailers {
-    pub(crate) fn new(tailers: Vec<Named>, failures: Arc<Failures>, joining: Arc<Joining>, cx: TailContext) -> Self {
+    pub(crate) fn new(tailers: Vec<Named>, failures: Arc<Failures>, joining: Arc<Joining>, cx: ReadContext) -> Self {
         let mut many = Self { tailers: Vec::new(), next: 0, raw: None, failures, joining, cx };
         many.join(tailers);
         many
@@ -139,7 +139,7 @@ impl HostTailers {
 }
 
 /// Renders all lines of a batch into another one, which grows as need be, and applies the line limit.
-fn render(from: &Batch, renderer: &Renderer, into: &mut Batch, cx: &TailContext) {
+fn render(from: &Batch, renderer: &Renderer, into: &mut Batch, cx: &ReadContext) {
     let (mut bytes, mut rendered) = (from.bytes(), Vec::new());
     for extent in from.extents() {
         let (lines, rest) = bytes.split_at(extent.len_out as usize);

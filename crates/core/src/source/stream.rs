@@ -3,6 +3,9 @@
 //! They are read as a stream, once. A fragment is kept here, at most a line, and gets a newline when the stream is over
 //! or the merge stops. After a crash, bytes that were read and not written are lost.
 //!
+//! The tailer here splits and limits lines; [`HostTailers`](crate::source::host_tailers::HostTailers), which runs it among
+//! the host's own, renders them.
+//!
 //! A named path is followed by a shard, which hands a FIFO there over to be read here; another FIFO later is another
 //! stream. Under `once` a FIFO is read until its last writer closes it.
 
@@ -15,7 +18,7 @@ use crate::batch::Batch;
 use crate::batch::position::LineState;
 use crate::batch::source::Source;
 use crate::clock;
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::follow::fifo::Fifo;
 use crate::fs::{ReadStream, is_missing};
 use crate::record::format::Renderer;
@@ -48,28 +51,28 @@ pub(crate) struct PipeTailer {
     framer: Framer,
     /// True once the last writer is gone.
     ended: bool,
-    cx: TailContext,
+    cx: ReadContext,
 }
 
 impl PipeTailer {
     /// Standard input, which ends when its writers close it.
-    pub(crate) fn stdin(source: Arc<Source>, cx: &TailContext) -> io::Result<Self> {
+    pub(crate) fn stdin(source: Arc<Source>, cx: &ReadContext) -> io::Result<Self> {
         let mut stdin = Self::new(None, source, cx);
         stdin.file = Some(cx.fs.stdin()?);
         Ok(stdin)
     }
 
     /// A FIFO, which ends when the last of its writers closes it.
-    pub(crate) fn fifo_once(source: Arc<Source>, cx: &TailContext) -> Self {
+    pub(crate) fn fifo_once(source: Arc<Source>, cx: &ReadContext) -> Self {
         Self::new(None, source, cx)
     }
 
     /// A FIFO that lasts until it loses its name, and nothing comes for the grace time.
-    pub(crate) fn fifo(fifo: Arc<Fifo>, source: Arc<Source>, cx: &TailContext) -> Self {
+    pub(crate) fn fifo(fifo: Arc<Fifo>, source: Arc<Source>, cx: &ReadContext) -> Self {
         Self::new(Some(fifo), source, cx)
     }
 
-    fn new(fifo: Option<Arc<Fifo>>, source: Arc<Source>, cx: &TailContext) -> Self {
+    fn new(fifo: Option<Arc<Fifo>>, source: Arc<Source>, cx: &ReadContext) -> Self {
         Self {
             file: None,
             source,

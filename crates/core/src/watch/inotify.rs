@@ -21,7 +21,7 @@ use crate::sync::lock::lock;
 use crate::sync::wake;
 use crate::watch::Tell;
 use crate::watch::mailbox::Change;
-use crate::watch::pace::Rounds;
+use crate::watch::rounds::Rounds;
 
 /// A watch descriptor. The system uses none twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -281,7 +281,7 @@ pub(crate) fn reason(error: &io::Error) -> String {
 
 /// Returns the kind of a file system whose changes are not all notified: they may be made on another machine, or it
 /// does not notify them. Numbers from `statfs(2)` and the kernel's `magic.h`.
-pub(crate) fn is_remote(path: &Path) -> Option<&'static str> {
+pub(crate) fn is_unnotified(path: &Path) -> Option<&'static str> {
     let kind = rustix::fs::statfs(path).ok()?.f_type as u64 & 0xffff_ffff;
     Some(match kind {
         0x6969 => "NFS",

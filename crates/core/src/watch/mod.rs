@@ -7,11 +7,15 @@
 //! The thread `tailmerge-watch` waits for the system, tells discovery of new names, and puts hints into the mailboxes
 //! of the shards. While a reader's job waits for hints, the job does that itself, unless something holds it up for
 //! long. The thread ends with the writer's thread, or with whoever reads a tail alone.
+//!
+//! `system` is `inotify.rs` or `other.rs`. Both have a `System` with `new`, `add`, `remove`, `run`, `stop` and `turn`, the
+//! types `Key` (of a watch) and `Turn` (of a job that receives events), and the functions `is_unnotified`, `is_mounted`
+//! and `reason`.
 
 pub(crate) mod mailbox;
 pub(crate) mod names;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) mod pace;
+pub(crate) mod rounds;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[path = "inotify.rs"]
 pub(crate) mod system;
@@ -101,6 +105,6 @@ pub(crate) fn can_notify(mode: WatchMode, fs: &dyn Fs) -> bool {
 }
 
 /// Returns true if a path is where the system does not notify all changes.
-pub(crate) fn is_remote(path: &Path) -> bool {
-    system::is_remote(path).is_some() || system::is_mounted(path)
+pub(crate) fn is_unnotified(path: &Path) -> bool {
+    system::is_unnotified(path).is_some() || system::is_mounted(path)
 }

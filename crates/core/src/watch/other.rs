@@ -126,7 +126,7 @@ pub(crate) fn reason(error: &io::Error) -> String {
 }
 
 /// Always returns none or false: this is not known here.
-pub(crate) fn is_remote(_: &Path) -> Option<&'static str> {
+pub(crate) fn is_unnotified(_: &Path) -> Option<&'static str> {
     None
 }
 

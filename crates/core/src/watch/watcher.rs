@@ -40,7 +40,7 @@ impl ChangeWatch for Watcher {
         if lock(&self.table).paths.get(path).is_some_and(|watched| watched.id == Some(id)) {
             return true;
         }
-        match system::is_remote(here(path)) {
+        match system::is_unnotified(here(path)) {
             Some(kind) => {
                 self.tell(path, &format!("{kind} does not tell of changes made elsewhere"));
                 false
@@ -63,7 +63,7 @@ impl ChangeWatch for Watcher {
             }
             return false;
         }
-        !self.fs.is_link(path) || system::is_remote(path).is_none() && self.watch(path, None)
+        !self.fs.is_link(path) || system::is_unnotified(path).is_none() && self.watch(path, None)
     }
 
     fn watch_file(&self, path: &Path) -> bool {

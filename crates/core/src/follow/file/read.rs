@@ -8,7 +8,7 @@ use crate::batch::fingerprint::{Fingerprint, FingerprintWindow};
 use crate::batch::position::LineState;
 use crate::batch::source::Source;
 use crate::clock;
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::follow::file::bytes::{read_all, read_at};
 use crate::follow::file::turn::Turn;
 use crate::follow::file::{Generation, PSEUDO_MAX, ReadOutcome};
@@ -177,7 +177,7 @@ impl Generation {
     }
 
     /// Records the dropped part of a line as a gap up to the offset. Its rest is dropped, too.
-    pub(crate) fn finish_drop(&mut self, source: &Source, cx: &TailContext) {
+    pub(crate) fn finish_drop(&mut self, source: &Source, cx: &ReadContext) {
         if let LineState::Dropped { from, whole } = self.at.line {
             cx.ledger.gap(source.path(), from, self.at.offset, GapReason::LineLimit);
             self.at.line = LineState::Dropped { from: self.at.offset, whole };
@@ -228,7 +228,7 @@ impl Generation {
 
     /// Returns true if the end needs more than to stop reading: a last line is to be delivered, or unread bytes are in
     /// a closed file.
-    pub(crate) fn is_to_be_finished(&self, cx: &TailContext) -> bool {
+    pub(crate) fn is_to_be_finished(&self, cx: &ReadContext) -> bool {
         cx.settings.once && self.has_rest() || !self.is_open() && self.has_more()
     }
 
@@ -241,7 +241,7 @@ impl Generation {
     }
 
     /// Stops reading at the offset. A line that was being dropped and a hole are recorded.
-    pub(crate) fn leave(&mut self, source: &Source, cx: &TailContext) {
+    pub(crate) fn leave(&mut self, source: &Source, cx: &ReadContext) {
         self.finish_drop(source, cx);
         self.finish_hole(source, cx);
     }
@@ -254,7 +254,7 @@ impl Generation {
     }
 
     /// Notes that there is no newline up to `searched`, of bytes that were read from the offset on.
-    fn set_searched(&mut self, searched: u64, bytes: &[u8], cx: &TailContext) {
+    fn set_searched(&mut self, searched: u64, bytes: &[u8], cx: &ReadContext) {
         self.searched.to = self.searched.to.max(searched);
         if self.searched.to - self.at.offset > reread_max(cx) && self.searched.to == searched {
             self.searched.fingerprint = FingerprintWindow::new(0).slide(bytes);
@@ -269,7 +269,7 @@ impl Generation {
     /// Skips a hole at the offset up to the file's next data, and the NUL bytes of `bytes`, which were read there: the
     /// rest of a hole in its last block is NUL, too. Each visit skips a part. NUL bytes that were written elsewhere are
     /// data.
-    fn skip_hole(&mut self, bytes: &[u8], source: &Source, cx: &TailContext) -> io::Result<bool> {
+    fn skip_hole(&mut self, bytes: &[u8], source: &Source, cx: &ReadContext) -> io::Result<bool> {
         let Some((file, _)) = &self.file else { return Ok(false) };
         let nuls = count_nuls(bytes);
         let mut to = self.at.offset + nuls as u64;
@@ -292,7 +292,7 @@ impl Generation {
     }
 
     /// Records a hole up to the offset.
-    pub(crate) fn finish_hole(&mut self, source: &Source, cx: &TailContext) {
+    pub(crate) fn finish_hole(&mut self, source: &Source, cx: &ReadContext) {
         if let Some(from) = self.hole.take() {
             cx.ledger.hole(source.path(), from, self.at.offset);
         }
@@ -387,6 +387,6 @@ fn count_nuls(bytes: &[u8]) -> usize {
 
 /// Returns the length up to which a fragment is read again. It is less than a chunk, so that reading again makes
 /// progress.
-fn reread_max(cx: &TailContext) -> u64 {
+fn reread_max(cx: &ReadContext) -> u64 {
     FRAGMENT_REREAD_MAX.min(cx.settings.chunk as u64 - 1)
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::clock;
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::follow::file::Generation;
 use crate::follow::file::bytes::read_all;
 use crate::fs::{MODIFIED_GRAIN, Stat, Storage};
@@ -11,7 +11,7 @@ use crate::report::gap::GapReason;
 
 impl Generation {
     /// Asks the system for the file's state. Returns true if it was cut below the offset, and the number of its names.
-    pub(crate) fn stat_open(&mut self, cx: &TailContext) -> io::Result<(bool, u64)> {
+    pub(crate) fn stat_open(&mut self, cx: &ReadContext) -> io::Result<(bool, u64)> {
         let stat = match (&self.file, self.found_name()) {
             (Some((file, _)), _) => file.stat()?,
             (None, Some(path)) => cx.fs.stat(path).and_then(|stat| match stat.id == self.id {
@@ -25,7 +25,7 @@ impl Generation {
 
     /// Returns the reason why it does not have the bytes that were read of it. If its state cannot be read, that is an
     /// error, and it is checked again at the next visit: with an old length, bytes that still come would count as lost.
-    pub(crate) fn why_changed(&mut self, cx: &TailContext) -> io::Result<GapReason> {
+    pub(crate) fn why_changed(&mut self, cx: &ReadContext) -> io::Result<GapReason> {
         let (cut, _) = self.stat_open(cx).inspect_err(|_| self.suspect())?;
         Ok(if cut || self.length.shrunk.is_some() { GapReason::Truncated } else { GapReason::Overwritten })
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::batch::Batch;
 use crate::batch::source::Source;
 use crate::clock;
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::record::format::Renderer;
 use crate::record::to_batch::ToBatch;
 
@@ -66,7 +66,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) renderer: &'a Renderer,
     pub(crate) batch: &'a mut Batch,
     pub(crate) scratch: &'a mut Scratch,
-    pub(crate) cx: &'a TailContext,
+    pub(crate) cx: &'a ReadContext,
 }
 
 impl Turn<'_> {

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::clock;
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::follow::file::{Generation, Unnamed};
 
 impl Generation {
     /// Records that the file has lost its name, and the other name that it was found under, if it was searched for.
-    pub(crate) fn retire(&mut self, found: Option<PathBuf>, cx: &TailContext) {
+    pub(crate) fn retire(&mut self, found: Option<PathBuf>, cx: &ReadContext) {
         if let (None, Some((_, slot))) = (&found, &mut self.file) {
             *slot = cx.descriptors.nameless_slot();
         }
@@ -23,7 +23,7 @@ impl Generation {
     }
 
     /// Records that the file has its name again.
-    pub(crate) fn regain(&mut self, cx: &TailContext) {
+    pub(crate) fn regain(&mut self, cx: &ReadContext) {
         if let Some((_, slot)) = &mut self.file {
             *slot = cx.descriptors.slot();
         }
@@ -46,7 +46,7 @@ impl Generation {
     }
 
     /// Opens the file, if it is closed, by the name that it was found under: see [`ready`](Self::ready).
-    pub(crate) fn ready_found(&mut self, cx: &TailContext) -> io::Result<bool> {
+    pub(crate) fn ready_found(&mut self, cx: &ReadContext) -> io::Result<bool> {
         match self.found_name().map(Path::to_owned) {
             Some(path) => self.ready(&path, cx),
             None => Ok(self.is_open()),
@@ -71,7 +71,7 @@ impl Generation {
     }
 
     /// Returns true if a deleted file exceeds the limits of the user: its age, or the bytes of all deleted files.
-    pub(crate) fn has_expired(&mut self, cx: &TailContext) -> bool {
+    pub(crate) fn has_expired(&mut self, cx: &ReadContext) -> bool {
         let Some(unnamed) = &mut self.unnamed else { return false };
         if let Some(max) = cx.settings.deleted_max_bytes {
             unnamed.kept = None;

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::batch::Batch;
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::follow::fifo::FifoInput;
 use crate::follow::file::Generation;
 use crate::follow::file::turn::{Scratch, Turn};
@@ -26,7 +26,7 @@ impl Input {
 
     /// Ends an input. Under `once` its last line gets a newline; when following, it is left for the next run. Returns
     /// false if the batch has no room.
-    pub(crate) fn finish(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &TailContext) -> bool {
+    pub(crate) fn finish(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &ReadContext) -> bool {
         let Some(source) = self.source.clone() else {
             if let (Some(trouble @ Trouble::Unreadable(_)), false) = (self.trouble, cx.settings.once) {
                 cx.ledger.input_failed(&self.path, &trouble);
@@ -76,7 +76,7 @@ impl Input {
     }
 
     /// Stops following. If the file is followed again, reading continues at its position.
-    pub(crate) fn abandon(&mut self, cx: &TailContext) {
+    pub(crate) fn abandon(&mut self, cx: &ReadContext) {
         self.leave_names(cx);
         self.fifo.take().into_iter().for_each(FifoInput::leave);
         let Some(source) = &self.source else { return };

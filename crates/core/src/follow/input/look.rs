@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::discover::pattern::is_pattern;
-use crate::follow::context::{StartAt, TailContext};
+use crate::follow::context::{ReadContext, StartAt};
 use crate::follow::fifo::{FifoInput, Streams};
 use crate::follow::file::Generation;
 use crate::follow::file::turn::Scratch;
@@ -22,7 +22,7 @@ const UNWATCHED_MAX: Duration = Duration::from_secs(1);
 impl Input {
     /// Looks what is under the path now, without reading. True if there is something to read. `base_input` is the input
     /// that this one is beside.
-    pub(crate) fn stat_path(&mut self, base_input: Option<&mut Self>, scratch: &mut Scratch, cx: &TailContext) -> bool {
+    pub(crate) fn stat_path(&mut self, base_input: Option<&mut Self>, scratch: &mut Scratch, cx: &ReadContext) -> bool {
         let start = std::mem::take(&mut self.start);
         let base_input = base_input.filter(|_| !self.present);
         (self.unsettled, self.linked) = (false, false);
@@ -87,14 +87,14 @@ impl Input {
         self.has_news(cx)
     }
 
-    pub(super) fn has_news(&self, cx: &TailContext) -> bool {
+    pub(super) fn has_news(&self, cx: &ReadContext) -> bool {
         self.unopened.is_some()
             || self.current.as_ref().is_some_and(Generation::has_news)
             || self.older.iter().any(|older| older.has_news() || older.is_quiet(cx))
     }
 
     /// Records that a file was gone before it was opened.
-    pub(super) fn unseen(&self, cx: &TailContext) {
+    pub(super) fn unseen(&self, cx: &ReadContext) {
         // A pattern may be a path as well, of which nothing is known; a link may have led nowhere all the time.
         if !is_pattern(self.path.as_os_str()) && !cx.fs.is_link(&self.path) {
             cx.ledger.possible_loss_unseen();
@@ -103,7 +103,7 @@ impl Input {
 
     /// Only the content changed of what is under the path: looks at that, which costs half as much, or not at all if
     /// it is read next, which tells as much. True if there is something to read; none if a whole look is needed.
-    pub(crate) fn stat_content(&mut self, read_next: bool, cx: &TailContext) -> Option<bool> {
+    pub(crate) fn stat_content(&mut self, read_next: bool, cx: &ReadContext) -> Option<bool> {
         let current = self.current.as_mut().filter(|_| self.older.is_empty() && !self.unsettled)?;
         if read_next && self.is_watched && !self.linked && current.is_read() {
             current.suspect();
@@ -118,7 +118,7 @@ impl Input {
     }
 
     /// Handles a FIFO at the path, which is read as a stream.
-    pub(super) fn stream(&mut self, id: FileId, streams: &Streams, cx: &TailContext) {
+    pub(super) fn stream(&mut self, id: FileId, streams: &Streams, cx: &ReadContext) {
         if self.fifo.is_some() {
             return;
         }
@@ -139,7 +139,7 @@ impl Input {
         start: StartAt,
         base_input: Option<&mut Self>,
         scratch: &mut Scratch,
-        cx: &TailContext,
+        cx: &ReadContext,
     ) {
         if self.current.as_ref().is_some_and(|current| current.id == stat.id) {
             return self.apply_current_stat(&stat, false, cx);
@@ -185,7 +185,7 @@ impl Input {
     }
 
     /// Applies the state of the current file. The next read checks its content.
-    pub(super) fn apply_current_stat(&mut self, stat: &Stat, read_next: bool, cx: &TailContext) {
+    pub(super) fn apply_current_stat(&mut self, stat: &Stat, read_next: bool, cx: &ReadContext) {
         let Some(current) = &mut self.current else { return };
         let stirs = !read_next && stat.size != current.size() && current.is_quieter_than(UNWATCHED_MAX);
         if current.apply_stat(stat) {
@@ -200,7 +200,7 @@ impl Input {
     }
 
     /// Returns true if a new file has not changed for so long that it is set aside until it does.
-    pub(super) fn is_set_aside(&mut self, stat: &Stat, cx: &TailContext) -> bool {
+    pub(super) fn is_set_aside(&mut self, stat: &Stat, cx: &ReadContext) -> bool {
         if self.current.is_some() || !self.older.is_empty() {
             return false;
         }
@@ -218,7 +218,7 @@ impl Input {
 
     /// Notes whether the file has other names. What is read is watched itself then, if it can be: that tells of what is
     /// written by any of them. `renewed`: what is under the path may be another file than the one that is watched.
-    pub(super) fn note_names(&mut self, stat: &Stat, renewed: bool, cx: &TailContext) {
+    pub(super) fn note_names(&mut self, stat: &Stat, renewed: bool, cx: &ReadContext) {
         self.linked = stat.links > 1;
         let Some(watch) = &cx.watch else { return };
         let reads = self.is_watched && self.current.as_ref().is_some_and(|current| current.id == stat.id);
@@ -239,7 +239,7 @@ impl Input {
     }
 
     /// Stops watching the file by itself.
-    pub(super) fn leave_names(&mut self, cx: &TailContext) {
+    pub(super) fn leave_names(&mut self, cx: &ReadContext) {
         if let (Some(_), Some(watch)) = (self.watched_file.take(), &cx.watch) {
             watch.leave_file(&self.path);
         }

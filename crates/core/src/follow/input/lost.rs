@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::batch::source::Source;
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::follow::file::Generation;
 use crate::follow::input::{Begin, Input};
 use crate::fs::{FileId, Kind, here, is_missing};
@@ -12,7 +12,7 @@ use crate::report::gap::GapReason;
 
 /// Gives up a closed file that cannot be found. If it turns up under another followed name, reading continues at its
 /// position: a gap too many is better than lines twice.
-pub(crate) fn lose(mut file: Generation, source: &Source, cx: &TailContext) {
+pub(crate) fn lose(mut file: Generation, source: &Source, cx: &ReadContext) {
     let place = file.position();
     file.abandon(GapReason::Gone, source, cx);
     match place.is_sure() {
@@ -23,7 +23,7 @@ pub(crate) fn lose(mut file: Generation, source: &Source, cx: &TailContext) {
 
 /// Returns the name that a file has now in its directory, after it lost the name `path`. After an error it may be there
 /// all the same.
-pub(crate) fn find(path: &Path, id: FileId, cx: &TailContext) -> io::Result<Option<PathBuf>> {
+pub(crate) fn find(path: &Path, id: FileId, cx: &ReadContext) -> io::Result<Option<PathBuf>> {
     let dir = path.parent().unwrap_or(Path::new(""));
     let mut found = Vec::new();
     let listed = cx.fs.list(here(dir), &mut |entry| {
@@ -48,7 +48,7 @@ pub(crate) fn find(path: &Path, id: FileId, cx: &TailContext) -> io::Result<Opti
 
 impl Input {
     /// Handles a current file that has left the path: it is read to its end and then closed.
-    pub(super) fn retire_current(&mut self, cx: &TailContext) {
+    pub(super) fn retire_current(&mut self, cx: &ReadContext) {
         self.leave_names(cx);
         let (Some(mut current), Some(source)) = (self.current.take(), &self.source) else { return };
         let found = match self.unopened.take().as_deref() {

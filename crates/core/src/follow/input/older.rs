@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::follow::file::turn::{Scratch, Turn};
 use crate::follow::file::{Generation, ReadOutcome};
 use crate::follow::input::lost::{find, lose};
@@ -24,7 +24,7 @@ enum Step {
 
 impl Input {
     /// Applies their states, and gives up those that are gone.
-    pub(crate) fn stat_older(&mut self, scratch: &mut Scratch, cx: &TailContext) {
+    pub(crate) fn stat_older(&mut self, scratch: &mut Scratch, cx: &ReadContext) {
         let Some(source) = self.source.clone() else { return };
         let mut at = 0;
         while at < self.older.len() {
@@ -78,7 +78,7 @@ impl Input {
     }
 
     /// Emits what keeps an older file from being found; it is searched for ever more seldom.
-    fn search_failed(&mut self, error: &io::Error, cx: &TailContext) {
+    fn search_failed(&mut self, error: &io::Error, cx: &ReadContext) {
         let trouble = Trouble::unreadable(error);
         if let Trouble::Link(_) = trouble {
             self.unsettled = true;
@@ -88,7 +88,7 @@ impl Input {
     }
 
     /// Returns true while newer files wait for an older one that cannot be read, to keep the order.
-    fn waits_for(&self, older: &Generation, cx: &TailContext) -> bool {
+    fn waits_for(&self, older: &Generation, cx: &ReadContext) -> bool {
         match self.until {
             None => older.failing().is_some_and(|time| time < cx.settings.grace),
             Some(_) => self.last_tries < LAST_TRIES,
@@ -146,7 +146,7 @@ impl Input {
     }
 
     /// Leaves an older file that cannot be read just now.
-    fn pass_over(&mut self, error: &io::Error, cx: &TailContext) -> Step {
+    fn pass_over(&mut self, error: &io::Error, cx: &ReadContext) -> Step {
         self.read_failed(error, cx);
         self.try_again(error, cx);
         Step::Next
@@ -194,7 +194,7 @@ impl Input {
         Ok(ReadOutcome::End)
     }
 
-    fn drop_older(&mut self, at: usize, links: u64, cx: &TailContext) {
+    fn drop_older(&mut self, at: usize, links: u64, cx: &ReadContext) {
         let older = self.older.remove(at);
         match links {
             0 => cx.registry.forget(older.id),
@@ -204,7 +204,7 @@ impl Input {
 
     /// Closes one of too many files without a name: the first that is read to its end, or else, if `unread`, the first
     /// one, with a gap. Returns false if there is none.
-    pub(crate) fn let_go_nameless(&mut self, unread: bool, cx: &TailContext) -> bool {
+    pub(crate) fn let_go_nameless(&mut self, unread: bool, cx: &ReadContext) -> bool {
         let Some(source) = self.source.clone() else { return false };
         let read = self.older.iter_mut().position(|older| {
             let looked = older.is_nameless() && older.stat_open(cx).is_ok();

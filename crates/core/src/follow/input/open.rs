@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::batch::position::Position;
 use crate::batch::source::Source;
-use crate::follow::context::{StartAt, TailContext};
+use crate::follow::context::{ReadContext, StartAt};
 use crate::follow::file::Generation;
 use crate::follow::file::turn::Scratch;
 use crate::follow::input::{Begin, Input};
@@ -18,7 +18,7 @@ use crate::report::event::Event;
 impl Input {
     /// Continues where an earlier merge has left the files that were at this path, the oldest first: as if they had just
     /// been there, so that one that was renamed since is searched for.
-    pub(crate) fn take_up(&mut self, cx: &TailContext) {
+    pub(crate) fn take_up(&mut self, cx: &ReadContext) {
         for left in cx.registry.take_positions(&self.path) {
             let Claimed::Taken { resume } = cx.registry.claim(left.file, &self.path, None) else {
                 // It is followed by the name that it has by now.
@@ -38,7 +38,7 @@ impl Input {
     }
 
     /// Returns the source of its lines, which is made when there is a first file.
-    pub(super) fn make_source(&mut self, cx: &TailContext) -> &Arc<Source> {
+    pub(super) fn make_source(&mut self, cx: &ReadContext) -> &Arc<Source> {
         self.source.get_or_insert_with(|| {
             self.renderer = cx.settings.format.labelled(&self.path);
             cx.ledger.add_source(self.path.clone())
@@ -52,7 +52,7 @@ impl Input {
         resume: Option<Position>,
         start: StartAt,
         scratch: &mut Scratch,
-        cx: &TailContext,
+        cx: &ReadContext,
     ) {
         let begin = match (resume, self.aside.take()) {
             (Some(at), _) => Begin::Resume(at),
@@ -86,7 +86,7 @@ impl Input {
 
     /// Opens the current file for the first time, and moves to where reading begins. Returns false if another file is
     /// there by now.
-    pub(super) fn begin(&mut self, scratch: &mut Scratch, cx: &TailContext) -> io::Result<bool> {
+    pub(super) fn begin(&mut self, scratch: &mut Scratch, cx: &ReadContext) -> io::Result<bool> {
         let (Some(current), Some(source), Some(begin)) = (&mut self.current, &self.source, &self.unopened) else {
             return Ok(true);
         };

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::batch::Batch;
-use crate::follow::context::TailContext;
+use crate::follow::context::ReadContext;
 use crate::follow::file::turn::{Scratch, Turn};
 use crate::follow::file::{Generation, ReadOutcome};
 use crate::follow::input::{Begin, Input, LAST_TRIES};
@@ -14,7 +14,7 @@ use crate::report::gap::GapReason;
 
 impl Input {
     /// Reads what is there, the oldest file first, a bounded number of bytes.
-    pub(crate) fn visit(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &TailContext) -> ReadOutcome {
+    pub(crate) fn visit(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &ReadContext) -> ReadOutcome {
         let Some(source) = self.source.clone() else { return ReadOutcome::End };
         // What the new file holds now was written after what the old ones will turn out to hold.
         let end =
@@ -49,7 +49,7 @@ impl Input {
     }
 
     /// Handles the outcome of a read.
-    pub(super) fn visited(&mut self, visit: io::Result<ReadOutcome>, cx: &TailContext) -> ReadOutcome {
+    pub(super) fn visited(&mut self, visit: io::Result<ReadOutcome>, cx: &ReadContext) -> ReadOutcome {
         let is_failing = |input: &Self| input.older.iter().chain(&input.current).any(|file| file.failing().is_some());
         let is_pseudo = self.current.as_ref().is_some_and(Generation::is_pseudo);
         match visit {
@@ -88,7 +88,7 @@ impl Input {
     }
 
     /// Handles a visit without progress, although there seem to be bytes to read.
-    pub(super) fn came_to_nothing(&mut self, cx: &TailContext) -> ReadOutcome {
+    pub(super) fn came_to_nothing(&mut self, cx: &ReadContext) -> ReadOutcome {
         self.unsettled = true;
         self.pause.failed(cx.settings.poll_interval);
         if self.until.is_some() {
@@ -98,7 +98,7 @@ impl Input {
     }
 
     /// Emits that a file cannot be read.
-    pub(super) fn read_failed(&mut self, error: &io::Error, cx: &TailContext) {
+    pub(super) fn read_failed(&mut self, error: &io::Error, cx: &ReadContext) {
         self.unsettled = true;
         self.pause.failed(cx.settings.poll_interval);
         if self.read_failed.replace(error.kind()) != Some(error.kind()) {
@@ -111,7 +111,7 @@ impl Input {
     }
 
     /// Schedules another try after a failed read: at the next poll, or at the end at once, a few times.
-    pub(super) fn try_again(&mut self, error: &io::Error, cx: &TailContext) -> ReadOutcome {
+    pub(super) fn try_again(&mut self, error: &io::Error, cx: &ReadContext) -> ReadOutcome {
         if self.until.is_none() || self.last_tries > LAST_TRIES {
             return ReadOutcome::End;
         }
@@ -124,7 +124,7 @@ impl Input {
     }
 
     /// Gives up a file that cannot be read at the end.
-    pub(crate) fn give_up(&mut self, error: &io::Error, cx: &TailContext) {
+    pub(crate) fn give_up(&mut self, error: &io::Error, cx: &ReadContext) {
         self.last_tries = LAST_TRIES + 1;
         match self.unopened {
             Some(_) => cx.ledger.input_failed(&self.path, &format_args!("cannot be opened: {error}")),
@@ -134,7 +134,7 @@ impl Input {
 
     /// Handles changed content of the file at the path. If its state cannot be read, that is an error, and nothing is
     /// done.
-    pub(super) fn changed(&mut self, cx: &TailContext) -> io::Result<()> {
+    pub(super) fn changed(&mut self, cx: &ReadContext) -> io::Result<()> {
         let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return Ok(()) };
         if current.is_pseudo() {
             current.restart(self.next_number, 0, GapReason::Overwritten, source, cx);
@@ -147,7 +147,7 @@ impl Input {
     }
 
     /// Starts to read the new content of the file at the path.
-    pub(super) fn restart(&mut self, size: u64, reason: GapReason, cx: &TailContext) {
+    pub(super) fn restart(&mut self, size: u64, reason: GapReason, cx: &ReadContext) {
         let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return };
         cx.ledger.emit(&Event::Truncated { input: self.path.to_path_buf() });
         if self.unopened.is_none()

@@ -9,7 +9,7 @@ use crate::batch::Batch;
 use crate::discover::Discovery;
 use crate::discover::pattern::Excludes;
 use crate::discover::spec::Spec;
-use crate::follow::context::{Settings, StartAt, TailContext};
+use crate::follow::context::{ReadContext, Settings, StartAt};
 use crate::follow::descriptors::{Descriptors, OpenLimits};
 use crate::follow::model::disk::{Disk, Entry};
 use crate::follow::model::fs::Door;
@@ -107,7 +107,7 @@ impl World {
         }
         let door = Door::new(disk);
         let prefix = if setup.labels { Prefix::Path } else { Prefix::None };
-        let cx = TailContext {
+        let cx = ReadContext {
             settings: Settings {
                 limit: LineLimit { max: setup.limit, policy: setup.policy },
                 format: LineFormat { prefix, format: Format::Raw },

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::discover::pattern::Excludes;
 use crate::discover::spec::Spec;
-use crate::follow::context::{Settings, TailContext};
+use crate::follow::context::{ReadContext, Settings};
 use crate::follow::descriptors::{Descriptors, OpenLimits};
 use crate::follow::registry::FileRegistry;
 use crate::fs::{Fs, Kind};
@@ -68,7 +68,7 @@ impl Builder {
     }
 
     /// Returns what all readers of files share.
-    fn tail_context(&self, fs: Arc<dyn Fs>, ledger: Arc<Ledger>, buffers: &Buffers) -> TailContext {
+    fn tail_context(&self, fs: Arc<dyn Fs>, ledger: Arc<Ledger>, buffers: &Buffers) -> ReadContext {
         let registry = FileRegistry::default();
         for id in self.never_ids() {
             registry.forbid(id);
@@ -90,7 +90,7 @@ impl Builder {
             deleted_max_age: self.deleted_max_age,
             deleted_max_bytes: self.deleted_max_bytes,
         };
-        TailContext {
+        ReadContext {
             settings,
             fs,
             ledger,
@@ -103,7 +103,7 @@ impl Builder {
     }
 
     /// Returns the host's tailers, and those of the inputs that are streams.
-    fn take_tailers(&mut self, fifos: Vec<Spec>, cx: &TailContext) -> Result<Vec<Named>, StartError> {
+    fn take_tailers(&mut self, fifos: Vec<Spec>, cx: &ReadContext) -> Result<Vec<Named>, StartError> {
         let ledger = &cx.ledger;
         let add = |(name, tailer): (OsString, _)| (ledger.add_source(Path::new(&name).into()), tailer);
         let mut tailers: Vec<Named> = self.tailers.drain(..).map(add).collect();
