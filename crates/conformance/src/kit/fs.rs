@@ -30,6 +30,8 @@ pub enum Op {
 
 type Hook = dyn Fn(Op, &Path) -> io::Result<()> + Send + Sync;
 type Sizes = dyn Fn(&Path, u64) -> u64 + Send + Sync;
+/// Tells whom the file at a path belongs to.
+type Owners = dyn Fn(&Path) -> u32 + Send + Sync;
 type Inodes = dyn Fn(&OsStr, u64) -> u64 + Send + Sync;
 type Remote = dyn Fn(&Path) -> Option<u64> + Send + Sync;
 type ReadMax = dyn Fn(&Path) -> usize + Send + Sync;
@@ -49,6 +51,7 @@ struct Shared {
     birthless: AtomicBool,
     /// What is said of a file's size.
     sizes: OnceLock<Box<Sizes>>,
+    owners: OnceLock<Box<Owners>>,
     /// How many bytes a read gives at most.
     read_max: OnceLock<Box<ReadMax>>,
     /// Replaces the inode number that a listing tells of a name.
@@ -89,8 +92,21 @@ impl TestFs {
         let (sizes, read_max, inodes, remote) = (OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
         let (open, open_max) = (Arc::default(), AtomicUsize::new(usize::MAX));
         let (hook, looks) = (Box::new(hook), Mutex::default());
-        let below = OnceLock::new();
-        Self(Arc::new(Shared { below, hook, looks, disk, birthless, sizes, read_max, inodes, remote, open, open_max }))
+        let (below, owners) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Shared {
+            below,
+            hook,
+            looks,
+            disk,
+            birthless,
+            sizes,
+            owners,
+            read_max,
+            inodes,
+            remote,
+            open,
+            open_max,
+        }))
     }
 
     /// Puts it over another file system than the machine's.
@@ -105,6 +121,12 @@ impl TestFs {
     /// Says of a file that is so long in truth, in bytes, that it is as long as `size` tells.
     pub fn with_sizes(self, size: impl Fn(&Path, u64) -> u64 + Send + Sync + 'static) -> Self {
         drop(self.0.sizes.set(Box::new(size)));
+        self
+    }
+
+    /// A file belongs to the user that `owner` tells.
+    pub fn with_owners(self, owner: impl Fn(&Path) -> u32 + Send + Sync + 'static) -> Self {
+        drop(self.0.owners.set(Box::new(owner)));
         self
     }
 
@@ -153,6 +175,9 @@ impl TestFs {
     fn tell(&self, path: &Path, mut stat: Stat) -> Stat {
         if let Some(size) = self.0.sizes.get() {
             stat.size = size(path, stat.size);
+        }
+        if let Some(owner) = self.0.owners.get() {
+            stat.owner = Some(owner(path));
         }
         if self.0.birthless.load(Ordering::Relaxed) {
             stat.id.born = None;

@@ -27,7 +27,7 @@ use crate::clock;
 use crate::discover::aliases::Aliases;
 use crate::discover::command::{Command, Related, Request};
 use crate::discover::cost::{Cost, share};
-use crate::discover::pattern::{Excludes, PatternError};
+use crate::discover::pattern::PatternError;
 use crate::discover::remote::{Order, Reach, Remotes};
 use crate::discover::scan::dir::ByName;
 use crate::discover::scan::{Dirs, Large, Next, Scan, watch_above};
@@ -61,7 +61,6 @@ const FORMER_BYTES_MAX: usize = 2 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Discovery {
     cx: ReadContext,
-    excludes: Excludes,
     followed: Vec<Followed>,
     /// All paths that are found.
     found: HashMap<Arc<Path>, Found>,
@@ -158,7 +157,6 @@ impl Discovery {
     pub(crate) fn new(
         cx: ReadContext,
         specs: Vec<Spec>,
-        excludes: Excludes,
         start: StartAt,
         shards: Vec<Sender<Command>>,
         names: Arc<Names>,
@@ -168,7 +166,6 @@ impl Discovery {
         let (parents, above) = (HashSet::new(), HashSet::new());
         let mut discovery = Self {
             cx,
-            excludes,
             followed,
             found,
             parents,
@@ -358,7 +355,7 @@ impl Discovery {
     fn join_left(&mut self) -> bool {
         let matches = |path: &Path| {
             let patterns = self.followed.iter().filter_map(|followed| followed.spec.pattern());
-            patterns.into_iter().any(|pattern| pattern.matches(path)) && self.excludes.excluding(path).is_none()
+            patterns.into_iter().any(|pattern| pattern.matches(path)) && self.cx.excludes.excluding(path).is_none()
         };
         let is_missing = |path: &PathBuf| !self.found.contains_key(path.as_path()) && matches(path);
         let left: Vec<Arc<Path>> =
@@ -441,7 +438,7 @@ impl Discovery {
     ) -> (bool, Option<Large>) {
         let Followed { spec, dirs, listing, told_too_long, .. } = &mut self.followed[at];
         let Spec::Pattern(pattern) = spec else { return (false, None) };
-        let excluded = |path: &Path| self.excludes.excluding(path).is_some();
+        let excluded = |path: &Path| self.cx.excludes.excluding(path).is_some();
         let mut scan = Scan::new(pattern, &*self.cx.fs, &excluded, thorough);
         scan.watch = self.cx.watch.as_deref();
         scan.poll_interval = self.cx.settings.poll_interval;

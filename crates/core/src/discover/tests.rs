@@ -54,6 +54,7 @@ fn context(watch: Arc<Paths>) -> ReadContext {
         fs: Arc::new(OsFs),
         ledger: Ledger::new(Box::new(|_: &Event| ())),
         registry: Arc::default(),
+        excludes: Arc::default(),
         descriptors: Descriptors::new(OpenLimits { ordinary: most, nameless: most, process: u64::MAX }),
         watch: Some(watch),
     }
@@ -67,8 +68,8 @@ fn a_tree_is_not_watched_any_more_under_the_names_that_it_had() {
     let watch = Arc::<Paths>::default();
     let (cx, (shard, _inbox)) = (context(watch.clone()), async_channel::unbounded());
     let spec = Spec::new(root.path().join("**/*.log").as_os_str(), &OsFs).unwrap();
-    let (excludes, names) = (Excludes::default(), Arc::default());
-    let mut discovery = Discovery::new(cx, vec![spec], excludes, StartAt::Start, vec![shard], names);
+    let names = Arc::default();
+    let mut discovery = Discovery::new(cx, vec![spec], StartAt::Start, vec![shard], names);
     for number in 1..10 {
         discovery.scan(true);
         fs::rename(place(number - 1), place(number)).unwrap();

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::discover::pattern::Excludes;
 use crate::follow::descriptors::Descriptors;
 use crate::follow::fifo::Streams;
 use crate::follow::registry::FileRegistry;
@@ -59,6 +60,7 @@ pub(crate) struct ReadContext {
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) registry: Arc<FileRegistry>,
+    pub(crate) excludes: Arc<Excludes>,
     /// Limits the open files. Each shard has its share.
     pub(crate) descriptors: Arc<Descriptors>,
     pub(crate) stop: Arc<Stop>,

@@ -38,9 +38,15 @@ impl Copies {
         self.0.is_empty()
     }
 
-    /// Returns true if the file that appeared at `path` is held, since it may be a copy of `original`.
-    pub(crate) fn holds(&mut self, original: &Generation, path: &Path, stat: &Stat, cx: &ReadContext) -> bool {
-        if cx.settings.copy_grace.is_zero() {
+    /// Returns true if the file that appeared at `path` is held, since it may be a copy of `original`, which is at `base`.
+    pub(crate) fn holds(
+        &mut self,
+        (original, base): (&Generation, &Path),
+        path: &Path,
+        stat: &Stat,
+        cx: &ReadContext,
+    ) -> bool {
+        if cx.settings.copy_grace.is_zero() || !may_copy(stat, original, base, cx) {
             return false;
         }
         if stat.size == 0 && original.size() > 0 {
@@ -117,8 +123,8 @@ fn search(
         cx.descriptors.failed(&error, &cx.ledger);
     }
     let (mut adopted, mut moved) = (None, false);
-    for (ino, path) in base {
-        let stat = match cx.fs.stat(&path) {
+    for (ino, copy_path) in base {
+        let stat = match cx.fs.stat(&copy_path) {
             Ok(stat) => stat,
             Err(error) => {
                 moved |= is_missing(&error);
@@ -126,11 +132,12 @@ fn search(
             }
         };
         // A link leads to another inode than its own.
-        moved |= stat.id.ino != ino && !cx.fs.is_link(&path);
-        if stat.kind != Kind::File || stat.id == original.id {
+        moved |= stat.id.ino != ino && !cx.fs.is_link(&copy_path);
+        let is_other = stat.kind == Kind::File && stat.id != original.id;
+        if !is_other || cx.excludes.excluding(&copy_path).is_some() || !may_copy(&stat, original, path, cx) {
             continue;
         }
-        let (mut copy, fits) = match opened(original, &path, number, &stat, cx) {
+        let (mut copy, fits) = match opened(original, &copy_path, number, &stat, cx) {
             Ok(Some(opened)) => opened,
             Ok(None) => {
                 moved = true;
@@ -142,7 +149,7 @@ fn search(
         let is_held = held.iter().any(|held| held.id == stat.id);
         // One may also have been compared with it before the cut.
         if adopted.is_none() && (fits || is_held && original.offset() == 0) {
-            if cx.registry.claim(stat.id, &path, Some(&*cx.fs)) == (Claimed::Taken { resume: None }) {
+            if cx.registry.claim(stat.id, &copy_path, Some(&*cx.fs)) == (Claimed::Taken { resume: None }) {
                 copy.retire(None, cx);
                 adopted = Some(copy);
             }
@@ -155,6 +162,14 @@ fn search(
         }
     }
     if adopted.is_none() && moved { Err(Moved) } else { Ok(adopted) }
+}
+
+/// Returns true if a file may be taken for a copy of an input: it belongs to whom the input belongs to, or to root or our
+/// own user. Otherwise whoever can write there could have any line come out as the input's.
+fn may_copy(copy: &Stat, original: &Generation, base: &Path, cx: &ReadContext) -> bool {
+    let open = original.with_file(|file| file.stat()).ok().flatten();
+    let stat = open.or_else(|| cx.fs.stat(base).ok().filter(|stat| stat.id == original.id));
+    stat.is_some_and(|stat| copy.is_as_trusted_as(&stat))
 }
 
 /// Opens the file at `path`. Returns it, and true if it has the original's content; it is then at the position where

@@ -195,7 +195,7 @@ impl Input {
     /// Returns true if the file that appeared at `path` is held, since it may be a copy of this one.
     fn holds_copy(&mut self, path: &Path, stat: &Stat, cx: &ReadContext) -> bool {
         let original = self.current.as_ref().filter(|_| self.unopened.is_none());
-        original.is_some_and(|original| self.copies.holds(original, path, stat, cx))
+        original.is_some_and(|original| self.copies.holds((original, &self.path), path, stat, cx))
     }
 
     /// Emits a new trouble, and records the input as failed if nothing will be read of it.

@@ -117,13 +117,22 @@ pub struct Stat {
     pub links: u64,
     /// The time of the last change of the content; of a directory, of any change, which nobody can set back.
     pub modified: Option<SystemTime>,
+    /// The number of the user to whom it belongs, where there are users.
+    pub owner: Option<u32>,
 }
 
 impl Stat {
-    /// Makes the state of a file with one name, whose time of change is unknown.
+    /// Makes the state of a file with one name, whose time of change and owner are unknown.
     #[must_use]
     pub fn new(id: FileId, kind: Kind, size: u64) -> Self {
-        Self { id, kind, size, links: 1, modified: None }
+        Self { id, kind, size, links: 1, modified: None, owner: None }
+    }
+
+    /// Returns true if nobody but the owner of another file, root or our own user can have written this one's content.
+    /// Where there are no users, anybody may.
+    pub(crate) fn is_as_trusted_as(&self, other: &Self) -> bool {
+        let is_ours = |owner| owner == 0 || owner == rustix::process::geteuid().as_raw();
+        self.owner.is_none_or(is_ours) || self.owner == other.owner
     }
 }
 
@@ -524,6 +533,7 @@ impl From<&Metadata> for Stat {
             size: metadata.len(),
             links: metadata.nlink(),
             modified,
+            owner: Some(metadata.uid()),
         }
     }
 }

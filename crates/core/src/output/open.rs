@@ -371,6 +371,7 @@ mod tests {
             size,
             links: 1,
             modified: Some(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(size)),
+            owner: None,
         };
         assert!(is_same(&stat(1, 5), &stat(1, 6)));
         assert!(is_same(&stat(1, 5), &stat(2, 5)));

@@ -45,7 +45,7 @@ impl Readers {
         watch: WatchSlot,
         end: AtEnd,
     ) -> Self {
-        let Inputs { specs, excludes, start, tailers, cx, notifier } = inputs;
+        let Inputs { specs, start, tailers, cx, notifier } = inputs;
         let state = Arc::new(State {
             live: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
@@ -81,7 +81,7 @@ impl Readers {
                     readers.start_files();
                 }
             }))),
-            start_files: Mutex::new(Some(Box::new(move || starter.follow(specs, excludes, start, notifier)))),
+            start_files: Mutex::new(Some(Box::new(move || starter.follow(specs, start, notifier)))),
             files: OnceLock::new(),
             tailers: joining.mailbox.clone(),
             remote,

@@ -11,7 +11,6 @@ use futures_lite::FutureExt;
 use crate::backend::Backend;
 use crate::batch::sink::BatchSink;
 use crate::discover::Discovery;
-use crate::discover::pattern::Excludes;
 use crate::discover::remote::{REMOTE_READERS_MAX, RemoteReaders, RemoteStatus, Remotes};
 use crate::discover::run::{Requests, SharedDiscovery, discover, requests};
 use crate::discover::spec::Spec;
@@ -47,7 +46,6 @@ pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// The inputs, and what is shared by their readers.
 pub(crate) struct Inputs {
     pub(crate) specs: Vec<Spec>,
-    pub(crate) excludes: Excludes,
     pub(crate) start: StartAt,
     pub(crate) tailers: Vec<Named>,
     pub(crate) cx: ReadContext,
@@ -133,15 +131,15 @@ impl<B: Backend> ReaderStarter<B> {
 
     /// Starts readers of remote devices when discovery comes upon them. Each holds a batch while it hangs; one is left
     /// for the others.
-    pub(crate) fn remotes(&self, excludes: &Excludes, tail: &ReadContext, pace: Pace) -> Remotes {
+    pub(crate) fn remotes(&self, tail: &ReadContext, pace: Pace) -> Remotes {
         let most = REMOTE_READERS_MAX.min(self.batches.pool.count() - 1).max(1);
-        let (starter, excludes) = (self.clone(), excludes.clone());
+        let starter = self.clone();
         let tail = ReadContext { watch: None, ..tail.clone() };
         let start = move |orders, status: Arc<RemoteStatus>| {
             let (commands, inbox) = async_channel::unbounded();
             let (cx, names) = (tail.clone(), Arc::default());
             let shard = FileShard::new(cx.clone(), inbox, status.mailbox.clone(), pace);
-            let discovery = Discovery::new(cx, Vec::new(), excludes.clone(), StartAt::Start, vec![commands], names);
+            let discovery = Discovery::new(cx, Vec::new(), StartAt::Start, vec![commands], names);
             let reader = RemoteReader::new(orders, discovery.of_remotes(), shard, starter.cx.settings.poll_interval);
             starter.spawn("tailmerge: remote reader", reader, status.mailbox.clone(), None, Some(status));
         };
@@ -149,13 +147,7 @@ impl<B: Backend> ReaderStarter<B> {
     }
 
     /// Starts the readers of files and their discovery.
-    pub(crate) fn follow(
-        &self,
-        specs: Vec<Spec>,
-        excludes: Excludes,
-        start: StartAt,
-        notifier: Option<Notifier>,
-    ) -> Files {
+    pub(crate) fn follow(&self, specs: Vec<Spec>, start: StartAt, notifier: Option<Notifier>) -> Files {
         let mut tail = self.cx.clone();
         let (requests, asked) = requests();
         let names = Arc::<Names>::default();
@@ -185,8 +177,8 @@ impl<B: Backend> ReaderStarter<B> {
             let shard = FileShard::new(tail.clone(), inbox, mailbox.clone(), pace);
             self.spawn("tailmerge: reader", shard, mailbox.clone(), watcher.clone(), None);
         }
-        let remotes = self.remotes(&excludes, &tail, pace);
-        let discovery = Discovery::new(tail, specs, excludes, start, shards, names.clone()).with_remotes(remotes);
+        let remotes = self.remotes(&tail, pace);
+        let discovery = Discovery::new(tail, specs, start, shards, names.clone()).with_remotes(remotes);
         let discovery = SharedDiscovery::new(discovery);
         let shared = discovery.clone();
         let (backend, stop) = (self.backend.clone(), self.state.stop.clone());

@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
 
 use tailmerge_core::GapReason;
 
-use crate::kit::{Brake, Op, Scene, Sink, numbered, start, stop, until};
+use crate::kit::{Brake, Op, Scene, Sink, TestFs, numbered, start, stop, until};
 
 /// Bytes that a merge is behind in these cases.
 const BEHIND: usize = 10_000_000;
@@ -129,6 +131,49 @@ fn copies_of_what_was_cut_are_not_read_again() {
     let report = stop(&merge);
     scene.assert_output(&all);
     assert!(report.gaps.is_empty(), "{report:?}");
+}
+
+/// Beside an input anybody may be allowed to put a file with the input's content and lines of his own. It is no copy then,
+/// whether or not a pattern finds it, unless it belongs to the input's owner, to root or to the user of the merge.
+#[test]
+fn copies_of_others_are_not_believed() {
+    const VICTIM: u32 = 4_000_000_001;
+    const OTHER: u32 = 4_000_000_002;
+    for (owner, excluded, found) in [
+        (VICTIM, false, false),
+        (VICTIM, false, true),
+        (0, false, false),
+        (OTHER, false, false),
+        (OTHER, false, true),
+        (VICTIM, true, false),
+    ] {
+        let is_copy = |path: &Path| path.to_string_lossy().ends_with(".copy");
+        let scene = Scene::on(TestFs::new().with_owners(move |path| if is_copy(path) { owner } else { VICTIM }));
+        scene.write("a.log", "1\n");
+        let mut builder = scene.builder().input(scene.pattern(if found { "a.log*" } else { "a.log" }));
+        if excluded {
+            builder = builder.exclude("*.copy");
+        }
+        let merge = start(builder.rotated_grace(Duration::from_millis(30)));
+        scene.expect("1\n");
+        scene.write("new", "1\nof the copy\n");
+        scene.rename("new", "a.log.copy");
+        if found && owner == OTHER {
+            // An input of its own.
+            scene.expect("1\n1\nof the copy\n");
+        }
+        scene.truncate("a.log");
+        scene.events.until("a.log: truncated");
+        scene.append("a.log", "2\n");
+        let want = match (owner, found) {
+            (OTHER, true) => "1\n1\nof the copy\n2\n",
+            _ if owner == OTHER || excluded => "1\n2\n",
+            _ => "1\nof the copy\n2\n",
+        };
+        scene.expect(want);
+        stop(&merge);
+        scene.assert_output(want);
+    }
 }
 
 /// A producer that does not append leaves a hole when its file is cut: it is skipped and counted, to the byte.

@@ -86,6 +86,7 @@ fn stat(disk: &Disk, inode: usize) -> Stat {
         size: disk.size(inode) as u64,
         links: it.links,
         modified: Some(time(it.modified)),
+        owner: None,
     }
 }
 
@@ -103,7 +104,9 @@ impl Fs for Door {
             let id = FileId { dev: 1, ino: 1, born: None };
             return match &disk.mirror {
                 Some(mirror) => OsFs.stat(&mirror.at(path)),
-                None => Ok(Stat { id, kind: Kind::Dir, size: 0, links: 1, modified: Some(time(*modified)) }),
+                None => {
+                    Ok(Stat { id, kind: Kind::Dir, size: 0, links: 1, modified: Some(time(*modified)), owner: None })
+                }
             };
         }
         let found = disk.find(path).ok_or_else(not_found)?;

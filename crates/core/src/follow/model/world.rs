@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::batch::Batch;
 use crate::discover::Discovery;
-use crate::discover::pattern::Excludes;
 use crate::discover::spec::Spec;
 use crate::follow::context::{ReadContext, Settings, StartAt};
 use crate::follow::descriptors::{Descriptors, OpenLimits};
@@ -128,6 +127,7 @@ impl World {
             fs: Arc::new(door.clone()),
             ledger: Ledger::new(Box::new(door.clone())),
             registry: Arc::default(),
+            excludes: Arc::default(),
             descriptors: Descriptors::new(OpenLimits {
                 ordinary: setup.open_files,
                 nameless: UNCAPPED,
@@ -153,7 +153,7 @@ impl World {
         });
         let specs = [PATTERN, NAMED].map(|input| Spec::new(OsStr::new(input), &door).expect("a good pattern"));
         let start = if setup.from_end { StartAt::End } else { StartAt::Start };
-        let discovery = Some(Discovery::new(cx, specs.into(), Excludes::default(), start, senders, Arc::default()));
+        let discovery = Some(Discovery::new(cx, specs.into(), start, senders, Arc::default()));
         let oracle = Oracle::new(setup);
         Self { setup, door, discovery, shards, oracle, writers: [None; WRITERS], begun: 0, luck: Rng::new(1) }
     }

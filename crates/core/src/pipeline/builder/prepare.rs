@@ -41,13 +41,12 @@ impl Builder {
         let named = specs.iter().filter_map(Spec::path).map(Path::to_owned).collect();
         let (specs, fifos) = specs.into_iter().partition(|spec| !self.is_fifo_once(spec, &*inputs_fs));
         let ledger = Ledger::new(mem::replace(&mut self.observer, Box::new(|_: &Event| {})));
-        let cx = self.tail_context(inputs_fs, ledger.clone(), &buffers);
+        let cx = self.read_context(inputs_fs, ledger.clone(), &buffers)?;
         let watch = if self.once { WatchMode::Poll } else { self.watch };
         let notifier = Notifier::new(watch, &*self.fs, &ledger);
         let notifier = notifier.map_err(|error| StartError::system("there is no notification", error))?;
         let tailers = self.take_tailers(fifos, &cx)?;
-        let inputs =
-            Inputs { specs, excludes: Excludes::new(self.excludes)?, start: self.start, tailers, cx, notifier };
+        let inputs = Inputs { specs, start: self.start, tailers, cx, notifier };
         let (fs, append) = (self.fs, self.append);
         let file = |path| FileOutput { fs, path, append, inputs: named };
         let serve_file = |output: FileOutput| serve(|cx| output.open(cx));
@@ -68,7 +67,7 @@ impl Builder {
     }
 
     /// Returns what all readers of files share.
-    fn tail_context(&self, fs: Arc<dyn Fs>, ledger: Arc<Ledger>, buffers: &Buffers) -> ReadContext {
+    fn read_context(&self, fs: Arc<dyn Fs>, ledger: Arc<Ledger>, buffers: &Buffers) -> Result<ReadContext, StartError> {
         let registry = FileRegistry::default();
         for id in self.never_ids() {
             registry.forbid(id);
@@ -90,16 +89,17 @@ impl Builder {
             deleted_max_age: self.deleted_max_age,
             deleted_max_bytes: self.deleted_max_bytes,
         };
-        ReadContext {
+        Ok(ReadContext {
             settings,
             fs,
             ledger,
             registry: Arc::new(registry),
+            excludes: Arc::new(Excludes::new(self.excludes.clone())?),
             descriptors: Descriptors::new(OpenLimits::of_process()),
             stop: Arc::new(Stop::new()),
             streams: None,
             watch: None,
-        }
+        })
     }
 
     /// Returns the host's tailers, and those of the inputs that are streams.
