@@ -1,4 +1,4 @@
-//! The arrows between the parts of the core, as `docs/architecture.md` draws them: a file that uses a part which it must
+//! The arrows between the parts of the core: a file that uses a part which it must
 //! not know fails here, and so does a circle between files.
 
 use std::collections::{BTreeMap, BTreeSet};

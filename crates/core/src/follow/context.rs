@@ -43,7 +43,7 @@ pub(crate) struct Settings {
     pub(crate) capacity: usize,
     /// Files that are not watched are polled this often.
     pub(crate) poll_interval: Duration,
-    /// A poll of a task that takes longer is told of.
+    /// A step of a task (a poll of its future) that takes longer is told of.
     pub(crate) stall_limit: Option<Duration>,
     /// A file that has not changed for longer is not read until it does.
     pub(crate) ignore_older: Option<Duration>,

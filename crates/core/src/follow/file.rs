@@ -21,7 +21,7 @@ use crate::clock;
 use crate::follow::context::ReadContext;
 use crate::follow::descriptors::Slot;
 use crate::follow::file::bytes::storage;
-use crate::follow::registry::Kept;
+use crate::follow::registry::DeletedBytes;
 use crate::fs::{FileId, ReadFile, Storage, is_missing};
 use crate::report::gap::GapReason;
 
@@ -112,7 +112,7 @@ struct Unnamed {
     /// The other name that it was then found under, by which it can be opened again.
     found: Option<Box<Path>>,
     /// Counts its unread bytes among those of deleted files.
-    kept: Option<Kept>,
+    counted: Option<DeletedBytes>,
 }
 
 impl Generation {
@@ -296,7 +296,7 @@ impl Generation {
         self.abandon(reason, source, cx);
         let (file, storage, mut unnamed) = (self.file.take(), self.storage, self.unnamed.take());
         if let Some(unnamed) = &mut unnamed {
-            (unnamed.unsure, unnamed.kept) = (false, None);
+            (unnamed.unsure, unnamed.counted) = (false, None);
         }
         *self = Self { file, storage, unnamed, ..Self::new(number, self.id, size) };
     }

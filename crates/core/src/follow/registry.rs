@@ -32,7 +32,7 @@ pub(crate) struct FileRegistry {
     /// The last device that was asked about, its storage, and the time of that.
     device: Mutex<Option<(u64, Storage, Instant)>>,
     /// The number of unread bytes of deleted files.
-    kept: Arc<AtomicU64>,
+    deleted: Arc<AtomicU64>,
     /// Called with the paths that wait for a file when it is free.
     on_free: OnceLock<OnFree>,
 }
@@ -253,25 +253,25 @@ impl FileRegistry {
     }
 
     /// Counts unread bytes of a deleted file, until the returned value is dropped.
-    pub(crate) fn keep(&self, bytes: u64) -> Kept {
-        self.kept.fetch_add(bytes, Ordering::Relaxed);
-        Kept { bytes, all: self.kept.clone() }
+    pub(crate) fn count_deleted(&self, bytes: u64) -> DeletedBytes {
+        self.deleted.fetch_add(bytes, Ordering::Relaxed);
+        DeletedBytes { bytes, all: self.deleted.clone() }
     }
 
     /// Returns the number of unread bytes of all deleted files.
-    pub(crate) fn kept(&self) -> u64 {
-        self.kept.load(Ordering::Relaxed)
+    pub(crate) fn deleted_bytes(&self) -> u64 {
+        self.deleted.load(Ordering::Relaxed)
     }
 }
 
 /// Counts unread bytes of a deleted file that only this process keeps on the disk.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct DeletedBytes {
     bytes: u64,
     all: Arc<AtomicU64>,
 }
 
-impl Drop for Kept {
+impl Drop for DeletedBytes {
     fn drop(&mut self) {
         self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::clock::after;
 
-/// A poll of all inputs, a step at a time.
+/// A look at all inputs, a step at a time, whether or not their changes are notified.
 #[derive(Debug)]
 pub(crate) struct Sweep {
     /// The index of the next input; at the end if no sweep is under way.

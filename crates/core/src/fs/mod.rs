@@ -62,7 +62,7 @@ impl FileId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A regular file: the only kind that is followed.
+    /// A regular file: the only kind that can be read again. A FIFO at a named path is read as a stream.
     File,
     /// A directory.
     Dir,

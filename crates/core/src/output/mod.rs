@@ -125,6 +125,8 @@ pub(crate) trait OwnFiles: Send + Sync {
 /// use std::time::Duration;
 /// use tailmerge::{Batch, Builder, PartialWrite, Writer, WriterContext};
 ///
+/// // Its calls block the writer's thread, so that a stop with a deadline waits for the one under way: a client that has
+/// // to end sooner sets timeouts, or uses asynchronous sockets.
 /// struct Collector {
 ///     connection: Option<TcpStream>,
 ///     cx: WriterContext,

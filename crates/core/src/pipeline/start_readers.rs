@@ -40,7 +40,7 @@ pub(crate) fn file_readers() -> usize {
     thread::available_parallelism().map_or(1, |count| (count.get() - 1).clamp(1, FILE_READERS_MAX))
 }
 
-/// Where changes are notified, each file is polled at most this often all the same.
+/// Where changes are notified, a sweep looks at each file at most this often all the same.
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// The inputs, and what is shared by their readers.
@@ -131,13 +131,13 @@ impl<B: Backend> ReaderStarter<B> {
 
     /// Starts readers of remote devices when discovery comes upon them. Each holds a batch while it hangs; one is left
     /// for the others.
-    pub(crate) fn remotes(&self, tail: &ReadContext, pace: Pace) -> Remotes {
+    pub(crate) fn remotes(&self, cx: &ReadContext, pace: Pace) -> Remotes {
         let most = REMOTE_READERS_MAX.min(self.batches.pool.count() - 1).max(1);
         let starter = self.clone();
-        let tail = ReadContext { watch: None, ..tail.clone() };
+        let cx = ReadContext { watch: None, ..cx.clone() };
         let start = move |orders, status: Arc<RemoteStatus>| {
             let (commands, inbox) = async_channel::unbounded();
-            let (cx, names) = (tail.clone(), Arc::default());
+            let (cx, names) = (cx.clone(), Arc::default());
             let shard = FileShard::new(cx.clone(), inbox, status.mailbox.clone(), pace);
             let discovery = Discovery::new(cx, Vec::new(), StartAt::Start, vec![commands], names);
             let reader = RemoteReader::new(orders, discovery.of_remotes(), shard, starter.cx.settings.poll_interval);
@@ -148,37 +148,37 @@ impl<B: Backend> ReaderStarter<B> {
 
     /// Starts the readers of files and their discovery.
     pub(crate) fn follow(&self, specs: Vec<Spec>, start: StartAt, notifier: Option<Notifier>) -> Files {
-        let mut tail = self.cx.clone();
+        let mut cx = self.cx.clone();
         let (requests, asked) = requests();
         let names = Arc::<Names>::default();
         let mailboxes: Vec<Arc<Mailbox>> = (0..file_readers()).map(|_| Arc::default()).collect();
         let watching = notifier.and_then(|notifier| {
-            let (fs, ledger) = (tail.fs.clone(), tail.ledger.clone());
+            let (fs, ledger) = (cx.fs.clone(), cx.ledger.clone());
             Watching::start(notifier, fs, ledger, mailboxes.clone(), names.clone())
         });
         let watcher = watching.as_ref().map(Watching::watcher);
-        if !tail.settings.once {
-            tail.streams = Some(self.streams());
+        if !cx.settings.once {
+            cx.streams = Some(self.streams());
         }
-        tail.watch = watcher.clone().map(|watcher| watcher as Arc<dyn ChangeWatch>);
+        cx.watch = watcher.clone().map(|watcher| watcher as Arc<dyn ChangeWatch>);
         watching.into_iter().for_each(|watching| self.watch.put(watching));
-        tail.registry.on_free({
+        cx.registry.on_free({
             let mailboxes = mailboxes.clone();
             move |path| {
                 mailboxes.iter().any(|mailbox| mailbox.hint(path, Change::File));
             }
         });
-        let every = tail.settings.poll_interval;
+        let every = cx.settings.poll_interval;
         let pace = Pace { poll: every, sweep: SWEEP_EVERY.max(every) };
         let mut shards = Vec::new();
         for mailbox in &mailboxes {
             let (commands, inbox) = async_channel::unbounded();
             shards.push(commands);
-            let shard = FileShard::new(tail.clone(), inbox, mailbox.clone(), pace);
+            let shard = FileShard::new(cx.clone(), inbox, mailbox.clone(), pace);
             self.spawn("tailmerge: reader", shard, mailbox.clone(), watcher.clone(), None);
         }
-        let remotes = self.remotes(&tail, pace);
-        let discovery = Discovery::new(tail, specs, start, shards, names.clone()).with_remotes(remotes);
+        let remotes = self.remotes(&cx, pace);
+        let discovery = Discovery::new(cx, specs, start, shards, names.clone()).with_remotes(remotes);
         let discovery = SharedDiscovery::new(discovery);
         let shared = discovery.clone();
         let (backend, stop) = (self.backend.clone(), self.state.stop.clone());

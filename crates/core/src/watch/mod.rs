@@ -9,7 +9,7 @@
 //! long. The thread ends with the writer's thread, or with whoever reads a tail alone.
 //!
 //! `system` is `inotify.rs` or `other.rs`. Both have a `System` with `new`, `add`, `remove`, `run`, `stop` and `turn`, the
-//! types `Key` (of a watch) and `Turn` (of a job that receives events), and the functions `is_unnotified`, `is_mounted`
+//! types `Key` (of a watch; a key of a table) and `Turn` (of a job that receives events, with `woken_by`), and the functions `is_unnotified`, `is_mounted`
 //! and `reason`.
 
 pub(crate) mod mailbox;

@@ -18,7 +18,7 @@ impl Generation {
         let unsure = found.is_none() && self.has_news();
         let unnamed = self
             .unnamed
-            .get_or_insert_with(|| Box::new(Unnamed { since: clock::now(), unsure, found: None, kept: None }));
+            .get_or_insert_with(|| Box::new(Unnamed { since: clock::now(), unsure, found: None, counted: None }));
         unnamed.found = found.map(PathBuf::into_boxed_path);
     }
 
@@ -64,9 +64,9 @@ impl Generation {
     }
 
     /// Stops counting its bytes among those of deleted files.
-    pub(crate) fn release_kept(&mut self) {
+    pub(crate) fn stop_counting(&mut self) {
         if let Some(unnamed) = &mut self.unnamed {
-            unnamed.kept = None;
+            unnamed.counted = None;
         }
     }
 
@@ -74,9 +74,9 @@ impl Generation {
     pub(crate) fn has_expired(&mut self, cx: &ReadContext) -> bool {
         let Some(unnamed) = &mut self.unnamed else { return false };
         if let Some(max) = cx.settings.deleted_max_bytes {
-            unnamed.kept = None;
-            unnamed.kept = Some(cx.registry.keep(self.length.size - self.at.offset.min(self.length.size)));
-            if cx.registry.kept() > max {
+            unnamed.counted = None;
+            unnamed.counted = Some(cx.registry.count_deleted(self.length.size - self.at.offset.min(self.length.size)));
+            if cx.registry.deleted_bytes() > max {
                 return true;
             }
         }

@@ -33,7 +33,7 @@ impl Input {
                 Ok((_, 0)) if older.has_expired(cx) => Some(GapReason::Expired),
                 Ok((cut, links)) => {
                     if links > 0 {
-                        older.release_kept();
+                        older.stop_counting();
                     }
                     if cut {
                         older.suspect();
