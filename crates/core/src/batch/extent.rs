@@ -26,6 +26,8 @@ pub struct Extent {
     pub len_out: u64,
     /// The number of lines.
     pub lines: u64,
+    /// The number of records whose lengths are known: those of lines that were rendered.
+    pub(super) records: usize,
     /// Where the extent ends in the input: at `start + len_in`.
     pub(crate) end: Position,
 }

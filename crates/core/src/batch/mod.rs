@@ -49,11 +49,22 @@ pub struct Batch {
     filled: usize,
     done: usize,
     extents: Vec<Extent>,
+    /// The records of extents that are not verbatim, in order.
+    records: Vec<RecordLen>,
+    /// The number of records that the next commit has.
+    pending: usize,
     /// The source, file and generation of the next commit.
     source: Arc<Source>,
     file: Option<FileId>,
     generation: u32,
     growth: Growth,
+}
+
+/// The lengths of a record in the input and in the output.
+#[derive(Clone, Copy, Debug)]
+struct RecordLen {
+    len_in: u32,
+    len_out: u32,
 }
 
 /// Of all batches of a pool, only one at a time may grow for a line that no batch has room for. Anybody's line may become
@@ -85,6 +96,8 @@ impl Batch {
             filled: 0,
             done: 0,
             extents: Vec::new(),
+            records: Vec::new(),
+            pending: 0,
             source: Source::new(0, Path::new("").into()),
             file: None,
             generation: 0,
@@ -193,6 +206,15 @@ impl Batch {
         self.note(start, len_in, len as u64, lines, Position::at(start + len_in));
     }
 
+    /// Adds a record, in bytes of the input and of the output, to those that the next commit has. Without them nothing is
+    /// known of a part of that extent. Does nothing for a record beyond 4 GiB, which is an extent of its own.
+    pub(crate) fn add_record(&mut self, len_in: u64, len_out: usize) {
+        if let (Ok(len_in), Ok(len_out)) = (u32::try_from(len_in), u32::try_from(len_out)) {
+            self.records.push(RecordLen { len_in, len_out });
+            self.pending += 1;
+        }
+    }
+
     /// Sets the source of the next commits, and the file if it is one.
     pub(crate) fn set_source(&mut self, source: &Arc<Source>, file: Option<FileId>, generation: u32) {
         if !Arc::ptr_eq(&self.source, source) {
@@ -247,20 +269,23 @@ impl Batch {
 
     /// Adds an extent, to the last one where it goes on from there.
     fn note(&mut self, start: u64, len_in: u64, len_out: u64, lines: u64, end: Position) {
+        let records = std::mem::take(&mut self.pending);
         if let Some(last) = self.extents.last_mut()
             && last.is_of(&self.source, self.generation)
             && last.end.offset == start
             && last.is_left_out() == (len_out == 0)
             && (!last.is_verbatim() || len_in == len_out)
+            && (last.records > 0) == (records > 0)
         {
             last.len_in += len_in;
             last.len_out += len_out;
             last.lines += lines;
+            last.records += records;
             last.end = end;
             return;
         }
         let (source, file, generation) = (self.source.clone(), self.file, self.generation);
-        self.extents.push(Extent { source, file, generation, start, len_in, len_out, lines, end });
+        self.extents.push(Extent { source, file, generation, start, len_in, len_out, lines, records, end });
     }
 
     /// Notes that the first `bytes` of those still to be written are written.
@@ -270,21 +295,28 @@ impl Batch {
 
     /// Returns the extents of which something was written, as far as [`Batch::advance`] covers them.
     pub(crate) fn written(&self) -> impl Iterator<Item = Written<'_>> {
-        let mut from = 0;
+        let (mut from, mut records) = (0, self.records.iter());
         self.extents.iter().map_while(move |extent| {
-            let end = from + extent.len_out as usize;
-            let written = if end <= self.done {
-                Written { extent, len_in: extent.len_in, lines: extent.lines, end: extent.end.offset }
-            } else if extent.is_verbatim() && from < self.done {
-                let bytes = &self.buf[from..self.done];
-                let whole = memrchr(b'\n', bytes).map_or(0, |last| last + 1);
-                let lines = memchr_iter(b'\n', &bytes[..whole]).count() as u64;
-                Written { extent, len_in: whole as u64, lines, end: extent.start + whole as u64 }
-            } else {
-                return None;
-            };
+            let (start, end) = (from, from + extent.len_out as usize);
             from = end;
-            Some(written)
+            if end <= self.done {
+                records.by_ref().take(extent.records).for_each(drop);
+                return Some(Written { extent, len_in: extent.len_in, lines: extent.lines, end: extent.end.offset });
+            }
+            let done = self.done.checked_sub(start).filter(|done| *done > 0)?;
+            let (len_in, lines) = if extent.is_verbatim() {
+                let bytes = &self.buf[start..self.done];
+                let whole = memrchr(b'\n', bytes).map_or(0, |last| last + 1);
+                (whole as u64, memchr_iter(b'\n', &bytes[..whole]).count() as u64)
+            } else {
+                let mut out = 0;
+                let whole = records.by_ref().take(extent.records).take_while(|record| {
+                    out += u64::from(record.len_out);
+                    out <= done as u64
+                });
+                whole.fold((0, 0), |(len_in, lines), record| (len_in + u64::from(record.len_in), lines + 1))
+            };
+            Some(Written { extent, len_in, lines, end: extent.start + len_in })
         })
     }
 
@@ -304,6 +336,8 @@ impl Batch {
     pub(crate) fn clear(&mut self, capacity: usize) -> Grown {
         (self.filled, self.done) = (0, 0);
         self.extents.clear();
+        self.records.clear();
+        self.pending = 0;
         if self.buf.len() != capacity {
             self.buf = vec![0; capacity];
         }
@@ -387,6 +421,28 @@ mod tests {
         assert_eq!(extents(&batch), [(0, 10, 0, 10), (10, 4, 2, 14), (14, 16, 0, 30)]);
         let sums: Vec<_> = batch.extents().iter().map(|extent| extent.end.fingerprint.sum()).collect();
         assert_eq!(sums, [1, 2, 4]);
+    }
+
+    #[test]
+    fn of_rendered_lines_those_are_known_that_are_written() {
+        let (mut batch, source) = (Batch::with_capacity(100), Source::new(1, Path::new("a").into()));
+        batch.set_source(&source, None, 0);
+        for (start, lines) in [(0, "a: 1\na: 22\n"), (5, "a: 333\n")] {
+            for line in lines.split_inclusive('\n') {
+                batch.add_record(line.len() as u64 - 3, line.len());
+            }
+            let len_in = lines.len() as u64 - 3 * lines.matches('\n').count() as u64;
+            assert!(batch.push(start, len_in, lines.as_bytes()));
+        }
+        assert_eq!(batch.extents().len(), 1, "they follow upon each other");
+        let want = [(4, 0, 0), (5, 2, 1), (10, 2, 1), (11, 5, 2), (17, 5, 2), (18, 9, 3)];
+        for (done, len_in, lines) in want {
+            batch.advance(done - batch.done);
+            let written: Vec<_> = batch.written().map(|w| (w.len_in, w.lines, w.end)).collect();
+            assert_eq!(written, [(len_in, lines, len_in)], "{done} bytes are written");
+        }
+        assert_eq!(batch.clear(100), Grown::No);
+        assert_eq!(batch.written().count(), 0);
     }
 
     /// The panic comes from the commit, not from the writer.

@@ -110,8 +110,12 @@ impl<'a> ToBatch<'a> {
     fn append(&mut self, content: &[u8], end: u64) -> bool {
         let before = self.rendered.len();
         self.renderer.push(content, self.rendered);
+        let len_out = self.rendered.len() - before;
         if self.rendered.len() > self.step && !self.step_is_over(before) {
             return false;
+        }
+        if !self.renderer.is_verbatim() {
+            self.batch.add_record(end - self.range.end, len_out);
         }
         self.range.end = end;
         true
