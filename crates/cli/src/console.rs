@@ -83,6 +83,9 @@ impl Console {
             Event::Stalled { .. } => Level::Info,
             _ => event.level(),
         };
+        if level > self.level {
+            return;
+        }
         let text = || match (event, output) {
             (Event::OutputWaiting { .. } | Event::OutputResumed | Event::OutputClosed, Some(output)) => {
                 format!("{}: {event}", output.display())
@@ -90,7 +93,7 @@ impl Console {
             _ => event.to_string(),
         };
         // Who wants to hear more hears all of it.
-        let limited = level <= Level::Warn && level <= self.level;
+        let limited = level <= Level::Warn;
         if !limited || self.shared.lock().rate_limit.admits(kind(event), event.input(), Instant::now(), text) {
             self.say(level, text());
         }
