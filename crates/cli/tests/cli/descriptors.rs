@@ -102,7 +102,8 @@ fn of_removed_files_that_cannot_be_read_the_crowd_goes_first() {
     wait_until("reading has come to a stop", || {
         let before = read();
         std::thread::sleep(Duration::from_millis(100));
-        before > 300_000 && before == read()
+        // What wakes its threads counts as read, too: some bytes each time.
+        before > 300_000 && read() < before + 1000
     });
     dir.append("victim/v.log", numbered("victim", 100));
     fs::remove_dir_all(&victim).unwrap();
