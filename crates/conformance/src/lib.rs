@@ -7,7 +7,7 @@
 //! does not end is given up after three minutes. Before the first one the backend is asked to run one task. If it cannot,
 //! because its `spawn` blocks for example, all cases fail then and there, with the reason.
 //!
-//! What does not depend on the backend is tested in `crates/core/tests`, with the same means.
+//! Behaviour that does not depend on the backend is tested in `crates/core/tests`, with the same means.
 
 mod cases;
 #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! What README shows runs.
+//! Runs the commands that the README shows.
 
 use std::path::Path;
 

@@ -137,7 +137,7 @@ impl MemoryFs {
         Ok(())
     }
 
-    /// What a file holds now.
+    /// Returns the content of a file.
     pub(super) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut disk = self.disk();
         let ino = disk.file(path)?;

@@ -11,7 +11,7 @@ use tailmerge_core::Backend;
 
 use super::DEADLINE;
 
-/// Whether a backend can be used, once that is found out.
+/// The outcome of the first look at a backend: none before it, then an error if it cannot be used.
 type Probed = Arc<OnceLock<Result<(), String>>>;
 
 /// The backend of each module of tests.

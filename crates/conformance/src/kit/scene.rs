@@ -159,7 +159,7 @@ impl Scene {
         path
     }
 
-    /// What a file holds now; nothing if there is none.
+    /// Returns the content of a file; nothing if there is none.
     pub fn read(&self, name: impl AsRef<Path>) -> Vec<u8> {
         self.disk.read(&self.path(name)).unwrap_or_default()
     }

@@ -67,7 +67,7 @@ struct RecordLen {
     len_out: u32,
 }
 
-/// Of all batches of a pool, only one at a time may grow for a line that no batch has room for. Anybody's line may become
+/// Lets only one batch of a pool at a time grow, for a line that no batch has room for. Anybody's line may become
 /// six times as long as JSON, and all of them together would take that much more memory.
 #[derive(Debug, Default)]
 struct Growth {
@@ -76,7 +76,7 @@ struct Growth {
     this: Grown,
 }
 
-/// Whether a batch has grown.
+/// The growth of one batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Grown {
     #[default]
