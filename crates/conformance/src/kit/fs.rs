@@ -26,6 +26,10 @@ pub enum Op {
     Output,
     /// Before the output is written.
     Write,
+    /// Before a file gets another name, or loses its name; its path is the one that it has.
+    Rename,
+    /// Before a file or a directory is synced.
+    Sync,
 }
 
 type Hook = dyn Fn(Op, &Path) -> io::Result<()> + Send + Sync;
@@ -263,6 +267,30 @@ impl Fs for TestFs {
     fn output_stream(&self, path: &Path) -> io::Result<Option<Box<dyn WriteStream>>> {
         self.below().output_stream(path)
     }
+
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        self.hook(Op::Output, path)?;
+        Ok(Box::new(self.file(path, self.below().create_new(path)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.hook(Op::Rename, from)?;
+        self.below().rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.hook(Op::Rename, path)?;
+        self.below().remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.hook(Op::Sync, dir)?;
+        self.below().sync_dir(dir)
+    }
+
+    fn boot_id(&self) -> Option<u128> {
+        self.below().boot_id()
+    }
 }
 
 impl fmt::Debug for TestFs {
@@ -366,5 +394,10 @@ impl WriteFile for TestFile<Box<dyn WriteFile>> {
 
     fn try_lock(&self, shared: bool) -> io::Result<bool> {
         self.inner.try_lock(shared)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.fs.hook(Op::Sync, &self.path)?;
+        self.inner.sync()
     }
 }

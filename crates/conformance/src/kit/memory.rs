@@ -320,6 +320,27 @@ impl Fs for MemoryFs {
     fn output(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
         Ok(Box::new(self.append(path)?))
     }
+
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        let taken = self.is_link(path) || self.stat(path).is_ok();
+        if taken { Err(io::ErrorKind::AlreadyExists.into()) } else { self.output(path) }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.stat(dir).map(drop)
+    }
+
+    fn boot_id(&self) -> Option<u128> {
+        Some(1)
+    }
 }
 
 /// An open file, whatever becomes of its name.
@@ -403,5 +424,9 @@ impl WriteFile for MemoryFile {
             handles.insert(self.handle, Some(shared));
         }
         Ok(free)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
     }
 }

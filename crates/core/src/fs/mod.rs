@@ -5,6 +5,7 @@
 //! called on the blocking pool and on the writer's thread only. A merge gets it by
 //! [`Builder::fs`](crate::Builder::fs).
 
+mod durable;
 mod error;
 mod links;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -310,6 +311,53 @@ pub trait Fs: Debug + Send + Sync + 'static {
     fn stdout(&self) -> io::Result<(Stat, Stdout)> {
         stream::stdout()
     }
+
+    /// Creates a file where there is nothing, not even a link. Every write goes to its end. This call and those below are
+    /// only needed for a state file.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them; `AlreadyExists` if there is something. `Unsupported`, as by default, if it cannot
+    /// keep a state file.
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Renames a file in its directory, over the one that has the new name.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them. `Unsupported` by default.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Removes the name of a file.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them; `NotFound` if there is nothing. `Unsupported` by default.
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Waits until the names in a directory would be there after a loss of power.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them; an error is never taken back by a later call that succeeds. `Unsupported` by default.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let _ = dir;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Returns a number that is another one after each start of the machine, or none if that is not known, as by default.
+    fn boot_id(&self) -> Option<u128> {
+        None
+    }
 }
 
 /// A file open for reading.
@@ -354,7 +402,7 @@ pub trait ReadFile: Debug + Send + 'static {
     }
 }
 
-/// The output file.
+/// A file open for writing: the output, or a state file.
 pub trait WriteFile: ReadFile {
     /// Writes at the end of the file. It may write fewer bytes than given.
     ///
@@ -386,6 +434,16 @@ pub trait WriteFile: ReadFile {
     ///
     /// As the system reports them; some file systems have no locks.
     fn try_lock(&self, shared: bool) -> io::Result<bool>;
+
+    /// Waits until what was written would be there after a loss of power, and the file's length with it.
+    ///
+    /// # Errors
+    ///
+    /// As the system reports them; an error is never taken back by a later call that succeeds. `Unsupported`, as by
+    /// default, if it cannot be waited for.
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// The machine's own file system.
@@ -457,6 +515,27 @@ impl Fs for OsFs {
     fn output_stream(&self, path: &Path) -> io::Result<Option<Box<dyn WriteStream>>> {
         stream::open_write(path)
     }
+
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn WriteFile>> {
+        let file = OpenOptions::new().read(true).append(true).create_new(true).open(path)?;
+        Ok(Box::new(file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        durable::sync_dir(dir)
+    }
+
+    fn boot_id(&self) -> Option<u128> {
+        durable::boot_id()
+    }
 }
 
 impl ReadFile for File {
@@ -511,6 +590,10 @@ impl WriteFile for File {
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
     }
 }
 
