@@ -88,7 +88,7 @@ fn files(dir: &Path, below: &str, all: &mut BTreeMap<String, String>) {
             if name != "model" {
                 files(&path, &format!("{below}{name}/"), all);
             }
-        } else if name != "tests.rs" {
+        } else if name.ends_with(".rs") && name != "tests.rs" {
             let text = fs::read_to_string(&path).expect("a source file");
             let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
             let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();

@@ -61,10 +61,10 @@ pub struct Batch {
 }
 
 /// The lengths of a record in the input and in the output.
-#[derive(Clone, Copy, Debug)]
-struct RecordLen {
-    len_in: u32,
-    len_out: u32,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordLen {
+    pub(crate) len_in: u32,
+    pub(crate) len_out: u32,
 }
 
 /// Lets only one batch of a pool at a time grow, for a line that no batch has room for. Anybody's line may become

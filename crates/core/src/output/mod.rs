@@ -1,6 +1,8 @@
 //! The output, and the thread that owns it.
 
 pub(crate) mod file;
+#[cfg_attr(not(test), expect(dead_code, reason = "the writer does not keep a journal yet"))]
+pub(crate) mod journal;
 pub(crate) mod open;
 pub(crate) mod partial;
 pub(crate) mod pipe;
