@@ -5,7 +5,7 @@
 //! the first byte on, and tell files with the same banner apart. The blind spot is the very same bytes again.
 
 /// A fingerprint covers at most so many bytes.
-const FINGERPRINT_MAX: usize = 256;
+pub(crate) const FINGERPRINT_MAX: usize = 256;
 
 /// The length and check sum (CRC-32) of the bytes before an offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

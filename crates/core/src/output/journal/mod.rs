@@ -7,6 +7,8 @@
 
 pub(crate) mod decode;
 pub(crate) mod format;
+pub(crate) mod recovery;
+pub(crate) mod refusal;
 mod wire;
 
 #[cfg(test)]
