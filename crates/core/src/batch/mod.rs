@@ -320,6 +320,17 @@ impl Batch {
         })
     }
 
+    /// Returns the extents with all their bytes, written or not, and the lengths of their records where these are known.
+    pub(crate) fn whole_parts(&self) -> impl Iterator<Item = (&Extent, &[u8], &[RecordLen])> {
+        let (mut end, mut records) = (0, 0);
+        self.extents.iter().map(move |extent| {
+            let (start, first) = (end, records);
+            end += extent.len_out as usize;
+            records += extent.records;
+            (extent, &self.buf[start..end], &self.records[first..records])
+        })
+    }
+
     /// Returns true if there is nothing in the batch to be recorded, neither lines nor bytes that were left out.
     pub(crate) fn is_blank(&self) -> bool {
         self.extents.is_empty()
@@ -392,6 +403,8 @@ mod tests {
             assert_eq!(lines, want, "{done} bytes are written");
             let parts: Vec<_> = batch.parts().flat_map(|(_, bytes)| bytes.to_vec()).collect();
             assert_eq!(parts, batch.bytes());
+            let whole: Vec<_> = batch.whole_parts().map(|(_, bytes, _)| bytes).collect();
+            assert_eq!(whole, [b"1\n22\n", &b"333\n"[..]]);
             batch.advance(1);
         }
     }
@@ -435,6 +448,8 @@ mod tests {
             assert!(batch.push(start, len_in, lines.as_bytes()));
         }
         assert_eq!(batch.extents().len(), 1, "they follow upon each other");
+        let lengths: Vec<_> = batch.whole_parts().flat_map(|(_, _, records)| records).collect();
+        assert_eq!(lengths.iter().map(|len| (len.len_in, len.len_out)).collect::<Vec<_>>(), [(2, 5), (3, 6), (4, 7)]);
         let want = [(4, 0, 0), (5, 2, 1), (10, 2, 1), (11, 5, 2), (17, 5, 2), (18, 9, 3)];
         for (done, len_in, lines) in want {
             batch.advance(done - batch.done);

@@ -58,6 +58,11 @@ impl FileWriter {
         self.file.try_lock(true).ok(); // Refused only where there are no locks.
     }
 
+    #[cfg(test)]
+    pub(crate) fn file(&self) -> &dyn WriteFile {
+        &*self.file
+    }
+
     pub(crate) fn stat(&self) -> io::Result<Stat> {
         self.file.stat()
     }

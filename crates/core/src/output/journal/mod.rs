@@ -9,7 +9,12 @@ pub(crate) mod decode;
 pub(crate) mod format;
 pub(crate) mod recovery;
 pub(crate) mod refusal;
+pub(crate) mod start;
+pub(crate) mod store;
+pub(crate) mod table;
 mod wire;
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -74,8 +74,8 @@ pub(crate) enum Rest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) entry: Entry,
-    /// The last position before the entry's that has a whole fingerprint, where the entry's own has none: it is behind a
-    /// part of an extent.
+    /// The last position before the entry's that has a fingerprint, where the entry's own has none, or only one of a few
+    /// bytes: it is in the midst of what was read at a time. Its line state is not known either then.
     pub(crate) sure: Option<Position>,
 }
 
@@ -197,7 +197,7 @@ impl<'a> Walk<'a> {
                 return if self.rebooted { Ok(false) } else { Err(Refusal::Edited { from, to }) };
             }
             self.keep = to;
-            self.move_to(extent, extent.end, None);
+            self.move_to(extent, extent.end, extent.end.is_sure());
             return Ok(true);
         }
         if self.rebooted {
@@ -207,16 +207,19 @@ impl<'a> Walk<'a> {
         let part = Part::of(self.output, from..self.len, extent)?;
         if part.len_out > 0 {
             self.keep += part.len_out;
-            let is_sure = part.end.fingerprint.len() as u64 == (FINGERPRINT_MAX as u64).min(part.end.offset);
-            let sure = self.places[extent.entry].entry.position;
-            self.move_to(extent, part.end, (!is_sure).then_some(sure));
+            self.move_to(
+                extent,
+                part.end,
+                part.end.fingerprint.len() as u64 == part.end.offset.min(FINGERPRINT_MAX as u64),
+            );
         }
         Ok(false)
     }
 
-    fn move_to(&mut self, extent: &IntentExtent<'_>, position: Position, sure: Option<Position>) {
-        let place = &mut self.places[extent.entry];
-        (place.entry.position, place.sure) = (position, sure);
+    fn move_to(&mut self, extent: &IntentExtent<'_>, position: Position, is_sure: bool) {
+        let Place { entry, sure } = &mut self.places[extent.entry];
+        let before = sure.take().unwrap_or(entry.position);
+        (entry.position, *sure) = (position, (!is_sure).then_some(before));
         self.order[extent.entry] = self.record;
     }
 

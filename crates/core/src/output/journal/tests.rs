@@ -14,10 +14,11 @@ use crate::output::journal::format::{
 use crate::output::journal::wire::{put_number, put_record};
 
 /// Numbers that look random, the same ones each time.
-struct Rng(u64);
+#[derive(Debug)]
+pub(super) struct Rng(pub(super) u64);
 
 impl Rng {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
