@@ -7,10 +7,11 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tailmerge_conformance::Threads;
-use tailmerge_conformance::kit::{Scene, start, stop, until};
+use tailmerge_conformance::kit::{Scene, numbered, start, stop, until};
 use tailmerge_core::{Backend, clock};
 
 const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A backend whose sleeps end when the clock says so.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +31,7 @@ impl Hours {
     /// Has time pass, a minute at a time, until something holds.
     fn pass_until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         until(what, || {
-            self.pass(Duration::from_secs(60));
+            self.pass(MINUTE);
             holds()
         });
     }
@@ -101,4 +102,36 @@ fn a_moved_output_is_noticed_in_time() {
     hours.pass_until("it is opened anew", || scene.stat("all").is_some());
     let report = stop(&merge);
     assert_eq!((report.lines, report.gaps.len()), (0, 0), "{report:?}");
+}
+
+/// Waits until a new file is found, whose paths are looked for once a minute.
+fn until_found(scene: &Scene, hours: &Hours, name: &str) {
+    hours.pass_until(&format!("{name} is found"), || scene.fs.looks(&scene.path(name)) > 0);
+}
+
+/// A log that is no copy is not held for longer than the grace time after it is as long as the other was, although both
+/// go on with the same lines; and not for long at all if it goes on with others.
+#[test]
+fn a_log_that_begins_like_another_is_not_held_for_ever() {
+    for same in [true, false] {
+        let (_clock, scene, hours) = (clock(), Scene::new(), Hours::default());
+        let head = numbered("the same in both", 0..100);
+        scene.write("a.log", &head);
+        let builder = scene.polled().input(scene.pattern("*.log")).poll_interval(MINUTE).rotated_grace(10 * HOUR);
+        let merge = start(builder, hours.clone());
+        scene.expect_lines(100);
+        scene.write("b.log", &head);
+        until_found(&scene, &hours, "b.log");
+        for number in 0..30 {
+            scene.append("a.log", format!("line {number}\n"));
+            scene.append("b.log", format!("{} {number}\n", if same { "line" } else { "other" }));
+            scene.looked(&merge, "a.log");
+            scene.looked(&merge, "b.log");
+            hours.pass(HOUR);
+        }
+        // Before any stop.
+        scene.expect_lines(2 * 130);
+        let report = stop(&merge);
+        assert!(report.gaps.is_empty(), "{report:?}");
+    }
 }

@@ -6,6 +6,7 @@
 mod behind;
 mod console;
 mod content;
+mod copies;
 mod cut;
 mod descriptors;
 mod discover;
@@ -16,6 +17,7 @@ mod output;
 mod pieces;
 mod places;
 mod reopen;
+mod replaced;
 mod resume;
 mod rotate;
 mod sizes;
