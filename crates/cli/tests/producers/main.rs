@@ -8,11 +8,14 @@
 //! `TAILMERGE_TEST_SEED` make them longer, or do again what failed.
 
 mod blocked;
+mod editors;
+mod fuse;
 mod kit;
 mod logrotate;
 mod mounts;
 mod output;
 mod python;
+mod rsync;
 mod servers;
 mod storm;
 mod supervise;

@@ -9,13 +9,13 @@ use crate::kit::{Merged, Own, Stream, Written, program, report, run};
 use crate::tool::{Dir, Running, Tool, wait_until};
 
 /// A mount name space that nobody else sees. It is gone with the process that holds it.
-struct Mounts(Own);
+pub(crate) struct Mounts(Own);
 
 impl Mounts {
     /// # Panics
     ///
     /// If this user may not make one.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut command = Command::new(program("unshare", "util-linux"));
         command.args(["--mount", "--propagation", "private", "sh", "-c", "echo ready; read end"]);
         let mut holder = Own::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
@@ -26,7 +26,7 @@ impl Mounts {
     }
 
     /// What starts a program there.
-    fn enter(&self) -> [String; 2] {
+    pub(crate) fn enter(&self) -> [String; 2] {
         [format!("--mount=/proc/{}/ns/mnt", self.0.0.id()), "--".to_owned()]
     }
 
@@ -40,7 +40,7 @@ impl Mounts {
     }
 
     /// Starts the program there. Paths have to be absolute.
-    fn tailmerge<S: AsRef<OsStr>>(&self, dir: &Dir, args: impl IntoIterator<Item = S>) -> Running {
+    pub(crate) fn tailmerge<S: AsRef<OsStr>>(&self, dir: &Dir, args: impl IntoIterator<Item = S>) -> Running {
         let tool = Tool::new(&program("nsenter", "util-linux"), &dir.path("")).args(self.enter());
         let tool = tool.args([env!("CARGO_BIN_EXE_tailmerge")]);
         tool.args(["-v".as_ref(), "-o".as_ref(), dir.path("all").as_os_str()])
@@ -50,23 +50,23 @@ impl Mounts {
     }
 }
 
-fn dirs(names: &[&str]) -> Dir {
+pub(crate) fn dirs(names: &[&str]) -> Dir {
     let dir = Dir::new();
     names.iter().for_each(|name| fs::create_dir(dir.path(name)).unwrap());
     dir
 }
 
-fn wait_for_lines(dir: &Dir, lines: u64) {
+pub(crate) fn wait_for_lines(dir: &Dir, lines: u64) {
     wait_until(&format!("{lines} lines are merged"), || dir.text("all").lines().count() as u64 >= lines);
 }
 
 /// Ends the program: each line of the stream has come, once and in order.
-fn expect_all(dir: &Dir, running: Running, stream: &Stream) {
+pub(crate) fn expect_all(dir: &Dir, running: Running, stream: &Stream) {
     running.stop().expect(0);
     Merged::read(&dir.path("all")).expect_all(&Written::from([("s".to_owned(), stream.next)]));
 }
 
-fn pattern(dir: &Dir, name: &str) -> PathBuf {
+pub(crate) fn pattern(dir: &Dir, name: &str) -> PathBuf {
     dir.path(name).join("*.log*")
 }
 

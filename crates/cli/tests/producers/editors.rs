@@ -1,0 +1,101 @@
+//! Programs that write a log by other means than appending: editors and filters.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::kit::{Merged, Own, Stream, line, program, report, run};
+use crate::tool::{Dir, Running, wait_until};
+
+fn follow(dir: &Dir) -> Running {
+    fs::create_dir(dir.path("logs")).unwrap();
+    dir.tailmerge(["-v", "-o", "all", "--report", "report", "logs/*.log"]).start()
+}
+
+fn wait_for(dir: &Dir, stream: &Stream) {
+    let last = line(&stream.name, stream.next - 1);
+    wait_until("the last line is merged", || dir.text("all").ends_with(&last));
+}
+
+/// The numbers of a stream's lines as they came.
+fn numbers(dir: &Dir, stream: &str) -> Vec<u64> {
+    let merged = Merged::read(&dir.path("all"));
+    assert!(merged.torn.is_empty(), "not whole lines: {:?}", merged.torn);
+    merged.streams[stream].iter().map(|(number, _)| *number).collect()
+}
+
+/// What came is the stream from its start to its end, and before that at most so many times from its start on.
+#[track_caller]
+fn expect_runs(name: &str, numbers: &[u64], lines: u64, more: usize) {
+    let runs: Vec<&[u64]> = numbers.chunk_by(|before, after| before + 1 == *after).collect();
+    assert!(runs.iter().all(|run| run[0] == 0), "{name}: some are missing, or not in order");
+    assert_eq!(runs.last().map_or(0, |run| run.len() as u64), lines, "{name}");
+    assert!(runs.windows(2).all(|pair| pair[0].len() <= pair[1].len()), "{name}: what came first is missing");
+    assert!(runs.len() <= more + 1, "{name}: its lines came {} times", runs.len());
+    println!("{name}: {lines} lines came {} times", runs.len());
+}
+
+/// Edits a log again and again without a change, and lets it grow in between.
+fn edit(name: &str, more: usize, save: impl Fn(&Path)) {
+    const SAVES: usize = 5;
+    let dir = Dir::new();
+    let running = follow(&dir);
+    let mut stream = Stream::open(dir.path("logs/x.log"), "s");
+    stream.write_many(1000);
+    for _ in 0..SAVES {
+        wait_for(&dir, &stream);
+        save(&stream.path);
+        stream.reopen();
+        stream.write_many(10);
+    }
+    wait_for(&dir, &stream);
+    running.stop().expect(0);
+    expect_runs(name, &numbers(&dir, "s"), stream.next, more * SAVES);
+    assert_eq!(report(&dir, "report")["gaps"], serde_json::json!([]), "{name}");
+}
+
+#[test]
+#[ignore = "needs vim"]
+fn a_log_that_vim_saves() {
+    let vim = program("vim", "vim");
+    // A file that is made anew, or cut and written again, may be read again. That is told.
+    for option in
+        ["writebackup backupcopy=auto", "writebackup backupcopy=yes", "writebackup backupcopy=no", "nowritebackup"]
+    {
+        edit(option, 1, |path| {
+            let mut command = Command::new(&vim);
+            // Not even where directories for passing files are.
+            let set = format!("set backupskip= {option}");
+            command.args(["-Nu", "NONE", "-n", "-es", "-c", &set, "-c", "wq"]).arg(path);
+            run(command.stdin(Stdio::null()));
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs nothing but tee, and some seconds"]
+fn a_log_that_tee_writes() {
+    for append in [true, false] {
+        let dir = Dir::new();
+        let running = follow(&dir);
+        for round in 1..=5 {
+            let mut command = Command::new("tee");
+            command.args(append.then_some("-a")).arg(dir.path("logs/x.log"));
+            let mut tee = Own::start(command.stdin(Stdio::piped()).stdout(Stdio::null()));
+            if round > 1 && !append {
+                // It has cut the file, of which the same lines come next.
+                let cuts = || running.stderr().matches("truncated, read from its start").count();
+                wait_until("the cut is seen", || cuts() == round - 1);
+            }
+            let mut input = tee.0.stdin.take().unwrap();
+            (0..100).for_each(|number| input.write_all(line("s", number).as_bytes()).unwrap());
+            drop(input);
+            tee.finish();
+            wait_until("all is merged", || dir.text("all").lines().count() >= 100 * round);
+        }
+        running.stop().expect(0);
+        assert_eq!(numbers(&dir, "s"), (0..5).flat_map(|_| 0..100).collect::<Vec<_>>(), "append: {append}");
+        assert_eq!(report(&dir, "report")["gaps"], serde_json::json!([]));
+    }
+}
