@@ -227,17 +227,22 @@ pub(crate) fn heads(bout: &mut Bout<'_>) {
     }
 }
 
+/// What the victim's log holds now, as the attacker can copy it.
+pub(super) fn victims_log(bout: &mut Bout<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let log = File::open(bout.world.dir.join("victim.log")).map(|log| log.take(1024 * 1024));
+    bout.act(log.and_then(|mut log| log.read_to_end(&mut bytes)));
+    if !bout.world.labelled {
+        // Else nobody could tell them from the victim's own.
+        bytes.iter_mut().filter(|byte| **byte == b'v').for_each(|byte| *byte = b'V');
+    }
+    bytes
+}
+
 /// Copies of the victim's log, whole and in part, under names that a rotated one would have.
 pub(crate) fn copies(bout: &mut Bout<'_>) {
     while !bout.is_over() {
-        let mut bytes = Vec::new();
-        let log = bout.world.dir.join("victim.log");
-        let log = File::open(log).map(|log| log.take(1024 * 1024));
-        bout.act(log.and_then(|mut log| log.read_to_end(&mut bytes)));
-        if !bout.world.labelled {
-            // Else nobody could tell them from the victim's own.
-            bytes.iter_mut().filter(|byte| **byte == b'v').for_each(|byte| *byte = b'V');
-        }
+        let bytes = victims_log(bout);
         let number = bout.rng.below(1000);
         let ends = [format!(".{number}"), format!("-{number:016x}"), format!(".{number}.log"), "~".to_owned()];
         let end = bout.pick(&ends);

@@ -4,6 +4,7 @@
 
 mod bout;
 mod content;
+mod ends;
 mod names;
 mod trees;
 
@@ -34,7 +35,7 @@ const LEFTOVERS: usize = 6;
 type Attack = fn(&mut Bout<'_>);
 
 /// Each attack, by the name that asks for it alone.
-pub(crate) const ATTACKS: [(&str, Attack); 25] = [
+pub(crate) const ATTACKS: [(&str, Attack); 30] = [
     ("pseudo", names::pseudo),
     ("holes", content::holes),
     ("held", content::held),
@@ -47,6 +48,11 @@ pub(crate) const ATTACKS: [(&str, Attack); 25] = [
     ("trickle", content::trickle),
     ("heads", content::heads),
     ("copies", content::copies),
+    ("preallocated", ends::preallocated),
+    ("beheaded", ends::beheaded),
+    ("rewritten", ends::rewritten),
+    ("replaced", ends::replaced),
+    ("aliases", ends::aliases),
     ("names", names::names),
     ("twins", names::twins),
     ("links", names::links),
@@ -62,9 +68,9 @@ pub(crate) const ATTACKS: [(&str, Attack); 25] = [
     ("moved-trees", trees::moved),
 ];
 
-/// What the program does not withstand yet, so that it is played only where it is asked for: a hole behind a first line
-/// is read, and written, as the NULs that it reads as.
-const NOT_YET: [&str; 1] = ["holes"];
+/// What the program does not withstand yet, so that it is played only where it is asked for: a hole behind a first line,
+/// and the NULs of a file that is longer than what is written in it, are read, and written, as NULs.
+const NOT_YET: [&str; 2] = ["holes", "preallocated"];
 
 /// What the attacker knows of the world, and what he must leave to others.
 #[derive(Clone, Debug)]
