@@ -37,7 +37,7 @@
 //! | look at a running merge, add to it, stop it | [`Merge`], [`Snapshot`] |
 //! | write the program's own lines into the output | [`LineSender`] |
 //! | know what was delivered, and what was lost | [`Report`], [`Gap`] |
-//! | continue where an earlier merge ended | [`Builder::resume`], [`FilePosition`] |
+//! | continue where an earlier merge ended | [`Merge::committed`], [`Builder::resume`], [`FilePosition`] |
 //! | hear at once what happens | [`Event`], [`Observer`], [`Merge::events`] |
 //! | have the lines in the program, without an output | [`Builder::lines_on`], [`Builder::batches_on`], [`tail`] |
 //! | use another executor | [`Backend`], and the crate `tailmerge-conformance`, which tries it |

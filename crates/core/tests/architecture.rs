@@ -16,7 +16,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("fs", &["clock", "sync"]),
     ("record", &["batch", "report"]),
     ("batch", &["clock", "fs", "sync"]),
-    ("report", &["batch", "clock", "own_thread", "panic", "record", "sync"]),
+    ("report", &["batch", "clock", "fs", "own_thread", "panic", "record", "sync"]),
     ("stall", &["clock", "report"]),
     // The reading side.
     ("watch", &["clock", "fs", "own_thread", "report", "sync"]),

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use memchr::{memchr_iter, memrchr};
 
 use crate::batch::extent::Extent;
+use crate::batch::fingerprint::{Fingerprint, FingerprintWindow};
 use crate::batch::position::Position;
 use crate::batch::source::Source;
 use crate::fs::FileId;
@@ -301,22 +302,30 @@ impl Batch {
             from = end;
             if end <= self.done {
                 records.by_ref().take(extent.records).for_each(drop);
-                return Some(Written { extent, len_in: extent.len_in, lines: extent.lines, end: extent.end.offset });
+                return Some(Written { extent, len_in: extent.len_in, lines: extent.lines, end: extent.end });
             }
             let done = self.done.checked_sub(start).filter(|done| *done > 0)?;
-            let (len_in, lines) = if extent.is_verbatim() {
+            let (len_in, lines, fingerprint) = if extent.is_verbatim() {
                 let bytes = &self.buf[start..self.done];
-                let whole = memrchr(b'\n', bytes).map_or(0, |last| last + 1);
-                (whole as u64, memchr_iter(b'\n', &bytes[..whole]).count() as u64)
+                let whole = memrchr(b'\n', bytes).map_or(&[][..], |last| &bytes[..=last]);
+                let lines = memchr_iter(b'\n', whole).count() as u64;
+                (whole.len() as u64, lines, FingerprintWindow::new(0).slide(whole))
             } else {
                 let mut out = 0;
                 let whole = records.by_ref().take(extent.records).take_while(|record| {
                     out += u64::from(record.len_out);
                     out <= done as u64
                 });
-                whole.fold((0, 0), |(len_in, lines), record| (len_in + u64::from(record.len_in), lines + 1))
+                let (len_in, lines) =
+                    whole.fold((0, 0), |(len_in, lines), record| (len_in + u64::from(record.len_in), lines + 1));
+                (len_in, lines, Fingerprint::default())
             };
-            Some(Written { extent, len_in, lines, end: extent.start + len_in })
+            Some(Written {
+                extent,
+                len_in,
+                lines,
+                end: Position { fingerprint, ..Position::at(extent.start + len_in) },
+            })
         })
     }
 
@@ -367,14 +376,13 @@ pub(crate) struct Written<'a> {
     /// The number of bytes of the input, and of lines.
     pub(crate) len_in: u64,
     pub(crate) lines: u64,
-    /// The offset in the input where the part ends.
-    pub(crate) end: u64,
+    /// Where the part ends in the input.
+    pub(crate) end: Position,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::fingerprint::Fingerprint;
     use crate::batch::position::LineState;
 
     #[test]
@@ -425,8 +433,9 @@ mod tests {
         batch.reach(14, position(14, 2));
         batch.reach(14, position(20, 3));
         batch.reach(20, position(30, 4));
-        let extents =
-            |batch: &Batch| -> Vec<_> { batch.written().map(|w| (w.extent.start, w.len_in, w.lines, w.end)).collect() };
+        let extents = |batch: &Batch| -> Vec<_> {
+            batch.written().map(|w| (w.extent.start, w.len_in, w.lines, w.end.offset)).collect()
+        };
         assert_eq!(extents(&batch), [(0, 10, 0, 10)], "what comes before the first bytes");
         batch.advance(3);
         assert_eq!(extents(&batch), [(0, 10, 0, 10), (10, 2, 1, 12)], "the lines that are whole");
@@ -453,7 +462,7 @@ mod tests {
         let want = [(4, 0, 0), (5, 2, 1), (10, 2, 1), (11, 5, 2), (17, 5, 2), (18, 9, 3)];
         for (done, len_in, lines) in want {
             batch.advance(done - batch.done);
-            let written: Vec<_> = batch.written().map(|w| (w.len_in, w.lines, w.end)).collect();
+            let written: Vec<_> = batch.written().map(|w| (w.len_in, w.lines, w.end.offset)).collect();
             assert_eq!(written, [(len_in, lines, len_in)], "{done} bytes are written");
         }
         assert_eq!(batch.clear(100), Grown::No);

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::batch::fingerprint::Fingerprint;
-use crate::batch::position::{LineState, Position};
+use crate::batch::position::{FilePosition, LineState, Position};
 use crate::batch::source::Source;
 use crate::clock;
 use crate::follow::context::ReadContext;
@@ -299,6 +299,18 @@ impl Generation {
             (unnamed.unsure, unnamed.counted) = (false, None);
         }
         *self = Self { file, storage, unnamed, ..Self::new(number, self.id, size) };
+        self.tell_begin(source, cx);
+    }
+
+    /// Records that reading begins at the position, or is to begin there.
+    pub(crate) fn tell_begin(&self, source: &Source, cx: &ReadContext) {
+        cx.ledger.begins(source, self.number, FilePosition { file: self.id, position: self.at });
+    }
+
+    /// Records that it is read no more: what is then left unread is a gap. If it `goes_on`, another input that waits for
+    /// it is about to continue at its position.
+    pub(crate) fn give_up(&self, goes_on: bool, source: &Source, cx: &ReadContext) {
+        cx.ledger.gives_up(source, self.number, self.at.offset, goes_on && cx.registry.is_wanted(self.id));
     }
 
     /// Records the unread bytes as a gap.

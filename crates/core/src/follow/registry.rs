@@ -187,9 +187,27 @@ impl FileRegistry {
         lock(&self.state).left.keys().cloned().collect()
     }
 
-    /// Takes the positions that were kept for a path, in the order in which they were.
-    pub(crate) fn take_positions(&self, path: &Path) -> Vec<FilePosition> {
-        lock(&self.state).left.remove(path).unwrap_or_default()
+    /// Returns the positions that are kept for a path, in the order in which they were.
+    pub(crate) fn positions(&self, path: &Path) -> Vec<FilePosition> {
+        lock(&self.state).left.get(path).cloned().unwrap_or_default()
+    }
+
+    /// Drops the positions that were kept for a path, which is followed from there on.
+    pub(crate) fn drop_positions(&self, path: &Path) {
+        lock(&self.state).left.remove(path);
+    }
+
+    /// Returns the positions that are kept, by their paths, after those of `others`, which are of one moment with them.
+    pub(crate) fn kept_positions(
+        &self,
+        others: impl FnOnce() -> Vec<(PathBuf, FilePosition)>,
+    ) -> Vec<(PathBuf, FilePosition)> {
+        let state = lock(&self.state);
+        let mut positions = others();
+        let mut kept: Vec<_> = state.left.iter().collect();
+        kept.sort_unstable_by_key(|(path, _)| *path);
+        positions.extend(kept.into_iter().flat_map(|(path, left)| left.iter().map(|left| (path.clone(), *left))));
+        positions
     }
 
     /// Forgets a file that is gone for good, or was never read.

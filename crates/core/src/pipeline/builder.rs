@@ -197,8 +197,9 @@ impl Builder {
 
     /// Continues a file where an earlier merge has left it, in place of where reading would begin otherwise.
     ///
-    /// `path` is the input's name then ([`Source::path`](crate::Source::path)), `position` what
-    /// [`Extent::position`](crate::Extent::position) said of the last lines that the host has stored. A file that was
+    /// [`Merge::committed`](crate::Merge::committed) returns both. Or `path` is the input's name then
+    /// ([`Source::path`](crate::Source::path)), and `position` what [`Extent::position`](crate::Extent::position) said of
+    /// the last lines that the host has stored. A file that was
     /// renamed in its directory since is found again, and read to its end before the one that is at the path now. Where
     /// the bytes before the position are others by now, the file was truncated or written anew: it is read from its
     /// start. A file that is gone counts as a possible loss. Several positions of one path are given in the order of

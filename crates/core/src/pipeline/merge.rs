@@ -2,14 +2,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::or;
 
 use crate::batch::pool::BatchPool;
+use crate::batch::position::FilePosition;
 use crate::batch::queue::{Flushed, LineBuffer, WriterQueue};
 use crate::clock;
+use crate::follow::registry::FileRegistry;
 use crate::output::Sleep;
 use crate::output::thread::WriterThread;
 use crate::output::writer_loop::Outcome;
@@ -17,6 +20,7 @@ use crate::own_thread::is_own_thread;
 use crate::pipeline::error::{Cause, Closed, FollowError, MergeError};
 use crate::pipeline::readers::Readers;
 use crate::record::format::LineFormat;
+use crate::report::committed::one_of_each;
 use crate::report::events::Events;
 use crate::report::ledger::Ledger;
 use crate::report::snapshot::Snapshot;
@@ -94,6 +98,7 @@ pub(crate) struct Parts {
     pub(crate) backend: String,
     pub(crate) thread: WriterThread,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) registry: Arc<FileRegistry>,
     pub(crate) readers: Readers,
     pub(crate) host: Arc<HostLines>,
     pub(crate) pool: Arc<BatchPool>,
@@ -313,6 +318,44 @@ impl Merge {
     /// and memory for each input.
     pub fn inputs(&self) -> Vec<InputReport> {
         self.parts.ledger.inputs()
+    }
+
+    /// Returns the position up to which each followed file is in the output, with the path of its input, as
+    /// [`Builder::resume`](crate::Builder::resume) takes them: of each input the oldest file first.
+    ///
+    /// An input has more than one file where the older ones, which were rotated away, may still be written to, or lines of
+    /// them are not in the output yet; beyond eight, the oldest are left out. A file that was given up is not listed. One
+    /// of which nothing is in the output is, at the place where reading begins; and so is one that an earlier merge has
+    /// left and this one has not come upon. Streams, the host's tailers and its own lines have no positions.
+    ///
+    /// In the output means that the writer has written it: [`flush`](Self::flush) before, where that is not enough. After
+    /// a stop, a later merge continues with the next line. A host that polls this, and is killed, continues from the last
+    /// positions that it has stored: lines that were written later come again. To have each line once even then, store
+    /// the positions together with the lines, in a [`Writer`](crate::Writer): see
+    /// [`Extent::position`](crate::Extent::position).
+    ///
+    /// It does not wait, and takes time and memory for each input.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(backend: impl tailmerge::Backend, merge: tailmerge::Merge) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use tailmerge::Builder;
+    ///
+    /// merge.stop(Duration::from_secs(10)).await?;
+    ///
+    /// let mut builder = Builder::new().input("logs/*.log").output("all.log").append(true);
+    /// for (path, position) in merge.committed() {
+    ///     builder = builder.resume(path, position);
+    /// }
+    /// let merge = builder.start_on(backend).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn committed(&self) -> Vec<(PathBuf, FilePosition)> {
+        let Parts { registry, ledger, .. } = &self.parts;
+        one_of_each(registry.kept_positions(|| ledger.committed()))
     }
 
     /// Returns true if the merge has ended. It does not wait.

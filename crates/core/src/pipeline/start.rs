@@ -113,7 +113,7 @@ fn begin(merge: Merge, ready: Result<io::Result<()>, async_channel::RecvError>) 
 fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver<io::Result<()>>), StartError> {
     let Prepared { inputs, batches, serve } = prepared;
     let Settings { capacity, limit, format, stall_limit, .. } = inputs.cx.settings;
-    let (ledger, stop) = (inputs.cx.ledger.clone(), inputs.cx.stop.clone());
+    let (ledger, stop, registry) = (inputs.cx.ledger.clone(), inputs.cx.stop.clone(), inputs.cx.registry.clone());
     let queue = WriterQueue::new();
     let pool = BatchPool::new(batches, capacity);
     let host = HostLines::new(capacity, limit.max, queue.clone(), ledger.clone());
@@ -135,7 +135,7 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
             capacity,
         },
         ready: ready_to,
-        own_files: inputs.cx.registry.clone(),
+        own_files: registry.clone(),
     };
     let submit = {
         let (queue, ledger) = (queue.clone(), ledger.clone());
@@ -164,7 +164,8 @@ fn launch<B: Backend>(prepared: Prepared, backend: B) -> Result<(Merge, Receiver
     let name = format!("{backend:?}");
     let thread = WriterThread::start(backend.clone(), serve, session, close_watch).map_err(StartError::thread)?;
     let readers = Readers::new(backend, inputs, BatchSink::new(pool.clone(), submit), watch, end);
-    let merge = Merge::new(Parts { backend: name, thread, ledger, readers, host, pool, queue, sleep, format });
+    let merge =
+        Merge::new(Parts { backend: name, thread, ledger, registry, readers, host, pool, queue, sleep, format });
     Ok((merge, ready))
 }
 

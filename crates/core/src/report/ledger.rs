@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use log::Level;
 
 use crate::batch::Batch;
+use crate::batch::position::FilePosition;
 use crate::batch::source::Source;
 use crate::clock;
+use crate::fs::FileId;
 use crate::own_thread::is_writer_thread;
 use crate::panic::caught;
 use crate::report::event::{Event, Observer};
@@ -249,9 +251,26 @@ impl Ledger {
         lock(&self.rows).add(name)
     }
 
-    /// Records the offset at which reading of an input's first file begins.
-    pub(crate) fn begins(&self, source: &Source, offset: u64) {
-        lock(&self.rows).begin(source, offset);
+    /// Records the position at which reading of an input's file begins.
+    pub(crate) fn begins(&self, source: &Source, generation: u32, at: FilePosition) {
+        lock(&self.rows).begin(source, generation, at);
+    }
+
+    /// Records that an input's file, of which everything up to an offset was read, is read no more, and whether another
+    /// input is about to go on with it.
+    pub(crate) fn gives_up(&self, source: &Source, generation: u32, read_to: u64, hand_over: bool) {
+        lock(&self.rows).give_up(source, generation, read_to, hand_over);
+    }
+
+    /// Records that an input's file is cut, and its copy is read on from an offset.
+    pub(crate) fn continues_in_copy(&self, source: &Source, generation: u32, copy: FileId, offset: u64) {
+        lock(&self.rows).continue_in_copy(source, generation, copy, offset);
+    }
+
+    /// Returns the committed positions of files that are not given up, with the paths of their inputs: see
+    /// [`one_of_each`](crate::report::committed::one_of_each).
+    pub(crate) fn committed(&self) -> Vec<(PathBuf, FilePosition)> {
+        lock(&self.rows).committed()
     }
 
     /// Records an input that was to be delivered by the end and could not be.

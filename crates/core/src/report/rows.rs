@@ -1,15 +1,22 @@
 //! What is known of each input: what of it is in the output, and what may have been lost. Each is a row of the report;
 //! many of those that are over share one.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::batch::Written;
+use crate::batch::position::FilePosition;
 use crate::batch::source::Source;
+use crate::fs::FileId;
+use crate::report::committed::CommittedFiles;
 use crate::report::summary::InputReport;
 
 /// Beyond so many rows, the oldest of those inputs that are over are folded into one.
 const ROWS_MAX: usize = 10_000;
+
+/// At most so many files are remembered that another input is about to go on with.
+const HANDED_OVER_MAX: usize = 16 * 1024;
 
 /// The inputs, in the order of joining.
 #[derive(Debug)]
@@ -23,6 +30,9 @@ pub(super) struct Rows {
     /// The number of folded inputs, and their sums.
     folded: u64,
     sums: Sums,
+    /// Files that another input is about to go on with: the number of the source that has their positions, and their
+    /// generations there.
+    handed_over: HashMap<FileId, (u64, u32)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,12 +54,24 @@ struct Row {
     /// [`Extent::generation`](crate::Extent::generation)), and up to which offset it is.
     generation: u32,
     offset: u64,
+    files: CommittedFiles,
+}
+
+impl Row {
+    /// Records an offset up to which a file is in the output. An older file, which is written to late, says nothing of
+    /// where the newest one is read.
+    fn reach(&mut self, generation: u32, offset: u64) {
+        if generation >= self.generation {
+            (self.generation, self.offset) = (generation, offset);
+        }
+    }
 }
 
 impl Default for Rows {
     fn default() -> Self {
         // A source's number is 0 before it is one of a merge.
-        Self { rows: Vec::new(), next: 1, fold_at: ROWS_MAX, folded: 0, sums: Sums::default() }
+        let (sums, handed_over) = (Sums::default(), HashMap::new());
+        Self { rows: Vec::new(), next: 1, fold_at: ROWS_MAX, folded: 0, sums, handed_over }
     }
 }
 
@@ -62,8 +84,15 @@ impl Rows {
         }
         let source = Source::new(self.next, name);
         self.next += 1;
-        let sums = Sums::default();
-        self.rows.push(Row { source: source.clone(), sums, has_long_line: false, generation: 0, offset: 0 });
+        let row = Row {
+            source: source.clone(),
+            sums: Sums::default(),
+            has_long_line: false,
+            generation: 0,
+            offset: 0,
+            files: CommittedFiles::default(),
+        };
+        self.rows.push(row);
         source
     }
 
@@ -85,15 +114,56 @@ impl Rows {
 
     /// Returns the row of a source. A source has one for as long as anybody has the source.
     fn row(&mut self, source: &Source) -> Option<&mut Row> {
-        let at = self.rows.binary_search_by_key(&source.number(), |row| row.source.number()).ok()?;
+        self.row_of(source.number())
+    }
+
+    fn row_of(&mut self, number: u64) -> Option<&mut Row> {
+        let at = self.rows.binary_search_by_key(&number, |row| row.source.number()).ok()?;
         self.rows.get_mut(at)
     }
 
-    /// Records that reading of an input begins at an offset.
-    pub(super) fn begin(&mut self, source: &Source, offset: u64) {
+    /// Records that reading of an input's file begins at a position.
+    pub(super) fn begin(&mut self, source: &Source, generation: u32, at: FilePosition) {
         if let Some(row) = self.row(source) {
-            row.offset = offset;
+            row.reach(generation, at.offset());
+            row.files.begin(generation, at);
         }
+        if let Some((number, generation)) = self.handed_over.remove(&at.file)
+            && let Some(row) = self.row_of(number)
+        {
+            row.files.is_taken_over(generation);
+        }
+    }
+
+    /// Records that an input's file, of which everything up to an offset was read, is read no more, and whether another
+    /// input is about to go on with it.
+    pub(super) fn give_up(&mut self, source: &Source, generation: u32, read_to: u64, hand_over: bool) {
+        let row = self.row(source);
+        if let Some(file) = row.and_then(|row| row.files.give_up(generation, read_to, hand_over)) {
+            if self.handed_over.len() >= HANDED_OVER_MAX {
+                // Nobody goes on with so many.
+                for (_, (number, generation)) in std::mem::take(&mut self.handed_over) {
+                    self.row_of(number).into_iter().for_each(|row| row.files.is_taken_over(generation));
+                }
+            }
+            self.handed_over.insert(file, (source.number(), generation));
+        }
+    }
+
+    /// Records that an input's file is cut, and its copy is read on from an offset.
+    pub(super) fn continue_in_copy(&mut self, source: &Source, generation: u32, copy: FileId, offset: u64) {
+        if let Some(row) = self.row(source) {
+            row.files.continue_in_copy(generation, copy, offset);
+        }
+    }
+
+    /// Returns the committed positions of the inputs' files, where one file may have several.
+    pub(super) fn committed(&self) -> Vec<(PathBuf, FilePosition)> {
+        let mut committed = Vec::new();
+        for row in &self.rows {
+            committed.extend(row.files.positions().map(|at| (row.source.path().to_owned(), at)));
+        }
+        committed
     }
 
     /// Records what is in the output now. Returns the number of lines.
@@ -102,9 +172,9 @@ impl Rows {
         if let Some(row) = self.row(&extent.source) {
             row.sums.bytes += if extent.is_left_out() { 0 } else { len_in };
             row.sums.lines += lines;
-            // An older file, which is written to late, says nothing of where the newest one is read.
-            if extent.generation >= row.generation {
-                (row.generation, row.offset) = (extent.generation, end);
+            if len_in > 0 {
+                row.reach(extent.generation, end.offset);
+                row.files.commit(extent.generation, end);
             }
         }
         lines

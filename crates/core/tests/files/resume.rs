@@ -1,12 +1,22 @@
 //! Continuing where an earlier merge has left its files.
 
 use std::collections::BTreeMap;
+use std::future::{Ready, ready};
+use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tailmerge_core::{Batch, Builder, GapReason, LongLines, PartialWrite, Report, Writer};
+use async_channel::{Receiver, Sender};
+use tailmerge_core::{
+    Batch, Builder, FilePosition, GapReason, LongLines, Merge, PartialWrite, Report, Writer, WriterContext,
+};
 
-use crate::kit::{Scene, block_on, numbered, start, stop};
+use crate::kit::{Scene, Sink, assert_same, block_on, failed, numbered, sorted, start, stop, until};
+
+/// A time in which nothing is quiet.
+const LONG: Duration = Duration::from_secs(600);
 
 /// An output that keeps its position in each file beside its lines, as a host would that continues by itself.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +42,7 @@ impl Writer for Store {
         Ok(())
     }
 
-    async fn flush(&mut self) -> std::io::Result<()> {
+    async fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -122,4 +132,163 @@ fn what_was_left_out_is_not_left_out_again() {
     scene.append("a.log", "two\n");
     let (lines, report) = run();
     assert_eq!((lines, report.gap_bytes), (vec!["two".to_owned()], 0), "{report:?}");
+}
+
+/// An output that takes a batch when it is told to, and at last fails in the middle of one.
+#[derive(Clone, Debug)]
+struct Stepped {
+    sink: Sink,
+    taken: Arc<AtomicUsize>,
+    steps: (Sender<()>, Receiver<()>),
+}
+
+impl Stepped {
+    fn new() -> Self {
+        Self { sink: Sink::new(), taken: Arc::default(), steps: async_channel::unbounded() }
+    }
+
+    fn make(&self) -> impl FnOnce(WriterContext) -> Ready<io::Result<Self>> + use<> {
+        let output = self.clone();
+        |_| ready(Ok(output))
+    }
+
+    /// Lets so many batches be written, and waits until they are.
+    #[track_caller]
+    fn take(&self, batches: usize) {
+        let want = self.taken.load(Ordering::SeqCst) + batches;
+        (0..batches).for_each(|_| self.steps.0.try_send(()).expect("it is open"));
+        until("the batches are written", || self.taken.load(Ordering::SeqCst) == want);
+    }
+
+    /// Makes the next write fail, and the merge with it.
+    #[track_caller]
+    fn fail(&self, merge: &Merge) {
+        self.steps.0.close();
+        block_on("the merge ends by itself", merge.finished());
+        failed(merge);
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.sink.bytes()
+    }
+}
+
+impl Writer for Stepped {
+    async fn write(&mut self, batch: &Batch) -> Result<(), PartialWrite> {
+        let goes_on = self.steps.1.recv().await.is_ok();
+        let bytes = batch.bytes();
+        if goes_on {
+            self.sink.push(bytes);
+            self.taken.fetch_add(1, Ordering::SeqCst);
+            return Ok(());
+        }
+        let whole_lines = bytes[..bytes.len() / 2].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        self.sink.push(&bytes[..whole_lines]);
+        Err(PartialWrite::fatal(whole_lines, io::Error::other("it was to fail")))
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Batches for a thousand lines or so.
+fn small(builder: Builder) -> Builder {
+    builder.max_line_bytes(100).memory(64 * 1024)
+}
+
+/// Asserts that another merge, which continues at the positions of the one that failed, has the lines that are missing,
+/// each once.
+#[track_caller]
+fn assert_continues(builder: Builder, (merge, output): (&Merge, &Stepped), want: &[&str]) {
+    let committed = merge.committed();
+    let told = format!("{committed:?}");
+    let rest = Sink::new();
+    let builder = builder.once(true).writer(rest.make());
+    let merge = start(committed.into_iter().fold(builder, |builder, (path, at)| builder.resume(path, at)));
+    block_on("the merge ends by itself", merge.finished());
+    let report = stop(&merge);
+    let all = [output.bytes(), rest.bytes()].concat();
+    assert_same(&format!("both outputs, {told}"), &sorted(&all), &sorted(want.concat().as_bytes()));
+    assert_eq!((report.possible_losses, report.gap_count), (0, 0), "{told}: {report:?}");
+}
+
+/// Wherever the output fails, a file that was rotated away is continued as well as the one that is at the path.
+#[test]
+fn rotated_files_are_continued_where_each_of_them_was() {
+    let (old, new) = (numbered("old", 0..8000), numbered("new", 0..8000));
+    // A file that is let go at once is read on by its new name, or not at all.
+    for (pattern, grace) in [("a.log", LONG), ("a.log", Duration::ZERO), ("a.log*", LONG), ("a.log*", Duration::ZERO)] {
+        let is_read_on = pattern == "a.log*" || grace == LONG;
+        let late = if is_read_on { numbered("late", 0..3000) } else { String::new() };
+        for batches in 0..6 {
+            let (scene, output) = (Scene::new(), Stepped::new());
+            let builder = || small(scene.tail().input(scene.pattern(pattern)).rotated_grace(grace));
+            scene.write("a.log", &old);
+            let merge = start(builder().writer(output.make()));
+            output.take(1);
+            scene.rename("a.log", "a.log.1");
+            scene.append("a.log", &new);
+            let told = match pattern {
+                "a.log" => ["a.log: rotated", "a.log: not there"],
+                _ => ["a.log.1: another name of a file"; 2],
+            };
+            until("the rotation is noticed", || told.iter().any(|told| scene.events.count(told) > 0));
+            output.take(batches);
+            scene.append("a.log.1", &late);
+            output.fail(&merge);
+            assert_continues(builder(), (&merge, &output), &[&old, &late, &new]);
+        }
+    }
+}
+
+/// The same, where a copy is made and the file is cut.
+#[test]
+fn a_copy_of_a_file_that_was_cut_is_continued() {
+    let (old, new) = (numbered("old", 0..12_000), numbered("new", 0..3000));
+    for batches in 0..6 {
+        let (scene, output) = (Scene::new(), Stepped::new());
+        let builder = || small(scene.tail().input(scene.pattern("a.log")).rotated_grace(LONG));
+        scene.write("a.log", &old);
+        let merge = start(builder().writer(output.make()));
+        output.take(1);
+        scene.copy("a.log", "a.log.1");
+        scene.truncate("a.log");
+        until("the copy is read on", || merge.committed().len() == 2);
+        scene.append("a.log", &new);
+        output.take(batches);
+        output.fail(&merge);
+        assert_continues(builder(), (&merge, &output), &[&old, &new]);
+    }
+}
+
+/// Where nothing is new, the positions are those of the merge before.
+#[test]
+fn positions_stay_where_nothing_is_new() {
+    let scene = Scene::new();
+    let run = |committed: &[(PathBuf, FilePosition)]| {
+        let builder = scene.tail().input(scene.pattern("*.log")).once(true).writer(Sink::new().make());
+        let merge = start(committed.iter().fold(builder, |builder, (path, at)| builder.resume(path, *at)));
+        block_on("the merge ends by itself", merge.finished());
+        stop(&merge);
+        merge.committed()
+    };
+    scene.write("a.log", "1\n2\n");
+    scene.write("b.log", "");
+    let first = run(&[]);
+    let offsets = |committed: &[(PathBuf, FilePosition)]| -> Vec<_> {
+        committed.iter().map(|(path, at)| (path.clone(), at.offset())).collect()
+    };
+    assert_eq!(offsets(&first), [(scene.path("a.log"), 4), (scene.path("b.log"), 0)]);
+    scene.rename("a.log", "a.log.1");
+    scene.append("a.log", "3\n");
+    let second = run(&first);
+    assert_eq!(offsets(&second), [(scene.path("a.log"), 4), (scene.path("a.log"), 2), (scene.path("b.log"), 0)]);
+    assert_eq!(run(&second), second);
+
+    // What this merge does not follow is kept for the next one.
+    let elsewhere = start(
+        second.iter().fold(scene.tail().input(scene.pattern("*.txt")), |builder, (path, at)| builder.resume(path, *at)),
+    );
+    assert_eq!(elsewhere.committed(), second);
 }

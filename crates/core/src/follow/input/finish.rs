@@ -82,9 +82,11 @@ impl Input {
         let Some(source) = &self.source else { return };
         for mut generation in self.older.drain(..).chain(self.current.take()) {
             generation.leave(source, cx);
-            match generation.stat_open(cx) {
-                Ok((_, 0)) => cx.registry.forget(generation.id),
-                _ => cx.registry.release(generation.id, generation.position()),
+            let goes_on = !matches!(generation.stat_open(cx), Ok((_, 0)));
+            generation.give_up(goes_on, source, cx);
+            match goes_on {
+                true => cx.registry.release(generation.id, generation.position()),
+                false => cx.registry.forget(generation.id),
             }
         }
         self.unopened = None;

@@ -14,6 +14,7 @@ use crate::report::gap::GapReason;
 /// position: a gap too many is better than lines twice.
 pub(crate) fn lose(mut file: Generation, source: &Source, cx: &ReadContext) {
     let place = file.position();
+    file.give_up(place.is_sure(), source, cx);
     file.abandon(GapReason::Gone, source, cx);
     match place.is_sure() {
         true => cx.registry.release(file.id, place),

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::batch::source::Source;
 use crate::follow::context::ReadContext;
 use crate::follow::file::turn::{Scratch, Turn};
 use crate::follow::file::{Generation, ReadOutcome};
@@ -69,6 +70,7 @@ impl Input {
                     if reason == GapReason::Gone {
                         lose(older, &source, cx);
                     } else {
+                        older.give_up(false, &source, cx);
                         older.abandon(reason, &source, cx);
                         cx.registry.forget(older.id);
                     }
@@ -167,6 +169,7 @@ impl Input {
         } else {
             // Whoever follows another name of it reads the new content.
             let mut older = self.older.remove(at);
+            older.give_up(false, turn.source, cx);
             older.abandon(reason, turn.source, cx);
             cx.registry.forget(older.id);
         }
@@ -190,12 +193,13 @@ impl Input {
             // Something may be written to it yet.
             cx.ledger.possible_loss(turn.source);
         }
-        self.drop_older(at, links, cx);
+        self.drop_older(at, links, turn.source, cx);
         Ok(ReadOutcome::End)
     }
 
-    fn drop_older(&mut self, at: usize, links: u64, cx: &ReadContext) {
+    fn drop_older(&mut self, at: usize, links: u64, source: &Source, cx: &ReadContext) {
         let older = self.older.remove(at);
+        older.give_up(links > 0, source, cx);
         match links {
             0 => cx.registry.forget(older.id),
             _ => cx.registry.release(older.id, older.position()),
@@ -214,8 +218,9 @@ impl Input {
         let Some(at) = read.or_else(first) else { return false };
         let older = &mut self.older[at];
         let links = older.stat_open(cx).map_or(0, |(_, links)| links);
+        older.give_up(links > 0, &source, cx);
         older.abandon(GapReason::TooManyOpen, &source, cx);
-        self.drop_older(at, links, cx);
+        self.drop_older(at, links, &source, cx);
         true
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::batch::position::Position;
+use crate::batch::position::{FilePosition, Position};
 use crate::batch::source::Source;
 use crate::follow::context::{ReadContext, StartAt};
 use crate::follow::file::Generation;
@@ -19,7 +19,7 @@ impl Input {
     /// Continues where an earlier merge has left the files that were at this path, the oldest first: as if they had just
     /// been there, so that one that was renamed since is searched for.
     pub(crate) fn take_up(&mut self, cx: &ReadContext) {
-        for left in cx.registry.take_positions(&self.path) {
+        for left in cx.registry.positions(&self.path) {
             let Claimed::Taken { resume } = cx.registry.claim(left.file, &self.path, None) else {
                 // It is followed by the name that it has by now.
                 self.trouble = Some(Trouble::SameFile);
@@ -30,11 +30,14 @@ impl Input {
             let mut generation = Generation::new(self.next_number, left.file, position.offset);
             generation.expect(position);
             let source = self.make_source(cx);
-            cx.ledger.begins(source, position.offset);
+            cx.ledger.begins(source, generation.number, FilePosition { file: left.file, position });
             cx.ledger.emit(&Event::Joined { input: source.path().to_owned(), offset: position.offset });
             self.current = Some(generation);
+            // Where nothing was read of it, it is known no better than one that was never opened.
+            self.unopened = (position.offset == 0).then(|| Box::new(Begin::Start));
             self.next_number += 1;
         }
+        cx.registry.drop_positions(&self.path);
     }
 
     /// Returns the source of its lines, which is made when there is a first file.
@@ -67,7 +70,12 @@ impl Input {
             Begin::At(offset) => generation.expect(Position { offset, ..generation.position() }),
             Begin::Resume(at) => generation.expect(at),
         }
-        self.make_source(cx);
+        let source = self.make_source(cx);
+        match begin {
+            // The start of the line is not known before it is opened.
+            Begin::At(_) => {}
+            Begin::Start | Begin::Resume(_) => generation.tell_begin(source, cx),
+        }
         self.next_number += 1;
         (self.current, self.unopened) = (Some(generation), Some(Box::new(begin)));
         match self.begin(scratch, cx) {
@@ -99,9 +107,7 @@ impl Input {
             Begin::Resume(at) => drop(generation.resume(at)?),
             Begin::Start | Begin::At(_) => {}
         }
-        if generation.number == 0 {
-            cx.ledger.begins(source, generation.offset());
-        }
+        generation.tell_begin(source, cx);
         cx.ledger.emit(&Event::Joined { input: source.path().to_owned(), offset: generation.offset() });
         if generation.is_pseudo() && !cx.settings.once {
             cx.ledger.emit(&Event::SizeUnknown { input: source.path().to_owned() });

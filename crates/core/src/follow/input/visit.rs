@@ -153,6 +153,8 @@ impl Input {
         if self.unopened.is_none()
             && let Some(copy) = self.copies.adopt(current, &self.path, self.next_number, cx)
         {
+            cx.ledger.continues_in_copy(source, current.number, copy.id, copy.offset());
+            copy.tell_begin(source, cx);
             current.accounted(copy.size());
             self.older.push(copy);
             self.next_number += 1;
