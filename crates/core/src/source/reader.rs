@@ -19,7 +19,6 @@ use crate::discover::remote::RemoteStatus;
 use crate::source::tailer::{Progress, TailError, Tailer};
 use crate::sync::stop::{Stage, Stop};
 use crate::watch::mailbox::Mailbox;
-use crate::watch::thread::Waiting;
 use crate::watch::watcher::Watcher;
 
 /// While the output is behind, a tailer looks at its files this often.
@@ -88,7 +87,12 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
         let Some(batch) = batch.filter(|_| stage < Stage::Leaving) else { break Ok(()) };
         let with = feed.clone();
         let progress;
-        (tailer, progress) = feed.unblock(&backend, move || work(tailer, batch, &with, stage)).await;
+        let job = move || {
+            let worked = work(tailer, batch, &with, stage);
+            with.watcher.iter().for_each(|watcher| watcher.leave());
+            worked
+        };
+        (tailer, progress) = feed.unblock(&backend, job).await;
         match progress {
             Err(error) => break Err(error),
             Ok(Progress::More) => {}
@@ -108,7 +112,6 @@ pub(crate) async fn read<B: Backend, T: Tailer>(backend: B, mut tailer: T, feed:
 /// Runs a tailer on the blocking pool: fills the batch, and more of them while there are some.
 fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -> (T, Result<Progress, TailError>) {
     let (mut delivered, mut bytes, mut empty) = (None, 0, 0);
-    let mut waiting = feed.watcher.as_deref().map(Waiting::new);
     loop {
         let filled = catch_unwind(AssertUnwindSafe(|| tailer.fill(&mut batch)));
         match batch.is_blank() {
@@ -126,7 +129,7 @@ fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -
         let progress = filled.unwrap_or_else(|panic| Err(TailError::panicked(&*panic)));
         let again = match progress {
             Ok(Progress::More) => true,
-            Ok(Progress::Idle) => delivered.is_some_and(|delivered| linger(delivered, &feed.mailbox, waiting.as_mut())),
+            Ok(Progress::Idle) => delivered.is_some_and(|delivered| linger(delivered, feed)),
             _ => false,
         };
         if !again {
@@ -143,8 +146,8 @@ fn work<T: Tailer>(mut tailer: T, mut batch: Batch, feed: &Feed, stage: Stage) -
 }
 
 /// Waits for a hint for as long as is worth it after the last lines. True: there is one.
-fn linger(delivered: Instant, mailbox: &Mailbox, waiting: Option<&mut Waiting<'_>>) -> bool {
-    mailbox.is_hinted_at() && waiting.is_some_and(|waiting| waiting.hint_by(mailbox, delivered + LINGER))
+fn linger(delivered: Instant, Feed { mailbox, watcher, .. }: &Feed) -> bool {
+    mailbox.is_hinted_at() && watcher.as_ref().is_some_and(|watcher| watcher.wait(mailbox, delivered + LINGER))
 }
 
 /// Waits for a batch while the output is behind, and lets the tailer look at its files meanwhile. Returns none if the

@@ -11,7 +11,7 @@ use std::task::{Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{self, EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
@@ -19,9 +19,9 @@ use rustix::io::Errno;
 use crate::clock;
 use crate::sync::lock::lock;
 use crate::sync::wake;
-use crate::watch::Tell;
 use crate::watch::mailbox::Change;
 use crate::watch::rounds::Rounds;
+use crate::watch::{Tell, WakeSource};
 
 /// A watch descriptor. The system uses none twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,15 +62,15 @@ pub(crate) struct System {
     /// Ends the thread's wait.
     stop: OwnedFd,
     turns: Mutex<Turns>,
-    /// Signals that the job's turn is over, or that all are.
+    /// Signals that no job receives events any more, or that the thread has to end.
     changed: Condvar,
 }
 
 #[derive(Debug)]
 struct Turns {
-    /// The state for receiving events in a job; none while a job has it.
-    ear: Option<Ear>,
-    /// The time since which the job that has the turn does something else.
+    /// What a job receives events with; none while one does.
+    job: Option<Job>,
+    /// The time since which a job that has waited does something else and may wait again.
     away: Option<Instant>,
     /// The rate of events.
     rounds: Rounds,
@@ -81,24 +81,25 @@ struct Turns {
 impl Turns {
     /// Returns true if a job receives events. A job that is delayed by a disk does not.
     fn is_taken(&self) -> bool {
-        self.ear.is_none() && !self.over && self.away.is_none_or(|since| clock::since(since) < AWAY_MAX)
+        let is_back_soon = |since| clock::since(since) < AWAY_MAX;
+        !self.over && (self.job.is_none() || self.away.is_some_and(is_back_soon))
     }
 }
 
-/// The state for receiving events in a job.
+/// What a job receives events with.
 #[derive(Debug)]
-struct Ear {
+struct Job {
     buffer: Buffer,
     interrupt: Arc<Interrupt>,
 }
 
-impl Ear {
+impl Job {
     /// Waits on this thread for a wake-up, and handles events meanwhile.
-    fn hear(&mut self, system: &System, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
+    fn wait(&mut self, system: &System, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
         let waker = Waker::from(self.interrupt.clone());
         while !wake.is_woken_or(&waker) {
             let left = clock::until(deadline);
-            let (news, interrupted) = system.wait(&self.interrupt.0, Some(left));
+            let (news, interrupted) = system.poll(&self.interrupt.0, Some(left));
             // Nobody is to be woken by what is told from here on.
             let woken = wake.is_woken();
             if interrupted {
@@ -136,42 +137,25 @@ fn buffer() -> Buffer {
     vec![MaybeUninit::uninit(); BUFFER]
 }
 
-/// A job's turn at receiving events.
-#[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    system: &'a System,
-    /// The state; it is returned when the turn ends.
-    ear: Option<Ear>,
-}
-
-impl System {
-    pub(crate) fn new() -> io::Result<Self> {
+impl WakeSource for System {
+    fn new() -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let interrupt = Arc::new(Interrupt(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?));
-        let ear = Some(Ear { buffer: buffer(), interrupt });
-        let turns = Mutex::new(Turns { ear, away: None, rounds: Rounds::new(), over: false });
+        let job = Some(Job { buffer: buffer(), interrupt });
+        let turns = Mutex::new(Turns { job, away: None, rounds: Rounds::new(), over: false });
         Ok(Self { inotify, stop: eventfd(0, EventfdFlags::CLOEXEC)?, turns, changed: Condvar::new() })
     }
 
-    pub(crate) fn add(&self, path: &Path) -> io::Result<Key> {
+    fn add(&self, path: &Path) -> io::Result<Key> {
         Ok(Key(inotify::add_watch(&self.inotify, path, WATCHED)?))
     }
 
-    pub(crate) fn remove(&self, key: &Key) {
+    fn remove(&self, key: &Key) {
         // It may be over already.
         inotify::remove_watch(&self.inotify, key.0).ok();
     }
 
-    /// Ends [`System::run`].
-    pub(crate) fn stop(&self) {
-        lock(&self.turns).over = true;
-        self.changed.notify_all();
-        rustix::io::write(&self.stop, &1u64.to_ne_bytes()).ok();
-    }
-
-    /// Handles events until [`stop`](Self::stop). A change without a watch means that events were lost, or no more will
-    /// come.
-    pub(crate) fn run(&self, tell: Tell<'_>) {
+    fn run(&self, tell: Tell<'_>) {
         let mut buffer = buffer();
         loop {
             let turns = self.changed.wait_timeout_while(lock(&self.turns), AWAY_MAX, |turns| turns.is_taken());
@@ -180,7 +164,7 @@ impl System {
                 continue;
             }
             drop(turns);
-            match self.wait(&self.stop, None) {
+            match self.poll(&self.stop, None) {
                 (_, true) => return,
                 (false, _) => {}
                 (true, _) => self.read(&mut buffer, tell),
@@ -188,17 +172,35 @@ impl System {
         }
     }
 
-    /// Returns a turn at receiving events; none if another job has it.
-    pub(crate) fn turn(&self) -> Option<Turn<'_>> {
-        let ear = lock(&self.turns).ear.take()?;
-        Some(Turn { system: self, ear: Some(ear) })
+    fn stop(&self) {
+        lock(&self.turns).over = true;
+        self.changed.notify_all();
+        rustix::io::write(&self.stop, &1u64.to_ne_bytes()).ok();
     }
 
+    fn wait(&self, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
+        let job = lock(&self.turns).job.take();
+        // Another job receives events.
+        let Some(mut job) = job else { return wake.woken_by(deadline) };
+        let woken = job.wait(self, wake, deadline, tell);
+        let mut turns = lock(&self.turns);
+        (turns.job, turns.away) = (Some(job), Some(clock::now()));
+        woken
+    }
+
+    fn leave(&self) {
+        if lock(&self.turns).away.take().is_some() {
+            self.changed.notify_all();
+        }
+    }
+}
+
+impl System {
     /// Waits for events or for the end of the wait, with a timeout. Returns which of them may have come.
-    fn wait(&self, end: &OwnedFd, within: Option<Duration>) -> (bool, bool) {
+    fn poll(&self, end: &OwnedFd, within: Option<Duration>) -> (bool, bool) {
         let mut fds = [PollFd::new(&self.inotify, PollFlags::IN), PollFd::new(end, PollFlags::IN)];
         let timeout = within.map(|within| Timespec::try_from(within).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 }));
-        match poll(&mut fds, timeout.as_ref()) {
+        match event::poll(&mut fds, timeout.as_ref()) {
             Ok(_) => (!fds[0].revents().is_empty(), !fds[1].revents().is_empty()),
             Err(Errno::INTR) => (false, false),
             Err(_) => {
@@ -247,26 +249,6 @@ impl System {
         // Events of one file that wait together become one.
         let pause = lock(&self.turns).rounds.pause(count);
         pause.into_iter().for_each(thread::sleep);
-    }
-}
-
-impl Turn<'_> {
-    /// Waits on this thread for a wake-up, and handles events meanwhile.
-    pub(crate) fn woken_by(&mut self, wake: &wake::Wake, deadline: Instant, tell: Tell<'_>) -> bool {
-        let Some(ear) = &mut self.ear else { return false };
-        lock(&self.system.turns).away = None;
-        let woken = ear.hear(self.system, wake, deadline, tell);
-        lock(&self.system.turns).away = Some(clock::now());
-        woken
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let mut turns = lock(&self.system.turns);
-        (turns.ear, turns.away) = (self.ear.take(), None);
-        drop(turns);
-        self.system.changed.notify_all();
     }
 }
 
@@ -322,15 +304,16 @@ mod tests {
         system.add(dir.path()).unwrap();
         let (heard, told) = channel();
         let told = thread::scope(|scope| {
-            let mut turn = system.turn().unwrap();
+            let wake = wake::Wake::default();
+            wake.wake();
+            // From then on the job does something else, for ever.
+            let woken = system.wait(&wake, Instant::now(), &mut |_, _, _| ());
             scope.spawn(|| system.run(&mut |_, name, _| heard.send(name.map(OsStr::to_owned)).unwrap()));
-            // Its time is over at once; from then on the job does something else, for ever.
-            let woken = turn.woken_by(&wake::Wake::default(), Instant::now(), &mut |_, _, _| ());
             fs::write(dir.path().join("a"), "a").unwrap();
             let told = told.recv_timeout(Duration::from_secs(30));
             system.stop();
             (woken, told)
         });
-        assert_eq!(told, (false, Ok(Some("a".into()))));
+        assert_eq!(told, (true, Ok(Some("a".into()))));
     }
 }

@@ -6,11 +6,10 @@
 //!
 //! The thread `tailmerge-watch` waits for the system, tells discovery of new names, and puts hints into the mailboxes
 //! of the shards. While a reader's job waits for hints, the job does that itself, unless something holds it up for
-//! long. The thread ends with the writer's thread, or with whoever reads a tail alone.
+//! long: see [`WakeSource::wait`]. The thread ends with the writer's thread, or with whoever reads a tail alone.
 //!
-//! `system` is `inotify.rs` or `other.rs`. Both have a `System` with `new`, `add`, `remove`, `run`, `stop` and `turn`, the
-//! types `Key` (of a watch; a key of a table) and `Turn` (of a job that receives events, with `woken_by`), and the functions `is_unnotified`, `is_mounted`
-//! and `reason`.
+//! `system` is `inotify.rs` or `other.rs`. Both have a `System`, which is a [`WakeSource`], the type `Key` (of a watch; a key
+//! of a table), and the functions `is_unnotified`, `is_mounted` and `reason`.
 
 pub(crate) mod mailbox;
 pub(crate) mod names;
@@ -30,10 +29,12 @@ use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::io;
 use std::path::Path;
+use std::time::Instant;
 
 use crate::fs::{FileId, Fs};
 use crate::report::event::Event;
 use crate::report::ledger::Ledger;
+use crate::sync::wake::Wake;
 use crate::watch::mailbox::Change;
 
 /// The way in which changes are noticed.
@@ -72,6 +73,32 @@ pub(crate) trait ChangeWatch: Debug + Send + Sync + 'static {
 
 /// Receives a change: of a name in what is watched, or of that itself.
 type Tell<'a> = &'a mut dyn FnMut(Option<&system::Key>, Option<&OsStr>, Change);
+
+/// A source of events of the system, which either a thread or a waiting job receives.
+pub(crate) trait WakeSource: Debug + Sized + Send + Sync + 'static {
+    fn new() -> io::Result<Self>;
+
+    /// Watches a path: a directory with the files in it, or a file.
+    fn add(&self, path: &Path) -> io::Result<system::Key>;
+
+    fn remove(&self, key: &system::Key);
+
+    /// Receives events on this thread until [`stop`](Self::stop), unless a job does. A change without a watch means that
+    /// events were lost, or no more will come.
+    fn run(&self, tell: Tell<'_>);
+
+    /// Ends [`run`](Self::run).
+    fn stop(&self);
+
+    /// Waits in a job for a wake-up. Returns true if there is one; the job then handles it and waits again, or
+    /// [leaves](Self::leave). Meanwhile the job may receive events in place of the thread, which saves a switch of threads.
+    fn wait(&self, wake: &Wake, deadline: Instant, _: Tell<'_>) -> bool {
+        wake.woken_by(deadline)
+    }
+
+    /// Leaves receiving events to the thread.
+    fn leave(&self) {}
+}
 
 /// The system's notification of changes.
 #[derive(Debug)]

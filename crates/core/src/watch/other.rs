@@ -1,21 +1,17 @@
 //! Hints from the system by way of the crate `notify`, which has a thread of its own.
 
-use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::io;
-use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use notify::event::{EventKind, ModifyKind};
 use notify::{Error, ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::sync::lock::lock;
-use crate::sync::wake::Wake;
-use crate::watch::Tell;
 use crate::watch::mailbox::Change;
+use crate::watch::{Tell, WakeSource};
 
 /// A watch goes by its path.
 pub(crate) type Key = Arc<Path>;
@@ -26,17 +22,7 @@ enum News {
     Stop,
 }
 
-/// Jobs never receive events here; only the thread does.
-#[derive(Debug)]
-pub(crate) struct Turn<'a>(Infallible, PhantomData<&'a System>);
-
-impl Turn<'_> {
-    pub(crate) fn woken_by(&mut self, _: &Wake, _: Instant, _: Tell<'_>) -> bool {
-        match self.0 {}
-    }
-}
-
-/// A watcher, and its messages.
+/// A watcher, and its messages. Only the thread receives them.
 #[derive(Debug)]
 pub(crate) struct System {
     watcher: Mutex<RecommendedWatcher>,
@@ -44,8 +30,8 @@ pub(crate) struct System {
     told: Mutex<Receiver<News>>,
 }
 
-impl System {
-    pub(crate) fn new() -> io::Result<Self> {
+impl WakeSource for System {
+    fn new() -> io::Result<Self> {
         let (news, told) = channel();
         let events = news.clone();
         // Nobody listens any more: it is about to be dropped.
@@ -54,29 +40,23 @@ impl System {
         Ok(Self { watcher: Mutex::new(watcher), news, told: Mutex::new(told) })
     }
 
-    pub(crate) fn add(&self, path: &Path) -> io::Result<Key> {
+    fn add(&self, path: &Path) -> io::Result<Key> {
         // As the system names it in what it tells.
         let path = path.canonicalize()?;
         lock(&self.watcher).watch(&path, RecursiveMode::NonRecursive).map_err(io_error)?;
         Ok(path.into())
     }
 
-    pub(crate) fn remove(&self, key: &Key) {
+    fn remove(&self, key: &Key) {
         // It may be over already.
         lock(&self.watcher).unwatch(key).ok();
     }
 
-    /// Ends [`System::run`].
-    pub(crate) fn stop(&self) {
+    fn stop(&self) {
         self.news.send(News::Stop).ok(); // Its thread may have ended.
     }
 
-    pub(crate) fn turn(&self) -> Option<Turn<'_>> {
-        None
-    }
-
-    /// Handles events until [`stop`](Self::stop). A change without a watch means that events were lost.
-    pub(crate) fn run(&self, tell: Tell<'_>) {
+    fn run(&self, tell: Tell<'_>) {
         while let Ok(News::Event(event)) = lock(&self.told).recv() {
             match event {
                 Ok(event) if !event.need_rescan() => {

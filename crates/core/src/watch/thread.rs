@@ -1,10 +1,9 @@
-//! The thread that waits for the system, and the jobs that do so in its place.
+//! The thread that waits for the system.
 
 use std::fmt::Debug;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 use crate::fs::Fs;
 use crate::own_thread;
@@ -14,7 +13,7 @@ use crate::sync::lock::lock;
 use crate::watch::mailbox::Mailbox;
 use crate::watch::names::Names;
 use crate::watch::watcher::Watcher;
-use crate::watch::{Notifier, system};
+use crate::watch::{Notifier, WakeSource};
 
 /// Holds the watching of a merge, once there is one, until it is closed.
 #[derive(Clone, Debug, Default)]
@@ -83,31 +82,5 @@ impl Watching {
 
     pub(crate) fn watcher(&self) -> Arc<Watcher> {
         self.watcher.clone()
-    }
-}
-
-/// Waits for hints in a job. Once it waits, the job receives the system's events itself, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Waiting<'a> {
-    watcher: &'a Watcher,
-    turn: Option<system::Turn<'a>>,
-}
-
-impl<'a> Waiting<'a> {
-    pub(crate) fn new(watcher: &'a Watcher) -> Self {
-        Self { watcher, turn: None }
-    }
-
-    /// Waits on this thread for a hint. Returns true if there is one.
-    pub(crate) fn hint_by(&mut self, mailbox: &Mailbox, deadline: Instant) -> bool {
-        if self.turn.is_none() {
-            self.turn = self.watcher.system.turn();
-        }
-        match &mut self.turn {
-            Some(turn) => turn.woken_by(&mailbox.wake, deadline, &mut |key, name, change| {
-                self.watcher.changed(key, name, change);
-            }),
-            None => mailbox.wake.woken_by(deadline),
-        }
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use crate::fs::{FileId, Fs, here, is_missing};
 use crate::report::event::Event;
@@ -14,7 +15,7 @@ use crate::sync::lock::lock;
 use crate::watch::mailbox::{Change, Mailbox};
 use crate::watch::names::{NameNow, Names};
 use crate::watch::table::{Table, Watched};
-use crate::watch::{ChangeWatch, system};
+use crate::watch::{ChangeWatch, WakeSource, system};
 
 /// So many files are watched at most beside their directories: anybody can make any number that have several names.
 pub(crate) const FILES_MAX: usize = 4096;
@@ -96,6 +97,16 @@ impl ChangeWatch for Watcher {
 }
 
 impl Watcher {
+    /// Waits in a job for a hint. Returns true if there is one. The job calls [`leave`](Self::leave) at its end.
+    pub(crate) fn wait(&self, mailbox: &Mailbox, deadline: Instant) -> bool {
+        self.system.wait(&mailbox.wake, deadline, &mut |key, name, change| self.changed(key, name, change))
+    }
+
+    /// Ends the waits of a job.
+    pub(crate) fn leave(&self) {
+        self.system.leave();
+    }
+
     /// Handles a change. Without a watch, anything may have changed.
     pub(super) fn changed(&self, key: Option<&system::Key>, name: Option<&OsStr>, change: Change) {
         let Some(key) = key else { return self.all_changed() };
