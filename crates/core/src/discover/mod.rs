@@ -4,6 +4,7 @@
 //! they stay the same. The shards get a message for each path that is found or gone.
 
 pub(crate) mod aliases;
+pub(crate) mod before_start;
 pub(crate) mod command;
 pub(crate) mod cost;
 pub(crate) mod explain;

@@ -2,24 +2,20 @@
 
 pub(crate) mod buffers;
 pub(crate) mod guard;
+pub(crate) mod inputs;
+pub(crate) mod output;
 pub(crate) mod prepare;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
-use std::future::Future;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::position::FilePosition;
-use crate::discover::explain::{Explained, Verdict, explain};
-use crate::discover::pattern::Excludes;
-use crate::discover::spec::Spec;
 use crate::follow::context::StartAt;
-use crate::fs::{FileId, Fs, Links, OsFs};
-use crate::output::thread::{Serve, serve};
-use crate::output::{Writer, WriterContext};
+use crate::fs::{Fs, Links, OsFs};
+use crate::output::thread::Serve;
 use crate::pipeline::builder::buffers::{Buffers, HOST_BATCHES, LINE_BYTES_MAX};
 use crate::pipeline::error::StartError;
 use crate::record::format::{Format, LineFormat, Prefix};
@@ -82,6 +78,7 @@ enum Wanted {
     Path(PathBuf),
 }
 
+/// The output as the user gave it.
 enum Output {
     Stdout,
     File(PathBuf),
@@ -119,110 +116,6 @@ impl Builder {
             output: Output::Stdout,
             append: false,
         }
-    }
-
-    /// Adds an input: a path, and if it has wildcards a pattern as well.
-    ///
-    /// A pattern has `*`, `?`, `[a-z]` and `{a,b}` within a name, and `**` for any number of directories; it has at
-    /// most 4096 bytes, and braces are nested at most 10 deep. Files that match later join then, and so does one that
-    /// has the wildcards in its name, as `app[1].log` has. A path need not be there yet, nor its directory.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tailmerge::Builder;
-    ///
-    /// let builder = Builder::new()
-    ///     .input("/var/log/app.log") // a path
-    ///     .input("/var/log/*/*.log") // in each directory of /var/log
-    ///     .input("/srv/**/{error,access}.log"); // in /srv, and in each directory below it
-    /// ```
-    pub fn input(mut self, input: impl AsRef<OsStr>) -> Self {
-        self.inputs.push(Wanted::Any(input.as_ref().to_owned()));
-        self
-    }
-
-    /// Adds an input that is a path, whatever characters it has.
-    pub fn path(mut self, path: impl Into<PathBuf>) -> Self {
-        self.inputs.push(Wanted::Path(path.into()));
-        self
-    }
-
-    /// Leaves out files that match: their name, or their whole path if the pattern has a `/`.
-    ///
-    /// It applies to files that an input with wildcards finds; a path that is named is not left out.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tailmerge::Builder;
-    ///
-    /// let builder = Builder::new()
-    ///     .input("/var/log/**")
-    ///     .exclude("*.gz") // a name, in any directory
-    ///     .exclude("/var/log/journal/**"); // a path
-    /// ```
-    pub fn exclude(mut self, glob: impl Into<String>) -> Self {
-        self.excludes.push(glob.into());
-        self
-    }
-
-    /// Adds standard input, until its end. It cannot be read again: after a crash, what was read of it and not
-    /// written is gone.
-    pub fn stdin(mut self) -> Self {
-        self.stdin = true;
-        self
-    }
-
-    /// Says that a file is never an input, even when a pattern matches it: one that the host itself writes.
-    ///
-    /// It goes by which file that is when the merge starts, not by its name. The output needs no mention.
-    pub fn never(mut self, path: impl Into<PathBuf>) -> Self {
-        self.never.push(path.into());
-        self
-    }
-
-    /// Adds a tailer of the host's own. All of them take turns in one job of the blocking pool.
-    pub fn tailer(mut self, name: impl Into<OsString>, tailer: impl Tailer) -> Self {
-        self.tailers.push((name.into(), Box::new(tailer)));
-        self
-    }
-
-    /// Sets where reading begins in files that are present at the start. Files that come later are read from their
-    /// first byte. Default: [`StartAt::Start`].
-    pub fn from(mut self, start: StartAt) -> Self {
-        self.start = start;
-        self
-    }
-
-    /// Continues a file where an earlier merge has left it, in place of where reading would begin otherwise.
-    ///
-    /// [`Merge::committed`](crate::Merge::committed) returns both. Or `path` is the input's name then
-    /// ([`Source::path`](crate::Source::path)), and `position` what [`Extent::position`](crate::Extent::position) said of
-    /// the last lines that the host has stored. A file that was
-    /// renamed in its directory since is found again, and read to its end before the one that is at the path now. Where
-    /// the bytes before the position are others by now, the file was truncated or written anew: it is read from its
-    /// start. A file that is gone counts as a possible loss. Several positions of one path are given in the order of
-    /// their generations. A path that is no input of this merge is ignored.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
-    /// use tailmerge::{Builder, FilePosition};
-    ///
-    /// let mut builder = Builder::new().input("logs/*.log");
-    /// for line in std::fs::read_to_string("positions")?.lines() {
-    ///     let (position, path) = line.split_once(' ').ok_or("a position, a space, and a path")?;
-    ///     builder = builder.resume(path, position.parse::<FilePosition>()?);
-    /// }
-    /// let merge = builder.start_on(backend).await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn resume(mut self, path: impl Into<PathBuf>, position: FilePosition) -> Self {
-        self.positions.push((path.into(), position));
-        self
     }
 
     /// Ends when every input's end is reached: the size that it has when that is first looked at. A last
@@ -268,13 +161,6 @@ impl Builder {
     /// Sets how long a file without its name must have been quiet before it is closed. Default: 5 s.
     pub fn rotated_grace(mut self, grace: Duration) -> Self {
         self.rotated_grace = grace;
-        self
-    }
-
-    /// Sets files aside that have not changed for longer than this when they are found. One that changes later
-    /// gives its new lines only. Default: none are.
-    pub fn ignore_older(mut self, age: Duration) -> Self {
-        self.ignore_older = Some(age);
         self
     }
 
@@ -358,86 +244,6 @@ impl Builder {
         self
     }
 
-    /// Which symbolic links on the way to an input are followed. Default: [`Links::Follow`], which a program that runs
-    /// as root should not leave so.
-    ///
-    /// A link that is not followed is told once, as [`Event::Refused`], and counts as a failure only where it is named
-    /// and the merge is to end by itself. The output's own path is followed whatever links it has. A file system of the
-    /// host's own that has no such policy ([`Fs::with_links`]) keeps the merge from starting.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use tailmerge::{Builder, Links};
-    ///
-    /// let builder = Builder::new().input("/home/*/log/*.log").links(Links::Owned);
-    /// ```
-    pub fn links(mut self, links: Links) -> Self {
-        self.links = links;
-        self
-    }
-
-    /// Writes to a file, which is emptied first, or to what else there is of that name: a FIFO, a terminal.
-    ///
-    /// The file is created if need be, its directory is not. While a merge writes to it, another is refused. One that
-    /// holds something and is found by a pattern among the inputs is refused, too: leave it out by
-    /// [`exclude`](Self::exclude), or [`append`](Self::append) to it.
-    pub fn output(mut self, path: impl Into<PathBuf>) -> Self {
-        self.output = Output::File(path.into());
-        self
-    }
-
-    /// Writes to standard output. This is the default.
-    pub fn stdout(mut self) -> Self {
-        self.output = Output::Stdout;
-        self
-    }
-
-    /// Keeps what the output file holds and writes after it; several may do so at a time.
-    pub fn append(mut self, append: bool) -> Self {
-        self.append = append;
-        self
-    }
-
-    /// Writes to a writer of the host's own, made and used on the writer's thread.
-    ///
-    /// If `make` fails, the merge does not start.
-    ///
-    /// # Examples
-    ///
-    /// Lines into a TCP connection:
-    ///
-    /// ```no_run
-    /// use std::io::{self, Write};
-    /// use std::net::TcpStream;
-    /// use tailmerge::{Batch, Builder, PartialWrite, Writer};
-    ///
-    /// struct Tcp(TcpStream);
-    ///
-    /// impl Writer for Tcp {
-    ///     async fn write(&mut self, batch: &Batch) -> Result<(), PartialWrite> {
-    ///         // Nobody can tell how much of it got through.
-    ///         self.0.write_all(batch.bytes()).map_err(|error| PartialWrite::fatal(0, error))
-    ///     }
-    ///
-    ///     async fn flush(&mut self) -> io::Result<()> {
-    ///         self.0.flush()
-    ///     }
-    /// }
-    ///
-    /// let builder = Builder::new().input("logs/*.log");
-    /// let builder = builder.writer(|_| async { Ok(Tcp(TcpStream::connect("collector:5140")?)) });
-    /// ```
-    pub fn writer<M, F, W>(mut self, make: M) -> Self
-    where
-        M: FnOnce(WriterContext) -> F + Send + 'static,
-        F: Future<Output = io::Result<W>> + 'static,
-        W: Writer,
-    {
-        self.output = Output::Own(serve(make));
-        self
-    }
-
     /// Returns how many bytes of memory the merge will use for its buffers.
     ///
     /// # Errors
@@ -459,78 +265,6 @@ impl Builder {
     pub fn buffer_bytes(&self) -> Result<usize, StartError> {
         let buffers = Buffers::new(self.limit.max, self.memory)?;
         Ok((buffers.batches + HOST_BATCHES) * buffers.capacity)
-    }
-
-    /// Explains the inputs as they are now: which files match, which do not and why, where each would start. It changes
-    /// nothing.
-    ///
-    /// # Errors
-    ///
-    /// If a pattern is malformed.
-    ///
-    /// # Blocking
-    ///
-    /// Reads the file system on this thread.
-    ///
-    /// # Examples
-    ///
-    /// ```no_run
-    /// use tailmerge::Builder;
-    ///
-    /// for explained in Builder::new().input("logs/*.log").exclude("*.gz").explain()? {
-    ///     println!("{explained}");
-    /// }
-    /// # Ok::<(), tailmerge::StartError>(())
-    /// ```
-    pub fn explain(&self) -> Result<Vec<Explained>, StartError> {
-        let mut forbidden = self.never_ids();
-        if let Output::File(path) = &self.output {
-            forbidden.extend(self.fs.stat(path).map(|stat| stat.id));
-        }
-        let fs = self.inputs_fs()?;
-        let (specs, excludes) = (self.specs(&*fs)?, Excludes::new(self.excludes.clone())?);
-        let mut explained = explain(&*fs, &specs, &excludes, self.start, self.ignore_older, &forbidden, self.watch);
-        if self.stdin {
-            explained.push(Explained { path: "-".into(), leads_to: None, verdict: Verdict::Stream });
-        }
-        Ok(explained)
-    }
-
-    /// The files that would be followed now, each once, in the order of the inputs.
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::explain`].
-    ///
-    /// # Blocking
-    ///
-    /// As [`Builder::explain`].
-    pub fn inputs_now(&self) -> Result<Vec<PathBuf>, StartError> {
-        let followed = |explained: &Explained| matches!(explained.verdict, Verdict::Follow { .. });
-        Ok(self.explain()?.into_iter().filter(followed).map(|explained| explained.path).collect())
-    }
-
-    /// Returns the files that are never inputs.
-    fn never_ids(&self) -> Vec<FileId> {
-        self.never.iter().filter_map(|path| self.fs.stat(path).ok()).map(|stat| stat.id).collect()
-    }
-
-    /// The file system as the inputs are to see it.
-    fn inputs_fs(&self) -> Result<Arc<dyn Fs>, StartError> {
-        match self.links {
-            Links::Follow => Ok(self.fs.clone()),
-            links => self.fs.with_links(links).map_err(|error| {
-                StartError::setting(format!("links cannot be followed as asked on this file system: {error}"))
-            }),
-        }
-    }
-
-    fn specs(&self, fs: &dyn Fs) -> Result<Vec<Spec>, StartError> {
-        let specs = self.inputs.iter().map(|wanted| match wanted {
-            Wanted::Any(input) => Spec::new(input, fs),
-            Wanted::Path(path) => Ok(Spec::named(path, fs)),
-        });
-        Ok(specs.collect::<Result<_, _>>()?)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::discover::explain::{find_file, nothing_to_read};
+use crate::discover::before_start::{find_file, nothing_to_read};
 use crate::discover::pattern::Excludes;
 use crate::discover::spec::Spec;
 use crate::fs::Kind;
