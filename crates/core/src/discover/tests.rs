@@ -3,14 +3,9 @@ use std::fs;
 use std::sync::Mutex;
 
 use super::*;
-use crate::follow::context::Settings;
-use crate::follow::descriptors::{Descriptors, OpenLimits};
+use crate::follow::context::tests::context;
 use crate::fs::{FileId, OsFs};
-use crate::record::format::{Format, LineFormat, Prefix};
-use crate::record::limit::{LineLimit, LongLines};
-use crate::report::ledger::Ledger;
 use crate::sync::lock::lock;
-use crate::sync::stop::Stop;
 use crate::watch::ChangeWatch;
 
 /// Watches each path that it is given.
@@ -32,41 +27,14 @@ impl ChangeWatch for Paths {
     }
 }
 
-fn context(watch: Arc<Paths>) -> ReadContext {
-    let most = usize::MAX;
-    ReadContext {
-        settings: Settings {
-            limit: LineLimit { max: 1024, policy: LongLines::Split },
-            format: LineFormat { prefix: Prefix::None, format: Format::Raw },
-            once: false,
-            grace: Duration::ZERO,
-            copy_grace: Duration::ZERO,
-            chunk: 1024,
-            poll_interval: Duration::ZERO,
-            ignore_older: None,
-            deleted_max_age: None,
-            deleted_max_bytes: None,
-            capacity: 1024,
-            stall_limit: None,
-        },
-        stop: Arc::new(Stop::new()),
-        streams: None,
-        fs: Arc::new(OsFs),
-        ledger: Ledger::new(Box::new(|_: &Event| ())),
-        registry: Arc::default(),
-        excludes: Arc::default(),
-        descriptors: Descriptors::new(OpenLimits { ordinary: most, nameless: most, process: u64::MAX }),
-        watch: Some(watch),
-    }
-}
-
 #[test]
 fn a_tree_is_not_watched_any_more_under_the_names_that_it_had() {
     let root = tempfile::tempdir().unwrap();
     let place = |number: u32| root.path().join(number.to_string());
     fs::create_dir_all(place(0).join("below")).unwrap();
     let watch = Arc::<Paths>::default();
-    let (cx, (shard, _inbox)) = (context(watch.clone()), async_channel::unbounded());
+    let cx = ReadContext { watch: Some(watch.clone()), ..context(OsFs, |_: &Event| ()) };
+    let (shard, _inbox) = async_channel::unbounded();
     let spec = Spec::new(root.path().join("**/*.log").as_os_str(), &OsFs).unwrap();
     let names = Arc::default();
     let mut discovery = Discovery::new(cx, vec![spec], StartAt::Start, vec![shard], names);

@@ -76,3 +76,40 @@ impl ReadContext {
         self.watch.as_ref().is_some_and(|watch| watch.is_watched(path))
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::follow::descriptors::OpenLimits;
+    use crate::record::limit::LongLines;
+    use crate::report::event::Observer;
+
+    /// Returns a context in which nothing pauses, and nothing is watched or limited but the length of lines.
+    pub(crate) fn context(fs: impl Fs, observer: impl Observer) -> ReadContext {
+        let most = usize::MAX;
+        ReadContext {
+            settings: Settings {
+                limit: LineLimit { max: 1024, policy: LongLines::Split },
+                format: LineFormat::default(),
+                once: false,
+                grace: Duration::ZERO,
+                copy_grace: Duration::ZERO,
+                chunk: 1024,
+                capacity: 1024,
+                poll_interval: Duration::ZERO,
+                stall_limit: None,
+                ignore_older: None,
+                deleted_max_age: None,
+                deleted_max_bytes: None,
+            },
+            fs: Arc::new(fs),
+            ledger: Ledger::new(Box::new(observer)),
+            registry: Arc::default(),
+            excludes: Arc::default(),
+            descriptors: Descriptors::new(OpenLimits { ordinary: most, nameless: most, process: u64::MAX }),
+            stop: Arc::new(Stop::new()),
+            streams: None,
+            watch: None,
+        }
+    }
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::discover::Discovery;
 use crate::discover::spec::Spec;
+use crate::follow::context::tests::context;
 use crate::follow::context::{ReadContext, Settings, StartAt};
 use crate::follow::descriptors::{Descriptors, OpenLimits};
 use crate::follow::model::disk::{Disk, Entry};
@@ -22,9 +23,7 @@ use crate::follow::shard::{FileShard, Pace};
 use crate::fs::FileId;
 use crate::record::format::{Format, LineFormat, Prefix};
 use crate::record::limit::LineLimit;
-use crate::report::ledger::Ledger;
 use crate::source::tailer::{Progress, Tailer};
-use crate::sync::stop::Stop;
 use crate::watch::ChangeWatch;
 use crate::watch::mailbox::{Change, Mailbox};
 
@@ -106,34 +105,24 @@ impl World {
         }
         let door = Door::new(disk);
         let prefix = if setup.labels { Prefix::Path } else { Prefix::None };
+        let unlimited = context(door.clone(), door.clone());
         let cx = ReadContext {
             settings: Settings {
                 limit: LineLimit { max: setup.limit, policy: setup.policy },
                 format: LineFormat { prefix, format: Format::Raw },
-                once: false,
                 grace: if setup.keeps { Duration::MAX } else { Duration::ZERO },
                 // Lines of a copy that is held are the original's, which this model does not know.
                 copy_grace: Duration::ZERO,
                 chunk: setup.chunk,
-                poll_interval: Duration::ZERO,
-                ignore_older: None,
-                deleted_max_age: None,
-                deleted_max_bytes: None,
-                capacity: 1024,
-                stall_limit: None,
+                ..unlimited.settings
             },
-            stop: Arc::new(Stop::new()),
-            streams: None,
-            fs: Arc::new(door.clone()),
-            ledger: Ledger::new(Box::new(door.clone())),
-            registry: Arc::default(),
-            excludes: Arc::default(),
             descriptors: Descriptors::new(OpenLimits {
                 ordinary: setup.open_files,
                 nameless: UNCAPPED,
                 process: u64::MAX,
             }),
             watch: (setup.hints != Hints::None).then(|| Arc::new(Hinting(door.clone())) as Arc<dyn ChangeWatch>),
+            ..unlimited
         };
         let pace = Pace { poll: Duration::ZERO, sweep: LONG };
         let room = (setup.limit + 1).max(2 * setup.chunk) + setup.room;
