@@ -1,4 +1,7 @@
 //! The buffer between the host's senders and the writer.
+//!
+//! Its two batches are not of the pool: while the output is slow files fill all of those, and a line of the host's must get
+//! in all the same where its sender may not wait (on the library's own threads, in a drop, at the stop).
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;

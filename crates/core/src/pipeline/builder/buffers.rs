@@ -9,7 +9,7 @@ const CHUNK: usize = 512 * 1024;
 const BATCHES_MAX: usize = 4;
 /// At least so many batches circulate: one being read, one being written, and those of the host's lines.
 const BATCHES_MIN: usize = 2 + HOST_BATCHES;
-/// The batches of the host's lines: one being filled, and one being written.
+/// The batches of the host's lines, which are not of the pool: one being filled, and one being written.
 pub(crate) const HOST_BATCHES: usize = 2;
 /// The default limit of all buffers, in bytes.
 const MEMORY: usize = 8 * 1024 * 1024;
