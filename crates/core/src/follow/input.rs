@@ -13,6 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+#[cfg(test)]
+use crate::batch::position::FilePosition;
 use crate::batch::position::Position;
 use crate::batch::source::Source;
 use crate::discover::command::Related;
@@ -247,6 +249,14 @@ impl Input {
     /// Returns the open files without a name.
     pub(crate) fn nameless(&self) -> usize {
         self.older.iter().filter(|older| older.is_nameless()).count()
+    }
+
+    /// Returns the positions of its files, as far as it is known where reading begins in them.
+    #[cfg(test)]
+    pub(crate) fn positions(&self) -> impl Iterator<Item = FilePosition> {
+        let is_known = !matches!(self.unopened.as_deref(), Some(Begin::At(_)));
+        let files = self.older.iter().chain(self.current.as_ref().filter(|_| is_known));
+        files.map(|file| FilePosition { file: file.id, position: file.position() })
     }
 
     /// Returns true if a visit has to open a file first.

@@ -9,12 +9,16 @@ pub(crate) mod room;
 pub(crate) mod sweep;
 
 use std::collections::VecDeque;
+#[cfg(test)]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, TryRecvError};
 
 use crate::batch::Batch;
+#[cfg(test)]
+use crate::batch::position::FilePosition;
 use crate::clock;
 use crate::clock::is_over;
 use crate::discover::command::Command;
@@ -158,6 +162,13 @@ impl FileShard {
             }
         }
         Asked::More
+    }
+
+    /// Returns the position of each file, with the path of its input.
+    #[cfg(test)]
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (PathBuf, FilePosition)> {
+        let inputs = self.inputs.iter().flatten();
+        inputs.flat_map(|input| input.positions().map(|at| (input.path.to_path_buf(), at)))
     }
 
     fn set_gone(&mut self, at: usize, gone: bool) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::batch::position::FilePosition;
 use crate::discover::Discovery;
 use crate::discover::spec::Spec;
 use crate::follow::context::tests::context;
@@ -23,6 +24,7 @@ use crate::follow::shard::{FileShard, Pace};
 use crate::fs::FileId;
 use crate::record::format::{Format, LineFormat, Prefix};
 use crate::record::limit::LineLimit;
+use crate::report::committed::one_of_each;
 use crate::source::tailer::{Progress, Tailer};
 use crate::watch::ChangeWatch;
 use crate::watch::mailbox::{Change, Mailbox};
@@ -75,6 +77,7 @@ impl ChangeWatch for Hinting {
 struct World {
     setup: Setup,
     door: Door,
+    cx: ReadContext,
     /// None once no file joins any more.
     discovery: Option<Discovery>,
     shards: Vec<Reader>,
@@ -142,9 +145,9 @@ impl World {
         });
         let specs = [PATTERN, NAMED].map(|input| Spec::new(OsStr::new(input), &door).expect("a good pattern"));
         let start = if setup.from_end { StartAt::End } else { StartAt::Start };
-        let discovery = Some(Discovery::new(cx, specs.into(), start, senders, Arc::default()));
+        let discovery = Some(Discovery::new(cx.clone(), specs.into(), start, senders, Arc::default()));
         let oracle = Oracle::new(setup);
-        Self { setup, door, discovery, shards, oracle, writers: [None; WRITERS], begun: 0, luck: Rng::new(1) }
+        Self { setup, door, cx, discovery, shards, oracle, writers: [None; WRITERS], begun: 0, luck: Rng::new(1) }
     }
 
     fn step(&mut self, step: Step) -> Checked {
@@ -368,10 +371,28 @@ impl World {
         let progress = reader.shard.fill(&mut reader.batch);
         let news = self.take(Some(shard))?;
         let batch = &mut self.shards[shard].batch;
+        batch.advance(batch.len());
+        self.cx.ledger.commit(batch);
         batch.clear((self.setup.limit + 1).max(2 * self.setup.chunk) + self.setup.room);
+        if self.discovery.is_some() {
+            self.check_committed()?;
+        }
         match progress {
             Ok(progress) => Ok((progress, news)),
             Err(error) => violation("error", error.to_string()).map(|()| (Progress::Ended, false)),
+        }
+    }
+
+    /// Checks that the committed position of each file is that of its reader, since all that was read is committed. Beside
+    /// these there are only files that another input is about to go on with.
+    fn check_committed(&self) -> Checked {
+        let committed = one_of_each(self.cx.ledger.committed());
+        let read: Vec<_> = self.shards.iter().flat_map(|reader| reader.shard.positions()).collect();
+        let is_released = |file| !self.cx.registry.is_held(file) && !self.cx.registry.is_new(file);
+        let is_right = |at: &(_, FilePosition)| read.contains(at) || is_released(at.1.file);
+        match read.iter().all(|at| committed.contains(at)) && committed.iter().all(is_right) {
+            true => Ok(()),
+            false => violation("committed", format!("committed {committed:?}, read {read:?}")),
         }
     }
 
