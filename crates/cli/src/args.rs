@@ -32,6 +32,7 @@ Examples:
   tailmerge -o all.log 'logs/*.log'            follow the logs until stopped
   tailmerge --once --prefix name a.log b.log   merge what is there and print it
   tailmerge --verify -o all.log 'logs/*.log'   check what was merged
+  tailmerge --state s -o all.log 'logs/*.log'  go on where the last run ended
 ";
 
 /// Follow many growing log files and merge their whole lines into one output.
@@ -49,6 +50,11 @@ pub(crate) struct Args {
     /// Keep what the output holds, and add to it
     #[arg(long)]
     pub(crate) append: bool,
+
+    /// Keep in this file up to where each input is in the output, and go on there: each line is in it once, even if the
+    /// program is killed at any moment
+    #[arg(long, value_name = "PATH", conflicts_with = "verify")]
+    pub(crate) state: Option<PathBuf>,
 
     /// Stop when the end of every input is reached; without it, follow until stopped
     #[arg(long)]
@@ -208,6 +214,10 @@ impl Args {
             "--verify checks a whole output: it cannot tell what that held before a merge with --append"
         } else if self.append && self.output_file().is_none() {
             "--append needs --output FILE: standard output is never cut, '>>' in the shell appends"
+        } else if self.state.is_some() && self.output_file().is_none() {
+            "--state needs --output FILE: what is in standard output cannot be told later"
+        } else if self.state.is_some() && self.from == StartAt::End {
+            "--state reads a file that it does not know from its start: leave out --from end"
         } else {
             return None;
         };

@@ -126,6 +126,9 @@ fn what_else(args: &Args, builder: &Builder, path: &Path) -> Result<Option<Strin
     if is(output) {
         return Ok(Some("the output".to_owned()));
     }
+    if args.state.as_ref().is_some_and(|state| is(fs::metadata(state).map(|state| (state.dev(), state.ino())))) {
+        return Ok(Some("the state file".to_owned()));
+    }
     if kind.is_file() && is(stream(rustix::stdio::stderr())) {
         return Ok(Some("standard error".to_owned()));
     }

@@ -47,6 +47,9 @@ pub(crate) fn builder(args: &Args, console: &Console) -> Builder {
     if let Some(report) = &args.report {
         builder = builder.never(report);
     }
+    if let Some(state) = &args.state {
+        builder = builder.state(state);
+    }
     if let Some(bytes) = args.memory {
         builder = builder.memory(bytes);
     }

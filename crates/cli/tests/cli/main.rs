@@ -13,6 +13,7 @@ mod pseudo;
 mod readme;
 mod reopen;
 mod report;
+mod state;
 mod stop;
 mod stream;
 mod tool;

@@ -23,6 +23,6 @@ fn the_commands_of_readme_run() {
         }
         commands += 1;
     }
-    assert_eq!(commands, 5);
+    assert_eq!(commands, 6);
     assert_eq!(dir.text("all.log").lines().count(), 3);
 }

@@ -17,7 +17,6 @@ fn refused(args: &[&str], because: &str) {
 #[test]
 fn wrong_options_are_refused_in_one_line() {
     refused(&["--onec", "a.log"], "unexpected argument '--onec' found");
-    refused(&["--state", "s", "a.log"], "unexpected argument '--state' found");
     refused(&["--watch", "often", "a.log"], "invalid value 'often' for '--watch");
     refused(&["--from", "middle", "a.log"], "invalid value 'middle' for '--from");
     refused(&["--prefix", "auto", "a.log"], "invalid value 'auto' for '--prefix");
@@ -48,6 +47,8 @@ fn what_does_not_go_together_is_refused() {
     refused(&["--verify", "--ignore-older", "1h", "-o", "x", "a.log"], "a merge with --ignore-older set aside");
     refused(&["--verify", "--append", "-o", "x", "a.log"], "before a merge with --append");
     refused(&["--append", "a.log"], "--append needs --output FILE");
+    refused(&["--state", "s", "a.log"], "--state needs --output FILE");
+    refused(&["--state", "s", "--from", "end", "-o", "x", "a.log"], "leave out --from end");
 }
 
 #[test]
@@ -119,6 +120,7 @@ fn help_and_version_go_to_standard_output() {
     let options = [
         "--output",
         "--append",
+        "--state",
         "--once",
         "--from",
         "--exclude",

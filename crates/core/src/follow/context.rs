@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) format: LineFormat,
     /// True to stop at the end of what is there.
     pub(crate) once: bool,
+    /// True if a later merge goes on where this one ends: a last line without a newline is left to it.
+    pub(crate) goes_on: bool,
     /// A rotated file must have been quiet for this long to be closed.
     pub(crate) grace: Duration,
     /// A file that may be a copy of an input is held for this long; zero if copies are not searched for.
@@ -92,6 +94,7 @@ pub(crate) mod tests {
                 limit: LineLimit { max: 1024, policy: LongLines::Split },
                 format: LineFormat::default(),
                 once: false,
+                goes_on: false,
                 grace: Duration::ZERO,
                 copy_grace: Duration::ZERO,
                 chunk: 1024,

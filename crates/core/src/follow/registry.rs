@@ -27,8 +27,8 @@ const DEVICE_KNOWN: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct FileRegistry {
     state: Mutex<State>,
-    /// The output's path, if it is a file.
-    output: OnceLock<PathBuf>,
+    /// The paths of files that the merge writes itself, such as the output.
+    own_paths: Mutex<Arc<Vec<PathBuf>>>,
     /// The last device that was asked about, its storage, and the time of that.
     device: Mutex<Option<(u64, Storage, Instant)>>,
     /// The number of unread bytes of deleted files.
@@ -100,6 +100,19 @@ impl State {
             _ => None,
         }
     }
+
+    /// Registers a file that an earlier merge has left at a position; `is_later`: one is known, which this one replaces.
+    fn know(&mut self, left: FilePosition, is_later: bool) {
+        if let Some(Registration::Released(released)) = self.files.get(&left.file)
+            && !is_later
+            && released.at.offset > left.offset()
+        {
+            return;
+        }
+        // It stays until it is claimed.
+        let released = Released { at: left.position, number: u64::MAX };
+        self.files.insert(left.file, Registration::Released(Box::new(released)));
+    }
 }
 
 impl FileRegistry {
@@ -107,9 +120,13 @@ impl FileRegistry {
     /// `came_on` is the file system, if the file came after the start.
     pub(crate) fn claim(&self, id: FileId, path: &Path, came_on: Option<&dyn Fs>) -> Claimed {
         // Before the writer learns of it: whoever moved the output may have put another file in its place.
-        let leads_there = |path: &PathBuf| came_on.is_some_and(|fs| fs.stat(path).is_ok_and(|stat| stat.id == id));
-        if came_on.is_some() && self.is_untouched(id) && self.output.get().is_some_and(leads_there) {
-            return Claimed::Forbidden;
+        if let Some(fs) = came_on
+            && self.is_untouched(id)
+        {
+            let own = lock(&self.own_paths).clone();
+            if own.iter().any(|path| fs.stat(path).is_ok_and(|stat| stat.id == id)) {
+                return Claimed::Forbidden;
+            }
         }
         let state = &mut *lock(&self.state);
         if state.forbidden.contains(&id) {
@@ -167,19 +184,16 @@ impl FileRegistry {
     /// Keeps the position at which an earlier merge has left a file that was followed by this path. Of two for one path
     /// the later one counts, of two for several names of a file the one that is further.
     pub(crate) fn keep_position(&self, path: &Path, left: FilePosition) {
-        let mut state = lock(&self.state);
+        let state = &mut *lock(&self.state);
         let known = state.left.entry(path.to_owned()).or_default();
         let is_later = known.iter().any(|known| known.file == left.file);
         known.push(left);
-        if let Some(Registration::Released(released)) = state.files.get(&left.file)
-            && !is_later
-            && released.at.offset > left.offset()
-        {
-            return;
-        }
-        // It stays until it is claimed.
-        let released = Released { at: left.position, number: u64::MAX };
-        state.files.insert(left.file, Registration::Released(Box::new(released)));
+        state.know(left, is_later);
+    }
+
+    /// Keeps the position of a file that is at its path no more, in case it turns up under another one.
+    pub(crate) fn keep_position_of_moved(&self, left: FilePosition) {
+        lock(&self.state).know(left, false);
     }
 
     /// Returns the paths of which positions are kept and were not taken.
@@ -250,9 +264,8 @@ impl FileRegistry {
     }
 
     /// Forbids whatever file is at this path at any time.
-    pub(crate) fn forbid_path(&self, output: &Path) {
-        // Set once, as the merge starts.
-        self.output.set(output.to_owned()).ok();
+    pub(crate) fn forbid_path(&self, own: &Path) {
+        Arc::make_mut(&mut *lock(&self.own_paths)).push(own.to_owned());
     }
 
     /// Returns the kind of a device's storage. It calls `ask` if the last question was about another device.

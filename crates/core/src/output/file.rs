@@ -58,7 +58,20 @@ impl FileWriter {
         self.file.try_lock(true).ok(); // Refused only where there are no locks.
     }
 
-    #[cfg(test)]
+    /// Returns an error if the file has not the length that it was given: another process has written to it, or cut it.
+    pub(crate) fn check_alone(&self) -> io::Result<()> {
+        let size = self.stat()?.size;
+        if size == self.len {
+            return Ok(());
+        }
+        let what = format!(
+            "another process has changed it: it has {size} bytes in place of {}; a start with the same state file says \
+             what to do",
+            self.len
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidData, what))
+    }
+
     pub(crate) fn file(&self) -> &dyn WriteFile {
         &*self.file
     }

@@ -1,11 +1,12 @@
 //! The output, and the thread that owns it.
 
+pub(crate) mod access;
 pub(crate) mod file;
-#[cfg_attr(not(test), expect(dead_code, reason = "the writer does not keep a journal yet"))]
 pub(crate) mod journal;
 pub(crate) mod open;
 pub(crate) mod partial;
 pub(crate) mod pipe;
+pub(crate) mod state;
 pub(crate) mod thread;
 pub(crate) mod writer_loop;
 
@@ -70,6 +71,18 @@ pub trait Writer: 'static {
     ///
     /// If not all bytes could be written; the error carries their number and the cause.
     fn write(&mut self, batch: &Batch) -> impl Future<Output = Result<(), PartialWrite>>;
+
+    /// Is told of a batch that has no bytes: its extents are all of bytes that were left out. It is called in place of
+    /// [`write`](Self::write), so that a writer that keeps the positions of inputs has them, too. It does nothing by
+    /// default.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`write`](Self::write).
+    fn left_out(&mut self, batch: &Batch) -> impl Future<Output = Result<(), PartialWrite>> {
+        let _ = batch;
+        std::future::ready(Ok(()))
+    }
 
     /// Passes on whatever the writer still holds. It is called when the queue runs empty, when the host asks for it,
     /// and at the end.

@@ -1,7 +1,5 @@
 //! Opens the output by its path, and reopens it when the path leads to another file.
 
-use std::error::Error;
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,17 +10,16 @@ use std::time::{Duration, Instant};
 
 use crate::batch::Batch;
 use crate::clock;
-use crate::fs::{FileId, Fs, Kind, Stat, Stdout, WriteFile, is_missing};
+use crate::fs::{FileId, Fs, Kind, Stat, Stdout, is_missing};
+use crate::output::access::{cannot_open, lock, refuse_input, refused};
 use crate::output::file::{FileWriter, Sharing};
 use crate::output::partial::PartialWrite;
 use crate::output::pipe::PipeWriter;
+use crate::output::state::{Opening, OutputState, WantedState};
 use crate::output::{Writer, WriterContext};
 use crate::report::event::Event;
 use crate::report::gap::GapReason;
 use log::Level;
-
-/// Pauses between tries to lock an output that others append to.
-const LOCK_PAUSES: [Duration; 5] = [Duration::from_millis(20); 5];
 
 /// A write checks the path of the output first if the last check is so long ago: a line does not go where nobody finds
 /// it for longer.
@@ -33,7 +30,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_BY_TIMER: Duration = Duration::from_secs(5);
 
 /// Describes the output to open.
-#[derive(Debug)]
 pub(crate) struct FileOutput {
     pub(crate) fs: Arc<dyn Fs>,
     /// The path; none for standard output.
@@ -41,12 +37,16 @@ pub(crate) struct FileOutput {
     pub(crate) append: bool,
     /// Paths that the user named as inputs; the output must not be one of them.
     pub(crate) inputs: Vec<PathBuf>,
+    /// The state file, if there is one.
+    pub(crate) state: Option<WantedState>,
 }
 
 /// An output that is a file, or something that can stall for ever.
 pub(crate) struct OutputWriter {
     output: FileOutput,
     cx: Rc<WriterContext>,
+    /// The journal, if the output has one: it is a file then.
+    state: Option<OutputState>,
     /// The open output; none while the new file at the path could not be opened.
     target: Option<Target>,
     /// A line whose beginning went to a removed file, and whose rest is still to be written.
@@ -64,22 +64,37 @@ enum Target {
 impl FileOutput {
     /// Opens the output. It is truncated only once it is locked and known to be no input.
     pub(crate) async fn open(self, cx: WriterContext) -> io::Result<OutputWriter> {
-        let cx = Rc::new(cx);
-        let target = match &self.path {
-            Some(path) => {
+        let (cx, mut state) = (Rc::new(cx), None);
+        let target = match (&self.path, &self.state) {
+            (Some(path), wanted) => {
                 cx.own_files.add_path(path);
-                self.open_path(path, true, &cx).await?
+                if let Some(wanted) = wanted {
+                    let opened = OutputState::lock(&self.opening(path), wanted, &cx).await?;
+                    self.open_with_state(path, state.insert(opened), &cx).await?
+                } else {
+                    self.open_path(path, true, &cx).await?
+                }
             }
-            None => self.open_stdout(&cx)?,
+            (None, _) => self.open_stdout(&cx)?,
         };
-        Ok(OutputWriter { output: self, cx, target: Some(target), torn: None, looked: clock::now(), next_look: None })
+        let (target, looked) = (Some(target), clock::now());
+        Ok(OutputWriter { output: self, cx, state, target, torn: None, looked, next_look: None })
+    }
+
+    async fn open_with_state(&self, path: &Path, state: &mut OutputState, cx: &WriterContext) -> io::Result<Target> {
+        let (file, id) = state.open(&self.opening(path), cx).await?;
+        Ok(Target::File { file, id })
+    }
+
+    fn opening<'a>(&'a self, path: &'a Path) -> Opening<'a> {
+        Opening { fs: &self.fs, path, append: self.append, inputs: &self.inputs }
     }
 
     fn open_stdout(&self, cx: &Rc<WriterContext>) -> io::Result<Target> {
         let path = Path::new("standard output");
         let failed = |error| cannot_open(path, error);
         let (stat, stdout) = self.fs.stdout().map_err(failed)?;
-        self.refuse_input(path, stat.id)?;
+        refuse_input(&*self.fs, &self.inputs, path, stat.id)?;
         match stdout {
             Stdout::Stream(stream) => {
                 let pipe = PipeWriter::new(Some(stream), &self.fs, (path, stat.id), cx.clone());
@@ -103,7 +118,7 @@ impl FileOutput {
         let failed = |error| cannot_open(path, error);
         match self.fs.stat(path) {
             Ok(stat) if stat.kind != Kind::File && stat.kind != Kind::Dir => {
-                self.refuse_input(path, stat.id)?;
+                refuse_input(&*self.fs, &self.inputs, path, stat.id)?;
                 let stream = self.fs.output_stream(path).map_err(failed)?;
                 let pipe = PipeWriter::new(stream, &self.fs, (path, stat.id), cx.clone());
                 return pipe.map(Target::Pipe).map_err(failed);
@@ -112,11 +127,11 @@ impl FileOutput {
         }
         let file = self.fs.output(path).map_err(failed)?;
         let id = file.stat().map_err(failed)?.id;
-        self.refuse_input(path, id)?;
+        refuse_input(&*self.fs, &self.inputs, path, id)?;
         if !cx.own_files.add(id) {
             return Err(refused(path, io::ErrorKind::InvalidInput, "it is followed as an input; move it away"));
         }
-        let alone = match self.lock(&*file, cx).await {
+        let alone = match lock(&*file, self.append, cx).await {
             Ok(Some(sharing)) => sharing == Sharing::Alone,
             Ok(None) => {
                 let reason = "another process is writing to it; stop that one or choose another output";
@@ -147,91 +162,36 @@ impl FileOutput {
         }
         Ok(Target::File { file: writer, id })
     }
-
-    /// Locks the output; returns none if another process writes there. Appenders share the lock. The first of them
-    /// takes it alone, since a fragment at the end is then nobody's line in progress.
-    async fn lock(&self, file: &dyn WriteFile, cx: &WriterContext) -> io::Result<Option<Sharing>> {
-        for pause in LOCK_PAUSES {
-            if file.try_lock(false)? {
-                return Ok(Some(Sharing::Alone));
-            }
-            if self.append && file.try_lock(true)? {
-                return Ok(Some(Sharing::Shared));
-            }
-            // Another one that appends may be beginning just now; or a child that the host is about to start still has
-            // the descriptor of a merge that has ended.
-            cx.sleep(pause).await;
-        }
-        Ok(None)
-    }
-
-    fn refuse_input(&self, output: &Path, id: FileId) -> io::Result<()> {
-        let same = |input: &&PathBuf| {
-            // Others may hang.
-            let near = self.fs.remote_device(input).is_none_or(|device| device == id.dev);
-            near && self.fs.stat(input).is_ok_and(|stat| stat.id == id)
-        };
-        match self.inputs.iter().find(same) {
-            None => Ok(()),
-            Some(input) => {
-                let (input, output) = (input.display(), output.display());
-                Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    format!("{input} is the output ({output}) and an input; choose another output"),
-                ))
-            }
-        }
-    }
-}
-
-fn cannot_open(path: &Path, error: io::Error) -> io::Error {
-    let reason = match error.kind() {
-        io::ErrorKind::NotFound => match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            Some(parent) => format!("the directory {} does not exist; create it first", parent.display()),
-            None => error.to_string(),
-        },
-        io::ErrorKind::IsADirectory => "it is a directory; give the name of a file".to_owned(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            format!("{error}; choose another output, or allow writing there")
-        }
-        _ => error.to_string(),
-    };
-    io::Error::new(error.kind(), CannotWrite { message: message(path, &reason), error })
-}
-
-fn refused(path: &Path, kind: io::ErrorKind, reason: &str) -> io::Error {
-    io::Error::new(kind, message(path, reason))
-}
-
-fn message(path: &Path, reason: &str) -> String {
-    format!("cannot write to {}: {reason}", path.display())
-}
-
-/// The error of the system, in words that say what to do.
-#[derive(Debug)]
-struct CannotWrite {
-    message: String,
-    error: io::Error,
-}
-
-impl fmt::Display for CannotWrite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl Error for CannotWrite {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.error)
-    }
 }
 
 impl OutputWriter {
+    /// Checks the path before a write, if the last time is long ago.
+    async fn look(&mut self) -> Result<(), PartialWrite> {
+        let is_due = match &self.target {
+            // What is written down of a batch is of the file that was open then.
+            Some(Target::File { .. }) if self.state.as_ref().is_some_and(OutputState::is_amid_batch) => false,
+            Some(Target::File { .. }) => clock::since(self.looked) >= LOOK_EVERY,
+            Some(Target::Pipe(_)) => false,
+            None => true,
+        };
+        if !is_due {
+            return Ok(());
+        }
+        let looked = self.check_path().await;
+        looked.map_err(|error| match &self.state {
+            Some(_) => PartialWrite::none(error),
+            None => PartialWrite::retry(0, error),
+        })
+    }
+
     /// Checks whether the path still leads to the output, and opens the file that it leads to now.
     ///
     /// Cancel safe: the next check tries again.
     async fn check_path(&mut self) -> io::Result<()> {
         self.looked = clock::now();
+        if let (Some(_), Some(Target::File { file, .. })) = (&self.state, &self.target) {
+            file.check_alone()?;
+        }
         if self.is_in_place() {
             return Ok(());
         }
@@ -240,7 +200,10 @@ impl OutputWriter {
             self.torn = file.into_torn();
         }
         let Some(path) = &self.output.path else { return Ok(()) };
-        let mut target = self.output.open_path(path, false, &self.cx).await?;
+        let mut target = match &mut self.state {
+            Some(state) => self.output.open_with_state(path, state, &self.cx).await?,
+            None => self.output.open_path(path, false, &self.cx).await?,
+        };
         if let Target::File { file, .. } = &mut target
             && let Some(torn) = self.torn.take()
         {
@@ -299,15 +262,24 @@ fn is_same(open: &Stat, leads: &Stat) -> bool {
 
 impl Writer for OutputWriter {
     async fn write(&mut self, batch: &Batch) -> Result<(), PartialWrite> {
-        if matches!(self.target, Some(Target::File { .. })) && clock::since(self.looked) >= LOOK_EVERY
-            || self.target.is_none()
-        {
-            self.check_path().await.map_err(|error| PartialWrite::retry(0, error))?;
-        }
+        self.look().await?;
         match &mut self.target {
-            Some(Target::File { file, .. }) => file.write(batch.bytes()),
+            Some(Target::File { file, .. }) => match &mut self.state {
+                Some(state) => state.write(file, batch),
+                None => file.write(batch.bytes()),
+            },
             Some(Target::Pipe(pipe)) => pipe.write(batch.bytes()).await,
             None => Err(PartialWrite::retry(0, io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    async fn left_out(&mut self, batch: &Batch) -> Result<(), PartialWrite> {
+        if self.state.is_some() {
+            self.look().await?;
+        }
+        match (&mut self.state, &self.target) {
+            (Some(state), Some(Target::File { file, .. })) => state.left_out(file, batch),
+            _ => Ok(()),
         }
     }
 

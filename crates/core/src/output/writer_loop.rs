@@ -136,11 +136,13 @@ impl WriterLoop {
     async fn write<W: Writer>(&self, writer: &mut W, batch: &mut Batch) -> Result<Option<Outcome>, WriterError> {
         let mut pause = PAUSE_MIN;
         let ended = loop {
-            if batch.is_empty() {
-                // It only tells of what was left out.
-                break None;
-            }
-            let write = self.guard("tailmerge-writer: write", writer.write(batch));
+            let write = async {
+                match batch.is_empty() {
+                    true => writer.left_out(batch).await,
+                    false => writer.write(batch).await,
+                }
+            };
+            let write = self.guard("tailmerge-writer: write", write);
             let Some(written) = self.unless_aborted(write).await else { break Some(Outcome::Aborted) };
             let Err(failed) = written else {
                 batch.advance(batch.bytes().len());

@@ -70,6 +70,7 @@ pub struct Builder {
     links: Links,
     output: Output,
     append: bool,
+    state: Option<PathBuf>,
 }
 
 /// An input as the user gave it.
@@ -115,6 +116,7 @@ impl Builder {
             links: Links::Follow,
             output: Output::Stdout,
             append: false,
+            state: None,
         }
     }
 

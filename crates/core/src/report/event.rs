@@ -152,6 +152,14 @@ pub enum Event {
         /// Its length after.
         to: u64,
     },
+    /// At the start the output had bytes at its end of which the state file does not know. They were moved to another
+    /// file.
+    OutputSetAside {
+        /// The output.
+        output: PathBuf,
+        /// The file that has the bytes now.
+        to: PathBuf,
+    },
     /// The reader of the output went away. The merge ends.
     OutputClosed,
     /// The output failed for good, or its writer panicked. The merge ends.
@@ -198,6 +206,7 @@ impl Event {
             | Self::OutputResumed
             | Self::OutputMoved { .. }
             | Self::OutputCut { .. }
+            | Self::OutputSetAside { .. }
             | Self::Stalled { .. } => Level::Warn,
         }
     }
@@ -226,6 +235,7 @@ impl Event {
             | Self::OutputFailed { .. }
             | Self::OutputMoved { .. }
             | Self::OutputCut { .. }
+            | Self::OutputSetAside { .. }
             | Self::Stalled { .. }
             | Self::Failed { .. } => None,
         }
@@ -284,6 +294,10 @@ impl fmt::Display for Event {
             Self::OutputCut { output, from, to } => {
                 let output = Name::from(&**output);
                 write!(f, "{output}: cut by somebody else from {from} to {to} bytes; what follows goes to its end")
+            }
+            Self::OutputSetAside { output, to } => {
+                let (output, to) = (Name::from(&**output), Name::from(&**to));
+                write!(f, "{output}: what it had behind the last line that is known is in {to} now")
             }
             Self::OutputClosed => f.write_str("the reader of the output went away"),
             Self::OutputFailed { reason } => f.write_str(reason),

@@ -21,6 +21,7 @@ mod replaced;
 mod resume;
 mod rotate;
 mod sizes;
+mod state;
 mod stream;
 
 /// What the cases are made with, started on plain threads.

@@ -229,7 +229,14 @@ impl Generation {
     /// Returns true if the end needs more than to stop reading: a last line is to be delivered, or unread bytes are in
     /// a closed file.
     pub(crate) fn is_to_be_finished(&self, cx: &ReadContext) -> bool {
-        cx.settings.once && self.has_rest() || !self.is_open() && self.has_more()
+        self.is_over(cx) && self.has_rest() || !self.is_open() && self.has_more()
+    }
+
+    /// Returns true if a last line without a newline will get no more bytes. A later merge that goes on here may find
+    /// them, unless the file lost its name and was not written to for the grace time.
+    fn is_over(&self, cx: &ReadContext) -> bool {
+        let is_old = || self.length.modified.and_then(clock::age).is_some_and(|age| age >= cx.settings.grace);
+        cx.settings.once && (!cx.settings.goes_on || self.unnamed.is_some() && is_old())
     }
 
     /// Finishes a file that is open, or abandons one that is gone. Returns false if the batch has no room.
@@ -237,7 +244,7 @@ impl Generation {
         if !open {
             self.abandon(GapReason::Gone, turn.source, turn.cx);
         }
-        if open && turn.cx.settings.once { self.finish(turn) } else { Ok(true) }
+        if open && self.is_over(turn.cx) { self.finish(turn) } else { Ok(true) }
     }
 
     /// Stops reading at the offset. A line that was being dropped and a hole are recorded.

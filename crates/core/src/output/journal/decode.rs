@@ -13,8 +13,8 @@ use crate::batch::fingerprint::Fingerprint;
 use crate::batch::position::{LineState, Position};
 use crate::fs::FileId;
 use crate::output::journal::format::{
-    BORN, Entry, FILE, HEADER_LEN, Header, INTENT, Intent, IntentExtent, LINE, MAGIC, RECORDS, SNAPSHOT, Snapshot,
-    VERSION,
+    BORN, Entry, FILE, GONE, HEADER_LEN, Header, INTENT, Intent, IntentExtent, LINE, MAGIC, RECORDS, SNAPSHOT,
+    Snapshot, VERSION,
 };
 use crate::output::journal::wire::{Fields, has_record_behind, record_at};
 
@@ -148,7 +148,8 @@ fn entries(fields: &mut Fields<'_>) -> Option<Vec<Entry>> {
 fn entry(fields: &mut Fields<'_>) -> Option<Entry> {
     let len = fields.small()?;
     let path = Path::new(OsStr::from_bytes(fields.take(len)?));
-    let flags = fields.byte().filter(|flags| flags & !(LINE | FILE | BORN) == 0 && flags & (FILE | BORN) != BORN)?;
+    let flags =
+        fields.byte().filter(|flags| flags & !(LINE | FILE | BORN | GONE) == 0 && flags & (FILE | BORN) != BORN)?;
     let mut file = None;
     if flags & FILE != 0 {
         let (dev, ino) = (fields.number()?, fields.number()?);
@@ -157,7 +158,8 @@ fn entry(fields: &mut Fields<'_>) -> Option<Entry> {
     }
     let generation = fields.small()?;
     let offset = fields.number()?;
-    Some(Entry { path: path.into(), file, generation, position: position(fields, offset, flags & LINE)? })
+    let position = position(fields, offset, flags & LINE)?;
+    Some(Entry { path: path.into(), file, generation, position, is_gone: flags & GONE != 0 })
 }
 
 fn extent(fields: &mut Fields<'_>) -> Option<IntentExtent<'static>> {

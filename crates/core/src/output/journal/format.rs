@@ -22,11 +22,12 @@ pub(crate) const HEADER_LEN: usize = 72;
 pub(super) const SNAPSHOT: u8 = 1;
 pub(super) const INTENT: u8 = 2;
 
-/// In the byte of flags: the two lowest bits are the line state; of an input, whether there is a file and when it was
-/// born; of an extent, whether the lengths of its records follow.
+/// In the byte of flags: the two lowest bits are the line state; of an input, whether there is a file, when it was
+/// born, and whether it is gone; of an extent, whether the lengths of its records follow.
 pub(super) const LINE: u8 = 3;
 pub(super) const FILE: u8 = 4;
 pub(super) const BORN: u8 = 8;
+pub(super) const GONE: u8 = 16;
 pub(super) const RECORDS: u8 = 16;
 
 /// What a journal belongs to.
@@ -52,6 +53,8 @@ pub(crate) struct Entry {
     /// The number of the file among those of this name.
     pub(crate) generation: u32,
     pub(crate) position: Position,
+    /// True if it was not in its directory when the journal was begun.
+    pub(crate) is_gone: bool,
 }
 
 /// The state at the beginning of a journal: all before it is on the disk.
@@ -147,7 +150,8 @@ fn put_entries(out: &mut Vec<u8>, entries: &[Entry]) {
         out.extend_from_slice(path);
         let born = entry.file.and_then(|file| file.born);
         let file = if entry.file.is_some() { FILE } else { 0 };
-        out.push(line_flags(entry.position.line) | file | if born.is_some() { BORN } else { 0 });
+        let (born_flag, gone) = (if born.is_some() { BORN } else { 0 }, if entry.is_gone { GONE } else { 0 });
+        out.push(line_flags(entry.position.line) | file | born_flag | gone);
         if let Some(file) = entry.file {
             put_number(out, file.dev);
             put_number(out, file.ino);

@@ -220,6 +220,7 @@ impl<'a> Walk<'a> {
         let Place { entry, sure } = &mut self.places[extent.entry];
         let before = sure.take().unwrap_or(entry.position);
         (entry.position, *sure) = (position, (!is_sure).then_some(before));
+        entry.is_gone = false;
         self.order[extent.entry] = self.record;
     }
 

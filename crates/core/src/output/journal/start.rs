@@ -1,7 +1,10 @@
 //! Starts with a state file: reads it, compares it with the output, and makes both ready for the next line.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::batch::position::{LineState, Position};
 use crate::fs::{FileId, Fs, Kind, ReadFile, WriteFile, here, is_missing};
@@ -27,9 +30,16 @@ pub(crate) struct Prepared {
 pub(crate) struct Started {
     pub(crate) journal: Journal,
     /// Where the inputs go on.
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) left: Vec<Left>,
     /// A file with what the output had at its end and is not known.
     pub(crate) set_aside: Option<PathBuf>,
+}
+
+/// A file that the last merge has left.
+pub(crate) struct Left {
+    pub(crate) entry: Entry,
+    /// True if it is not in its directory, as when the last merge began, which has told so, and no other file may be it.
+    pub(crate) is_told: bool,
 }
 
 impl Prepared {
@@ -104,9 +114,51 @@ impl Prepared {
         let dir = path.parent().unwrap_or(Path::new(""));
         state.fs.sync_dir(dir)?;
         let places = recovery.map_or_else(Vec::new, |recovery| recovery.places);
-        let entries = places.into_iter().map(|place| settle(&*state.fs, place)).collect::<io::Result<Vec<_>>>()?;
-        let journal = Journal::begin(state, header, output, output_len, entries.clone());
-        Ok(Started { journal: journal.map_err(|failed| failed.error)?, entries, set_aside })
+        let mut directories = Directories::default();
+        let mut newest: HashMap<Arc<Path>, u32> = HashMap::new();
+        for Place { entry, .. } in &places {
+            let newest = newest.entry(entry.path.clone()).or_default();
+            *newest = (*newest).max(entry.generation);
+        }
+        let left = places.into_iter().map(|place| {
+            let mut entry = settle(&*state.fs, place)?;
+            let was_gone = entry.is_gone;
+            entry.is_gone = directories.lack(&*state.fs, &entry);
+            // A file that is at the path may be a copy, which goes on.
+            let has_next = || newest.get(&entry.path).is_some_and(|newest| *newest > entry.generation);
+            let is_told = was_gone && entry.is_gone && (has_next() || state.fs.stat(&entry.path).is_err());
+            Ok(Left { entry, is_told })
+        });
+        let left: Vec<_> = left.collect::<io::Result<_>>()?;
+        let entries = left.iter().map(|left| left.entry.clone()).collect();
+        let journal = Journal::begin(state, header, output, output_len, entries);
+        Ok(Started { journal: journal.map_err(|failed| failed.error)?, left, set_aside })
+    }
+}
+
+/// The names in directories by their inode numbers; none for one that cannot be listed.
+#[derive(Default)]
+struct Directories(HashMap<PathBuf, Option<HashMap<u64, OsString>>>);
+
+impl Directories {
+    /// Returns true if the file of an input is not in its directory.
+    fn lack(&mut self, fs: &dyn Fs, entry: &Entry) -> bool {
+        let (Some(file), dir) = (entry.file, here(entry.path.parent().unwrap_or(Path::new("")))) else { return false };
+        if !self.0.contains_key(dir) {
+            let mut names = HashMap::new();
+            // A call there may never return.
+            let is_near = fs.remote_device(dir).is_none();
+            let listed =
+                is_near.then(|| fs.list(dir, &mut |entry| drop(names.insert(entry.ino, entry.name.to_owned()))));
+            let is_known = listed.is_some_and(|listed| listed.as_ref().map_or_else(is_missing, |()| true));
+            self.0.insert(dir.to_owned(), is_known.then_some(names));
+        }
+        let Some(Some(names)) = self.0.get(dir) else { return false };
+        match names.get(&file.ino) {
+            None => true,
+            // The number may be another's by now.
+            Some(name) => fs.stat(&dir.join(name)).is_ok_and(|stat| stat.id != file),
+        }
     }
 }
 

@@ -28,6 +28,11 @@ pub(crate) struct StateFile {
 }
 
 impl StateFile {
+    /// The file that is locked as long as the state file is in use. It is never renamed or removed.
+    pub(crate) fn lock_path(&self) -> PathBuf {
+        self.beside(".lock")
+    }
+
     /// Where the next journal is made.
     pub(crate) fn new_path(&self) -> PathBuf {
         self.beside(".new")
@@ -148,6 +153,7 @@ impl Journal {
     }
 
     /// Returns the length of the output after the last intent.
+    #[cfg(test)]
     pub(crate) fn output_len(&self) -> u64 {
         self.output_len
     }

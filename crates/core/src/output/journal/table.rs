@@ -64,7 +64,7 @@ impl Table {
             number
         });
         let row = &mut self.rows[number];
-        (row.entry.position, row.moved) = (extent.end, self.intents);
+        (row.entry.position, row.entry.is_gone, row.moved) = (extent.end, false, self.intents);
         number
     }
 
@@ -80,7 +80,7 @@ impl Table {
         }
         let (path, file) = key;
         let generation = self.first.get(&path).map_or(0, |first| *first).saturating_add(extent.generation);
-        let entry = Entry { path, file, generation, position: Position::at(extent.start) };
+        let entry = Entry { path, file, generation, position: Position::at(extent.start), is_gone: false };
         new.push(entry.clone());
         self.rows.push(Row { entry, moved: self.intents });
         self.rows.len() - 1
@@ -143,7 +143,13 @@ mod tests {
     }
 
     fn entry(path: &str, ino: u64, generation: u32, offset: u64) -> Entry {
-        Entry { path: Path::new(path).into(), file: Some(file(ino)), generation, position: Position::at(offset) }
+        Entry {
+            path: Path::new(path).into(),
+            file: Some(file(ino)),
+            generation,
+            position: Position::at(offset),
+            is_gone: false,
+        }
     }
 
     /// Moves an input from `start` by a line of ten bytes. Returns its number, and whether it is a new one.

@@ -49,7 +49,8 @@ impl Rng {
         let file = (self.below(5) > 0).then(|| FileId { dev: self.number(), ino: self.number(), born });
         let offset = self.number();
         let generation = self.number() as u32;
-        Entry { path: Path::new(&name).into(), file, generation, position: self.position(offset) }
+        let is_gone = self.below(4) == 0;
+        Entry { path: Path::new(&name).into(), file, generation, position: self.position(offset), is_gone }
     }
 
     fn extent(&mut self, entries: usize) -> IntentExtent<'static> {
@@ -253,7 +254,8 @@ fn example() -> Decoded {
     let header = Header { number: 1, boot_id, output: FileId::new(65026, 1187), base: 0 };
     let snapshot = Snapshot { output_len: 0, tail: Fingerprint::default(), entries: Vec::new() };
     let path = Path::new("/var/log/a.log").into();
-    let entry = Entry { path, file: Some(FileId::new(65026, 1200)), generation: 0, position: Position::at(0) };
+    let entry =
+        Entry { path, file: Some(FileId::new(65026, 1200)), generation: 0, position: Position::at(0), is_gone: false };
     let extent = IntentExtent {
         entry: 0,
         start: 0,
@@ -288,10 +290,15 @@ fn golden() -> Decoded {
     let output = FileId { dev: 2, ino: 300, born: Some(1_700_000_000_000_000_000) };
     let header = Header { number: 7, boot_id: None, output, base: 1000 };
     let position = |offset, line| Position { offset, fingerprint: fingerprint(b"a line\n"), line };
-    let entry =
-        |path: &str, file, generation, position| Entry { path: Path::new(path).into(), file, generation, position };
+    let entry = |path: &str, file, generation, position| Entry {
+        path: Path::new(path).into(),
+        file,
+        generation,
+        position,
+        is_gone: false,
+    };
     let born = Some(FileId { dev: 2, ino: 301, born: Some(1) });
-    let entries = vec![
+    let mut entries = vec![
         entry("-", None, 0, Position::at(500)),
         entry("/var/log/a.log", born, 3, position(1 << 40, LineState::Start)),
         entry(
@@ -302,6 +309,7 @@ fn golden() -> Decoded {
         ),
         entry("c.log", Some(FileId::new(2, 303)), 0, position(100, LineState::Long)),
     ];
+    entries[3].is_gone = true;
     let snapshot = Snapshot { output_len: 5000, tail: fingerprint(b"the last line\n"), entries };
     let extent = |entry, (start, len_in, len_out), line, records: &[(u32, u32)]| {
         let records = records.iter().map(|&(len_in, len_out)| RecordLen { len_in, len_out });

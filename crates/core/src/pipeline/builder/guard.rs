@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::discover::before_start::{find_file, nothing_to_read};
 use crate::discover::pattern::Excludes;
 use crate::discover::spec::Spec;
+use crate::follow::context::StartAt;
 use crate::fs::Kind;
 use crate::pipeline::builder::{Builder, Output};
 use crate::pipeline::error::StartError;
@@ -24,6 +25,9 @@ impl Builder {
     /// Refuses to truncate an output by mistake. It blocks: it reads the state of the output, and of the inputs if the
     /// output holds something.
     pub(crate) fn check_output(&self) -> Result<(), StartError> {
+        if let Some(state) = &self.state {
+            return self.check_state(state);
+        }
         let Output::File(output) = &self.output else { return Ok(()) };
         let held = self.fs.stat(output).ok().filter(|stat| stat.kind == Kind::File && stat.size > 0);
         let Some(held) = held.filter(|_| !self.append) else { return Ok(()) };
@@ -48,10 +52,31 @@ impl Builder {
         Ok(())
     }
 
+    /// Refuses settings that do not go with a state file, which never has an output truncated.
+    fn check_state(&self, state: &Path) -> Result<(), StartError> {
+        let Output::File(output) = &self.output else {
+            return Err(StartError::setting("a state file needs an output file: set one, or leave the state file out"));
+        };
+        if self.start == StartAt::End {
+            return Err(StartError::setting(
+                "with a state file, reading begins at the start of a file that it does not know: leave out one of state \
+                 file and start at the end",
+            ));
+        }
+        let id = |path: &Path| self.fs.stat(path).ok().map(|stat| stat.id);
+        if state == output || id(state).is_some_and(|state| id(output) == Some(state)) {
+            return Err(StartError::setting(format!(
+                "{} is both the output and the state file: choose another state file",
+                state.display()
+            )));
+        }
+        Ok(())
+    }
+
     /// Refuses an output: a tail has none.
     pub(crate) fn check_no_output(&self) -> Result<(), StartError> {
         match &self.output {
-            Output::Stdout if !self.append => Ok(()),
+            Output::Stdout if !self.append && self.state.is_none() => Ok(()),
             _ => Err(StartError::setting("an output is set, and a tail has none: start a merge, or leave it out")),
         }
     }

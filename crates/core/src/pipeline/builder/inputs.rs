@@ -169,9 +169,9 @@ impl Builder {
     /// ```
     pub fn explain(&self) -> Result<Vec<Explained>, StartError> {
         let mut forbidden = self.never_ids();
-        if let Output::File(path) = &self.output {
-            forbidden.extend(self.fs.stat(path).map(|stat| stat.id));
-        }
+        let output = if let Output::File(path) = &self.output { Some(path) } else { None };
+        let own = output.into_iter().chain(&self.state);
+        forbidden.extend(own.filter_map(|own| self.fs.stat(own).ok()).map(|stat| stat.id));
         let fs = self.inputs_fs()?;
         let (specs, excludes) = (self.specs(&*fs)?, Excludes::new(self.excludes.clone())?);
         let mut explained = explain(&*fs, &specs, &excludes, self.start, self.ignore_older, &forbidden, self.watch);

@@ -31,6 +31,33 @@ impl Builder {
         self
     }
 
+    /// Keeps in this file up to where each input is in the output file, so that the next merge with the same file goes on
+    /// there: each line is in the output once, even if the process is killed at any moment.
+    ///
+    /// The output is never emptied then. It goes with this state file: the start fails if the two do not fit, or if the
+    /// output holds something and there is no state file, unless it is [appended to](Self::append); the error says what to
+    /// do. An output that was renamed is finished, and a new one begun. Beside the file are `.lock`, which stays there, and
+    /// for a moment `.new`. Another merge with the same state file is refused. A last line without a newline is left to the
+    /// next merge, under [`once`](Self::once) as well. Lines that cannot be read again (those of the host, of standard
+    /// input and of FIFOs) may be lost when the process is killed. After a loss of power no line comes twice, and one is
+    /// lost only if its input is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(backend: impl tailmerge::Backend) -> Result<(), Box<dyn std::error::Error>> {
+    /// use tailmerge::Builder;
+    ///
+    /// let builder = Builder::new().input("logs/*.log").output("all.log").state("all.state");
+    /// let merge = builder.start_on(backend).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn state(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state = Some(path.into());
+        self
+    }
+
     /// Writes to a writer of the host's own, made and used on the writer's thread.
     ///
     /// If `make` fails, the merge does not start.

@@ -12,6 +12,7 @@ use crate::follow::descriptors::{Descriptors, OpenLimits};
 use crate::follow::registry::FileRegistry;
 use crate::fs::{Fs, Kind};
 use crate::output::open::FileOutput;
+use crate::output::state::WantedState;
 use crate::output::thread::{Serve, serve};
 use crate::pipeline::builder::buffers::Buffers;
 use crate::pipeline::builder::{Builder, Output};
@@ -46,9 +47,15 @@ impl Builder {
         let notifier = Notifier::new(watch, &*self.fs, &ledger);
         let notifier = notifier.map_err(|error| StartError::system("there is no notification", error))?;
         let tailers = self.take_tailers(fifos, &cx)?;
+        let registry = cx.registry.clone();
+        let resume = Arc::new(move |path: Option<&Path>, position| match path {
+            Some(path) => registry.keep_position(path, position),
+            None => registry.keep_position_of_moved(position),
+        });
+        let state = self.state.take().map(|path| WantedState { path, resume });
         let inputs = Inputs { specs, start: self.start, tailers, cx, notifier };
         let (fs, append) = (self.fs, self.append);
-        let file = |path| FileOutput { fs, path, append, inputs: named };
+        let file = |path| FileOutput { fs, path, append, inputs: named, state };
         let serve_file = |output: FileOutput| serve(|cx| output.open(cx));
         let serve = match self.output {
             Output::Own(serve) => serve,
@@ -79,6 +86,7 @@ impl Builder {
             limit: self.limit,
             format: self.format,
             once: self.once,
+            goes_on: self.state.is_some(),
             grace: self.rotated_grace,
             copy_grace: self.rotated_grace,
             chunk: buffers.chunk,

@@ -30,6 +30,10 @@ pub(super) struct World {
     pub(super) disk: Disk,
     pub(super) rng: Rng,
     inputs: Vec<Input>,
+    /// The output when the process was killed.
+    killed_at: Option<Vec<u8>>,
+    /// True if no merge has begun since power was lost.
+    power_lost: bool,
 }
 
 struct Input {
@@ -77,7 +81,14 @@ impl World {
             Input { file: disk.put(&path, &bytes), path, bytes, offset: 0, label }
         });
         let inputs = inputs.collect();
-        Self { disk, rng, inputs }
+        Self { disk, rng, inputs, killed_at: None, power_lost: false }
+    }
+
+    /// Starts the machine or the process again.
+    pub(super) fn restart(&mut self, power_lost: bool) {
+        self.disk.restart(power_lost);
+        self.killed_at = self.disk.read(Path::new(OUTPUT));
+        self.power_lost |= power_lost;
     }
 
     /// Runs a merge from start to end, or to a crash. Returns true if all of the inputs is in the output.
@@ -88,9 +99,16 @@ impl World {
         let at_path = fs.stat(output).is_ok().then(|| fs.output(output)).transpose()?;
         let prepared = Prepared::read(state, output, at_path.as_deref(), true)?;
         let mut file = at_path.map_or_else(|| fs.output(output), Ok)?;
-        let Started { mut journal, entries, set_aside } = prepared.apply(&mut *file)?;
+        let Started { mut journal, left, set_aside } = prepared.apply(&mut *file)?;
+        if let Some(before) = self.killed_at.take()
+            && !std::mem::take(&mut self.power_lost)
+        {
+            // No whole line is ever taken back, and nothing is there that nobody knows.
+            let whole = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+            assert_eq!((self.disk.read(output).as_deref(), &set_aside), (Some(&before[..whole]), &None));
+        }
         journal.intents_max = 200 + self.rng.below(2000);
-        self.take_up(&entries);
+        self.take_up(&left.into_iter().map(|left| left.entry).collect::<Vec<_>>());
         let len = file.stat()?.size;
         let mut writer = FileWriter::new(file, len, Sharing::Alone);
         let sources: Vec<_> = (1..).zip(&self.inputs).map(|(n, input)| Source::new(n, (*input.path).into())).collect();

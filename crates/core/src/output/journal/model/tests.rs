@@ -25,7 +25,7 @@ fn crashes(seed: u64, trace: bool) {
         let is_known = |error: &std::io::Error| world.disk.is_killed() || errors.contains(&error.kind());
         assert!(run.as_ref().err().is_none_or(is_known), "{run:?}");
         let power_lost = world.rng.below(2) == 0;
-        world.disk.restart(power_lost);
+        world.restart(power_lost);
     }
     assert!(world.run().expect("nothing fails any more"));
     world.check_end();

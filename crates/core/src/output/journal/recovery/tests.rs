@@ -149,7 +149,13 @@ fn position(input: &[u8]) -> Position {
 
 fn entry(number: usize) -> Entry {
     let file = Some(FileId::new(1, 100 + number as u64));
-    Entry { path: Path::new(&number.to_string()).into(), file, generation: 0, position: Position::at(0) }
+    Entry {
+        path: Path::new(&number.to_string()).into(),
+        file,
+        generation: 0,
+        position: Position::at(0),
+        is_gone: false,
+    }
 }
 
 fn state(journal: Result<&Decoded, Undecodable>, output: Option<&[u8]>, append: bool) -> Result<Plan, Refusal> {
