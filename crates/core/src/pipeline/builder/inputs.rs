@@ -130,9 +130,9 @@ impl Builder {
     /// Which symbolic links on the way to an input are followed. Default: [`Links::Follow`], which a program that runs
     /// as root should not leave so.
     ///
-    /// A link that is not followed is told once, as [`Event::Refused`], and counts as a failure only where it is named
-    /// and the merge is to end by itself. The output's own path is followed whatever links it has. A file system of the
-    /// host's own that has no such policy ([`Fs::with_links`]) keeps the merge from starting.
+    /// A link that is not followed is told once, as [`Event::Refused`](crate::Event::Refused), and counts as a failure only
+    /// where it is named and the merge is to end by itself. The output's own path is followed whatever links it has. A file
+    /// system of the host's own that has no such policy ([`Fs::with_links`]) keeps the merge from starting.
     ///
     /// # Examples
     ///
