@@ -38,6 +38,28 @@ fn another_file_put_in_its_place_is_read_from_its_start() {
     }
 }
 
+/// A program makes its log anew, with the same lines, where a copy has just been put in its place: it is another file.
+#[test]
+fn a_file_made_where_a_copy_was_put_is_read_from_its_start() {
+    let (brake, fs) = Brake::on(Op::Stat, "a.log");
+    let scene = Scene::on(fs);
+    let lines = numbered("line", 0..100);
+    scene.write("a.log", &lines);
+    let merge = start(scene.builder().path(scene.path("a.log")).rotated_grace(SHORT));
+    scene.expect(&lines);
+    let held = brake.hold();
+    merge.wake();
+    held.until_stopped();
+    put_in_place(&scene, "a.log", &lines);
+    scene.remove("a.log");
+    scene.write("a.log", &lines);
+    drop(held);
+    scene.expect(lines.repeat(2));
+    scene.append("a.log", "next\n");
+    scene.expect([&lines.repeat(2), "next\n"].concat());
+    stop(&merge);
+}
+
 /// A program that is started again may write the very same lines: they all come, whether its log was removed, cut or
 /// moved away before, and whether or not anybody saw that.
 #[test]
