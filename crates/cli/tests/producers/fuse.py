@@ -5,7 +5,6 @@ while after a file was written; "short": reads that come back short; "direct": p
 """
 
 import errno
-import itertools
 import os
 import random
 import sys
@@ -17,7 +16,6 @@ except ImportError:
     from fusepy import FUSE, FuseOSError, Operations
 
 below, mountpoint, misdeeds = sys.argv[1], sys.argv[2], sys.argv[3].split(",")
-asked = itertools.count()
 
 
 class Shown(Operations):
@@ -29,7 +27,7 @@ class Shown(Operations):
         names = ("st_mode", "st_nlink", "st_size", "st_uid", "st_gid", "st_atime", "st_ctime", "st_mtime", "st_ino")
         shown = {name: getattr(stat, name) for name in names}
         if path != "/" and "inodes" in misdeeds:
-            shown["st_ino"] = 1_000_000 + next(asked) // 3
+            shown["st_ino"] = int(time.time() * 20)
         if path != "/" and "ahead" in misdeeds and time.time() - stat.st_mtime < 0.2:
             shown["st_size"] += 1000
         return shown
@@ -44,7 +42,7 @@ class Shown(Operations):
 
     def read(self, path, size, offset, handle):
         if "short" in misdeeds and size > 1:
-            size = random.choice([1, 100, 1000, size])
+            size = min(size, random.choice([1, 100, 1000, size]))
         return os.pread(handle, size, offset)
 
     def release(self, path, handle):
