@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::batch::position::{LineState, Position};
 use crate::fs::{FileId, Fs, Kind, ReadFile, WriteFile, here, is_missing};
@@ -13,6 +12,7 @@ use crate::output::journal::format::{Entry, HEADER_LEN, Header, MAGIC};
 use crate::output::journal::recovery::{Facts, Place, Plan, Recovery, Rest, fingerprint, holds, is_same, plan};
 use crate::output::journal::refusal::Refusal;
 use crate::output::journal::store::{Journal, StateFile, write_all};
+use crate::output::journal::table::newest;
 
 /// Bytes are read and copied so many at a time.
 const STEP: usize = 64 * 1024;
@@ -115,18 +115,14 @@ impl Prepared {
         state.fs.sync_dir(dir)?;
         let places = recovery.map_or_else(Vec::new, |recovery| recovery.places);
         let mut directories = Directories::default();
-        let mut newest: HashMap<Arc<Path>, u32> = HashMap::new();
-        for Place { entry, .. } in &places {
-            let newest = newest.entry(entry.path.clone()).or_default();
-            *newest = (*newest).max(entry.generation);
-        }
+        let newest = newest(places.iter().map(|place| &place.entry));
         let left = places.into_iter().map(|place| {
             let mut entry = settle(&*state.fs, place)?;
             let was_gone = entry.is_gone;
-            entry.is_gone = directories.lack(&*state.fs, &entry);
+            let has_next = newest.get(&entry.name()).is_some_and(|newest| *newest > entry.generation);
+            entry.is_gone = directories.lack(&*state.fs, &entry, was_gone || has_next);
             // A file that is at the path may be a copy, which goes on.
-            let has_next = || newest.get(&entry.path).is_some_and(|newest| *newest > entry.generation);
-            let is_told = was_gone && entry.is_gone && (has_next() || state.fs.stat(&entry.path).is_err());
+            let is_told = was_gone && entry.is_gone && (has_next || state.fs.stat(&entry.path).is_err());
             Ok(Left { entry, is_told })
         });
         let left: Vec<_> = left.collect::<io::Result<_>>()?;
@@ -141,8 +137,9 @@ impl Prepared {
 struct Directories(HashMap<PathBuf, Option<HashMap<u64, OsString>>>);
 
 impl Directories {
-    /// Returns true if the file of an input is not in its directory.
-    fn lack(&mut self, fs: &dyn Fs, entry: &Entry) -> bool {
+    /// Returns true if the file of an input is not in its directory. Its own name and inode number are believed unless
+    /// `is_doubtful`: to look at all files takes long.
+    fn lack(&mut self, fs: &dyn Fs, entry: &Entry, is_doubtful: bool) -> bool {
         let (Some(file), dir) = (entry.file, here(entry.path.parent().unwrap_or(Path::new("")))) else { return false };
         if !self.0.contains_key(dir) {
             let mut names = HashMap::new();
@@ -156,6 +153,7 @@ impl Directories {
         let Some(Some(names)) = self.0.get(dir) else { return false };
         match names.get(&file.ino) {
             None => true,
+            Some(name) if !is_doubtful && Some(&**name) == entry.path.file_name() => false,
             // The number may be another's by now.
             Some(name) => fs.stat(&dir.join(name)).is_ok_and(|stat| stat.id != file),
         }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +16,40 @@ const OLDER_MAX: usize = 4096;
 /// So many names are remembered, those of inputs that are gone included.
 const NAMES_MAX: usize = 1 << 18;
 
+/// The name of an input, as a key: paths are slow to hash and to compare, byte by byte they are not.
+#[derive(Clone, Debug)]
+pub(super) struct Name(Arc<Path>);
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_os_str() == other.0.as_os_str()
+    }
+}
+
+impl Eq for Name {}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_os_str().hash(state);
+    }
+}
+
+impl Entry {
+    pub(super) fn name(&self) -> Name {
+        Name(self.path.clone())
+    }
+}
+
+/// Returns the newest generation of each name.
+pub(super) fn newest<'a>(entries: impl Iterator<Item = &'a Entry>) -> HashMap<Name, u32> {
+    let mut newest = HashMap::new();
+    for entry in entries {
+        let newest = newest.entry(entry.name()).or_default();
+        *newest = entry.generation.max(*newest);
+    }
+    newest
+}
+
 /// The inputs, each with the position up to which it is in the output or in an intent.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -22,9 +57,9 @@ pub(crate) struct Table {
     /// Those of this merge: by source, generation and file.
     known: HashMap<(u64, u32, Option<FileId>), usize>,
     /// Those of earlier merges, until this one goes on with them.
-    left: HashMap<(Arc<Path>, Option<FileId>), usize>,
+    left: HashMap<(Name, Option<FileId>), usize>,
     /// The number of the first file that this merge reads of a name, if earlier ones have read some.
-    first: HashMap<Arc<Path>, u32>,
+    first: HashMap<Name, u32>,
     /// Counts intents.
     intents: u64,
 }
@@ -41,7 +76,7 @@ impl Table {
     pub(crate) fn new(left: Vec<Entry>) -> Self {
         let mut table = Self::default();
         for entry in left {
-            let first = table.first.entry(entry.path.clone()).or_default();
+            let first = table.first.entry(entry.name()).or_default();
             *first = (*first).max(entry.generation.saturating_add(1));
             table.rows.push(Row { entry, moved: 0 });
         }
@@ -71,16 +106,16 @@ impl Table {
     /// Returns the number of an input that is new in this merge.
     fn join(&mut self, extent: &Extent, new: &mut Vec<Entry>) -> usize {
         let path: Arc<Path> = extent.source.path().into();
-        let key = (path, extent.file);
+        let key = (Name(path), extent.file);
         // A file that was truncated since is another one by now.
         if let Some(number) = self.left.remove(&key)
             && self.rows[number].entry.position.offset == extent.start
         {
             return number;
         }
-        let (path, file) = key;
-        let generation = self.first.get(&path).map_or(0, |first| *first).saturating_add(extent.generation);
-        let entry = Entry { path, file, generation, position: Position::at(extent.start), is_gone: false };
+        let (name, file) = key;
+        let generation = self.first.get(&name).map_or(0, |first| *first).saturating_add(extent.generation);
+        let entry = Entry { path: name.0, file, generation, position: Position::at(extent.start), is_gone: false };
         new.push(entry.clone());
         self.rows.push(Row { entry, moved: self.intents });
         self.rows.len() - 1
@@ -94,18 +129,14 @@ impl Table {
 
     /// Forgets what is no more, and numbers the others in the order in which they were moved.
     fn compact(&mut self, older_max: usize, names_max: usize) {
-        let mut newest: HashMap<Arc<Path>, u32> = HashMap::new();
-        for Row { entry, .. } in &self.rows {
-            let newest = newest.entry(entry.path.clone()).or_default();
-            *newest = (*newest).max(entry.generation);
-        }
+        let newest = newest(self.rows.iter().map(|row| &row.entry));
         // The last ones first. Of a file that was truncated the last content is met first.
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
         order.sort_by_key(|at| Reverse((self.rows[*at].moved, *at)));
         let (mut older, mut names, mut seen) = (0, 0, HashSet::new());
         order.retain(|at| {
             let Row { entry, .. } = &self.rows[*at];
-            let is_newest = newest.get(&entry.path) == Some(&entry.generation);
+            let is_newest = newest.get(&entry.name()) == Some(&entry.generation);
             let (count, max) = if is_newest { (&mut names, names_max) } else { (&mut older, older_max) };
             let is_kept = seen.insert(self.rows[*at].key()) && *count < max;
             *count += usize::from(is_kept);
@@ -127,8 +158,8 @@ impl Table {
 }
 
 impl Row {
-    fn key(&self) -> (Arc<Path>, Option<FileId>) {
-        (self.entry.path.clone(), self.entry.file)
+    fn key(&self) -> (Name, Option<FileId>) {
+        (self.entry.name(), self.entry.file)
     }
 }
 
