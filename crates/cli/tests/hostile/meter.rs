@@ -18,6 +18,8 @@ pub(crate) struct Usage {
     pub(crate) threads: u64,
     /// How long its threads had waited for a processor by then, all together.
     waited: Vec<(Instant, Duration)>,
+    /// When a look found a thread of it waiting for a disk.
+    in_disk: Vec<Instant>,
 }
 
 /// Looks at the program all the time, from a thread of its own.
@@ -70,6 +72,14 @@ impl Usage {
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |dir| dir.count() as u64);
         self.descriptors = self.descriptors.max(descriptors);
         self.waited.push((Instant::now(), waited(pid)));
+        if is_in_disk(pid) {
+            self.in_disk.push(Instant::now());
+        }
+    }
+
+    /// In how many of its looks between two moments a thread waited for a disk.
+    pub(crate) fn looks_in_disk(&self, from: Instant, to: Instant) -> usize {
+        self.in_disk.iter().filter(|at| (from..=to).contains(at)).count()
     }
 
     /// How long its threads waited for a processor between two moments, all together: the machine was busy.
@@ -83,12 +93,18 @@ impl Usage {
 }
 
 fn waited(pid: u32) -> Duration {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let nanos = tasks.filter_map(|task| {
-        let stat = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        stat.split(' ').nth(1)?.parse::<u64>().ok()
-    });
+    let nanos = of_threads(pid, "schedstat").filter_map(|stat| stat.split(' ').nth(1)?.parse::<u64>().ok());
     Duration::from_nanos(nanos.sum())
+}
+
+fn is_in_disk(pid: u32) -> bool {
+    of_threads(pid, "stat").any(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('D')))
+}
+
+/// What the system tells of each thread.
+fn of_threads(pid: u32, file: &'static str) -> impl Iterator<Item = String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.filter_map(move |task| fs::read_to_string(task.path().join(file)).ok())
 }
 
 /// How much a process has had so far.

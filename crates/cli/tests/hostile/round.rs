@@ -125,7 +125,7 @@ pub(crate) fn play(setup: &Setup, seconds: u64) {
     let ground = Ground::new();
     let world = ground.world(setup);
     let mut victim = Victim::start(&world.dir, rng.split(1));
-    let control = Control::start(victim.path());
+    let control = Control::start(victim.path(), ground.0.path("out/copy"));
     let mut running = start(&ground.0, setup);
     let output = Output::start(world.output.clone(), Looks::new(setup, victim.key()));
     let meter = Meter::start(running.child().id());
