@@ -229,14 +229,14 @@ impl Judge<'_> {
         let late = later.iter().filter(|late| late.0 > LATER).map(|&(later, from, to, number)| {
             let waited = self.usage.waited(from, to);
             let excused = if self.others > OTHERS_SHARE { waited.min(WAITED_MAX) } else { Duration::ZERO };
-            (later.saturating_sub(excused), later, waited, self.usage.looks_in_disk(from, to), number)
+            (later.saturating_sub(excused), later, waited, self.usage.in_disk(from, to), number)
         });
         let late: Vec<_> = late.collect();
         if let Some((_, later, waited, in_disk, number)) = late.iter().max() {
             let count = late.len();
             let what = format!(
                 "{count} lines came later than {LATER:?}; line {number} by {later:.1?}, for {waited:.1?} of it the \
-                 program waited for a processor; {in_disk} looks found it waiting for the disk"
+                 program waited for a processor; these waited for the disk: {in_disk:?}"
             );
             if late.iter().any(|late| late.0 > LATER) {
                 broken.push(what);

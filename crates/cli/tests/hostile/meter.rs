@@ -1,6 +1,7 @@
 //! What the program uses: memory, descriptors, processor time, as the system tells.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -18,8 +19,8 @@ pub(crate) struct Usage {
     pub(crate) threads: u64,
     /// How long its threads had waited for a processor by then, all together.
     waited: Vec<(Instant, Duration)>,
-    /// When a look found a thread of it waiting for a disk.
-    in_disk: Vec<Instant>,
+    /// The threads that a look found waiting for a disk, each with the number of its system call.
+    in_disk: Vec<(Instant, String)>,
 }
 
 /// Looks at the program all the time, from a thread of its own.
@@ -72,14 +73,14 @@ impl Usage {
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |dir| dir.count() as u64);
         self.descriptors = self.descriptors.max(descriptors);
         self.waited.push((Instant::now(), waited(pid)));
-        if is_in_disk(pid) {
-            self.in_disk.push(Instant::now());
-        }
+        let now = Instant::now();
+        self.in_disk.extend(in_disk(pid).map(|thread| (now, thread)));
     }
 
-    /// In how many of its looks between two moments a thread waited for a disk.
-    pub(crate) fn looks_in_disk(&self, from: Instant, to: Instant) -> usize {
-        self.in_disk.iter().filter(|at| (from..=to).contains(at)).count()
+    /// The threads that the looks between two moments found waiting for a disk, each with the number of its system call.
+    pub(crate) fn in_disk(&self, from: Instant, to: Instant) -> Vec<&str> {
+        let within = self.in_disk.iter().filter(|(at, _)| (from..=to).contains(at));
+        within.map(|(_, thread)| &**thread).collect()
     }
 
     /// How long its threads waited for a processor between two moments, all together: the machine was busy.
@@ -93,18 +94,24 @@ impl Usage {
 }
 
 fn waited(pid: u32) -> Duration {
-    let nanos = of_threads(pid, "schedstat").filter_map(|stat| stat.split(' ').nth(1)?.parse::<u64>().ok());
+    let stats = tasks(pid).filter_map(|task| fs::read_to_string(task.join("schedstat")).ok());
+    let nanos = stats.filter_map(|stat| stat.split(' ').nth(1)?.parse::<u64>().ok());
     Duration::from_nanos(nanos.sum())
 }
 
-fn is_in_disk(pid: u32) -> bool {
-    of_threads(pid, "stat").any(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('D')))
+fn in_disk(pid: u32) -> impl Iterator<Item = String> {
+    tasks(pid).filter_map(|task| {
+        let stat = fs::read_to_string(task.join("stat")).ok()?;
+        let (name, rest) = stat.rsplit_once(") ")?;
+        let name = rest.starts_with('D').then(|| name.split_once('('))??.1;
+        let call = fs::read_to_string(task.join("syscall")).unwrap_or_default();
+        Some(format!("{name} {}", call.split(' ').next().unwrap_or_default()))
+    })
 }
 
-/// What the system tells of each thread.
-fn of_threads(pid: u32, file: &'static str) -> impl Iterator<Item = String> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks.filter_map(move |task| fs::read_to_string(task.path().join(file)).ok())
+/// Where the system tells of each thread.
+fn tasks(pid: u32) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().map(|task| task.path())
 }
 
 /// How much a process has had so far.
