@@ -56,7 +56,7 @@ pub use pipeline::merge::Merge;
 pub use pipeline::tail::{Batches, Line, Lines, ReadBatch, tail};
 pub use record::format::{Format, Prefix};
 pub use record::limit::LongLines;
-pub use report::event::{Event, Observer};
+pub use report::event::{Continuation, Event, Observer};
 pub use report::events::Events;
 pub use report::gap::{Gap, GapReason};
 pub use report::snapshot::Snapshot;

@@ -109,6 +109,40 @@ fn until_found(scene: &Scene, hours: &Hours, name: &str) {
     hours.pass_until(&format!("{name} is found"), || scene.fs.looks(&scene.path(name)) > 0);
 }
 
+/// A copy that takes much longer than the grace time is held for as long as it grows, whatever its name: nothing of it
+/// comes again once its file is cut.
+#[test]
+fn a_copy_that_takes_longer_than_the_grace_time_is_not_read_again() {
+    for (copy, pattern) in [("a.log.1", "a.log*"), ("a__1.log", "*.log"), ("old/a.log", "**/*.log")] {
+        let (_clock, scene, hours) = (clock(), Scene::new(), Hours::default());
+        let mut all = numbered("line", 0..10_000);
+        scene.write("a.log", &all);
+        let builder = scene.polled().input(scene.pattern(pattern)).poll_interval(MINUTE).rotated_grace(10 * HOUR);
+        let merge = start(builder, hours.clone());
+        scene.expect(&all);
+        scene.write(copy, "");
+        for part in all.as_bytes().chunks(all.len() / 7) {
+            scene.append(copy, part);
+            until_found(&scene, &hours, copy);
+            scene.looked(&merge, copy);
+            scene.assert_output(&all);
+            hours.pass(5 * HOUR);
+            scene.looked(&merge, copy);
+            scene.assert_output(&all);
+        }
+        scene.truncate("a.log");
+        scene.looked(&merge, "a.log");
+        scene.append("a.log", "new\n");
+        all += "new\n";
+        scene.looked(&merge, "a.log");
+        hours.pass(30 * HOUR);
+        scene.looked(&merge, copy);
+        let report = stop(&merge);
+        scene.assert_output(&all);
+        assert!(report.gaps.is_empty(), "{copy}: {report:?}");
+    }
+}
+
 /// A log that is no copy is not held for longer than the grace time after it is as long as the other was, although both
 /// go on with the same lines; and not for long at all if it goes on with others.
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::hash::Hasher;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom, Take};
 use std::path::Path;
 
 use tailmerge_core::LongLines;
@@ -27,9 +27,10 @@ pub(super) struct Limit {
 
 /// Calls `each` with the number and the content of each line, or piece of one, that `limit` leaves of the file.
 ///
-/// Returns how many of these come of terminated lines.
+/// Returns how many of these come of terminated lines. NULs at the end are left out, since a merge does so: the file was
+/// made longer than what was written to it.
 pub(super) fn each_line(path: &Path, limit: Limit, mut each: impl FnMut(u64, &[u8])) -> Result<usize, CheckError> {
-    let mut parts = Parts::open(path)?;
+    let mut parts = Parts::open(path)?.without_nuls()?;
     let (mut line, mut count, mut whole) = (1, 0, 0);
     let mut inside = false;
     while let Some((content, end)) = parts.next(limit.max)? {
@@ -76,7 +77,7 @@ pub(super) fn hash(hasher: &mut impl Hasher, content: &[u8]) {
 /// A file's lines, in parts.
 pub(super) struct Parts<'a> {
     path: &'a Path,
-    file: File,
+    file: Take<File>,
     buffer: Vec<u8>,
     /// What is in the buffer and not yet given out.
     start: usize,
@@ -97,7 +98,14 @@ pub(super) enum End {
 impl<'a> Parts<'a> {
     pub(super) fn open(path: &'a Path) -> Result<Self, CheckError> {
         let file = File::open(path).map_err(|error| CheckError::Io { path: path.to_owned(), error })?;
-        Ok(Self { path, file, buffer: vec![0; READ_BYTES], start: 0, end: 0, is_at_end: false })
+        Ok(Self { path, file: file.take(u64::MAX), buffer: vec![0; READ_BYTES], start: 0, end: 0, is_at_end: false })
+    }
+
+    /// Ends before the NULs at the end of the file.
+    fn without_nuls(mut self) -> Result<Self, CheckError> {
+        let len = len_without_nuls(self.file.get_mut());
+        self.file.set_limit(len.map_err(|error| CheckError::Io { path: self.path.to_owned(), error })?);
+        Ok(self)
     }
 
     /// The next line, or as much of it as `max` allows; what is left of a line that was cut counts as one. A part is
@@ -147,4 +155,26 @@ impl<'a> Parts<'a> {
             }
         }
     }
+}
+
+/// Returns the length of a file without the NULs at its end, and stays at its start. It has no bound where the size tells
+/// nothing, as of a pipe.
+fn len_without_nuls(file: &mut File) -> io::Result<u64> {
+    let mut end = file.seek(SeekFrom::End(0)).unwrap_or(0);
+    if end == 0 {
+        return Ok(u64::MAX);
+    }
+    let mut block = vec![0; READ_BYTES];
+    while end > 0 {
+        let len = end.min(READ_BYTES as u64) as usize;
+        file.seek(SeekFrom::Start(end - len as u64))?;
+        file.read_exact(&mut block[..len])?;
+        if let Some(last) = block[..len].iter().rposition(|byte| *byte != 0) {
+            end = end - len as u64 + last as u64 + 1;
+            break;
+        }
+        end -= len as u64;
+    }
+    file.rewind()?;
+    Ok(end)
 }

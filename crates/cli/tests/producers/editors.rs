@@ -1,11 +1,11 @@
-//! Programs that write a log by other means than appending: editors and filters.
+//! Programs that write a log by other means than appending: editors, filters, and a program that maps its log.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::kit::{Merged, Own, Stream, line, program, report, run};
+use crate::kit::{Merged, Own, Stream, Written, line, program, report, run};
 use crate::tool::{Dir, Running, wait_until};
 
 fn follow(dir: &Dir) -> Running {
@@ -74,6 +74,24 @@ fn a_log_that_vim_saves() {
 }
 
 #[test]
+#[ignore = "needs nothing but sed, and some seconds"]
+fn a_log_that_sed_edits() {
+    edit("sed -i", 0, |path| run(Command::new("sed").args(["-i", "s/no such text/text/"]).arg(path)));
+    // A first line that changes makes it another log.
+    let dir = Dir::new();
+    let running = follow(&dir);
+    let mut stream = Stream::open(dir.path("logs/x.log"), "s");
+    stream.write_many(100);
+    wait_for(&dir, &stream);
+    run(Command::new("sed").args(["-i", "1d"]).arg(&stream.path));
+    stream.reopen();
+    stream.write_many(10);
+    wait_for(&dir, &stream);
+    running.stop().expect(0);
+    assert_eq!(numbers(&dir, "s"), (0..100).chain(1..110).collect::<Vec<_>>());
+}
+
+#[test]
 #[ignore = "needs nothing but tee, and some seconds"]
 fn a_log_that_tee_writes() {
     for append in [true, false] {
@@ -96,6 +114,60 @@ fn a_log_that_tee_writes() {
         }
         running.stop().expect(0);
         assert_eq!(numbers(&dir, "s"), (0..5).flat_map(|_| 0..100).collect::<Vec<_>>(), "append: {append}");
+        assert_eq!(report(&dir, "report")["gaps"], serde_json::json!([]));
+    }
+}
+
+/// Maps its log, and writes lines there when it is told to. In the end it cuts the log to what it has written, or not.
+const MAPPED: &str = r#"
+import mmap, sys
+
+path, size, cuts = sys.argv[1], int(sys.argv[2]), sys.argv[3] == 'cut'
+file = open(path, 'w+b')
+file.truncate(size)
+log = mmap.mmap(file.fileno(), size)
+end = number = 0
+for lines in sys.stdin:
+    for number in range(number, number + int(lines)):
+        line = f"s {number} {'x' * (number * 37 % 101)}.\n".encode()
+        log[end:end + len(line)] = line
+        end += len(line)
+    number += 1
+    print(number, flush=True)
+log.close()
+if cuts:
+    file.truncate(end)
+"#;
+
+#[test]
+#[ignore = "needs python3, and a minute"]
+fn a_log_that_a_program_maps() {
+    for (size, cuts) in [(1 << 20, true), (1 << 20, false), (8 << 20, true)] {
+        let dir = Dir::new();
+        let running = follow(&dir);
+        let mut command = Command::new(program("python3", "python3"));
+        command.args(["-c", MAPPED]).arg(dir.path("logs/x.log")).arg(format!("{size}"));
+        command.arg(if cuts { "cut" } else { "no" }).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut producer = Own::start(&mut command);
+        let (mut tell, mut said) =
+            (producer.0.stdin.take().unwrap(), BufReader::new(producer.0.stdout.take().unwrap()).lines());
+        let mut written = 0;
+        for _ in 0..3 {
+            writeln!(tell, "500").unwrap();
+            written = said.next().unwrap().unwrap().parse().unwrap();
+            // No time is moved by that, and nobody tells of it.
+            wait_until("the lines are merged", || dir.text("all").lines().count() as u64 >= written);
+        }
+        if !cuts {
+            // What is written just before the stop is there at the stop.
+            writeln!(tell, "500").unwrap();
+            written = said.next().unwrap().unwrap().parse().unwrap();
+        }
+        drop(tell);
+        producer.finish();
+        running.stop().expect(0);
+        println!("{size} bytes, cut: {cuts}, {written} lines");
+        Merged::read(&dir.path("all")).expect_all(&Written::from([("s".to_owned(), written)]));
         assert_eq!(report(&dir, "report")["gaps"], serde_json::json!([]));
     }
 }

@@ -66,6 +66,18 @@ fn follow(misdeeds: &str) {
 
 #[test]
 #[ignore = "needs root, unshare, nsenter and fusepy"]
+fn inode_numbers_that_do_not_last() {
+    ["inodes", "inodes,direct"].into_iter().for_each(follow);
+}
+
+#[test]
+#[ignore = "needs root, unshare, nsenter and fusepy"]
 fn sizes_ahead_of_the_data() {
     ["ahead", "ahead,direct"].into_iter().for_each(follow);
+}
+
+#[test]
+#[ignore = "needs root, unshare, nsenter and fusepy"]
+fn reads_that_come_back_short() {
+    ["short,direct", "short,direct,ahead", "short,direct,ahead,inodes"].into_iter().for_each(follow);
 }

@@ -18,10 +18,10 @@ use crate::tool::{Dir, Running};
 const STREAMS: u64 = 4;
 
 /// A directory with logs and with logrotate's files.
-struct Logs(Dir);
+pub(crate) struct Logs(pub(crate) Dir);
 
 impl Logs {
-    fn new(options: &str) -> Self {
+    pub(crate) fn new(options: &str) -> Self {
         let dir = Dir::new();
         fs::create_dir(dir.path("logs")).unwrap();
         let logs = dir.path("logs/*.log");
@@ -29,24 +29,30 @@ impl Logs {
         Self(dir)
     }
 
-    fn streams(&self) -> Vec<Stream> {
+    pub(crate) fn streams(&self) -> Vec<Stream> {
         let open = |at| Stream::open(self.0.path(format!("logs/{at}.log")), &format!("s{at}"));
         (0..STREAMS).map(open).collect()
     }
 
-    fn follow<S: AsRef<OsStr>>(&self, output: &str, args: impl IntoIterator<Item = S>) -> Running {
+    pub(crate) fn follow<S: AsRef<OsStr>>(&self, output: &str, args: impl IntoIterator<Item = S>) -> Running {
         let report = format!("{output}.json");
         self.0.tailmerge(["-o", output, "--report", &report]).args(args).start()
     }
 
-    fn rotate(&self) {
+    /// What rotates all of them.
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(program("logrotate", "logrotate"));
-        run(command.arg("-f").arg("-s").arg(self.0.path("state")).arg(self.0.path("conf")));
+        command.arg("-f").arg("-s").arg(self.0.path("state")).arg(self.0.path("conf"));
+        command
+    }
+
+    fn rotate(&self) {
+        run(&mut self.command());
     }
 
     /// Stops the program, which has nothing to complain of, and has merged everything.
     #[track_caller]
-    fn expect_all(&self, running: Running, output: &str, written: &Written) {
+    pub(crate) fn expect_all(&self, running: Running, output: &str, written: &Written) {
         running.stop().expect(0);
         assert_eq!(report(&self.0, &format!("{output}.json"))["gaps"], serde_json::json!([]));
         Merged::read(&self.0.path(output)).expect_all(written);
@@ -90,6 +96,36 @@ fn write_and_reopen(logs: &Logs, rotations: u64) -> Written {
     })
 }
 
+/// Writes to streams that are rotated so often, each time after so many milliseconds, while none is written to.
+pub(crate) fn write_and_rest(logs: &Logs, rotations: u64, every: (u64, u64)) -> Written {
+    let (busy, over) = (RwLock::new(()), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let write = |mut stream: Stream| {
+            let (busy, over) = (&busy, &over);
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let writing = busy.read().unwrap();
+                    stream.burst(8);
+                    drop(writing);
+                    // Whoever waits to rotate gets his turn.
+                    thread::sleep(Duration::from_micros(200));
+                }
+                (stream.name, stream.next)
+            })
+        };
+        let writers: Vec<_> = logs.streams().into_iter().map(write).collect();
+        let mut rng = Rng::new();
+        for _ in 0..rotations {
+            thread::sleep(rng.millis(every.0, every.1));
+            let rest = busy.write().unwrap();
+            logs.rotate();
+            drop(rest);
+        }
+        over.store(true, Ordering::Relaxed);
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+    })
+}
+
 #[test]
 #[ignore = "needs logrotate, and half a minute"]
 fn files_that_logrotate_moves_away() {
@@ -123,32 +159,7 @@ fn files_that_logrotate_copies_and_cuts_while_the_producer_rests() {
     let two = logs.follow("two", ["logs/*.log", "logs/*.log.1"]);
     let all = logs.follow("all", ["logs/*.log*"]);
     let main = logs.follow("main", ["logs/*.log"]);
-    let (busy, over) = (RwLock::new(()), AtomicBool::new(false));
-    let written: Written = thread::scope(|scope| {
-        let write = |mut stream: Stream| {
-            let (busy, over) = (&busy, &over);
-            scope.spawn(move || {
-                while !over.load(Ordering::Relaxed) {
-                    let writing = busy.read().unwrap();
-                    stream.burst(8);
-                    drop(writing);
-                    // Whoever waits to rotate gets his turn.
-                    thread::sleep(Duration::from_micros(200));
-                }
-                (stream.name, stream.next)
-            })
-        };
-        let writers: Vec<_> = logs.streams().into_iter().map(write).collect();
-        let mut rng = Rng::new();
-        for _ in 0..20 {
-            thread::sleep(rng.millis(500, 1000));
-            let rest = busy.write().unwrap();
-            logs.rotate();
-            drop(rest);
-        }
-        over.store(true, Ordering::Relaxed);
-        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
-    });
+    let written = write_and_rest(&logs, 20, (500, 1000));
     logs.expect_all(two, "two", &written);
     logs.expect_all(all, "all", &written);
     // What was written before the cut and not read by then is in the copy, which is found beside the file.

@@ -1,11 +1,13 @@
-//! Directories that are mounted twice, or replaced by another file system, in a mount name space of their own.
+//! Directories that are mounted twice, replaced by another file system, or layers of one, in a mount name space of their
+//! own.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
-use crate::kit::{Merged, Own, Stream, Written, program, report, run};
+use crate::kit::{Merged, Own, Stream, Written, line, program, report, run};
 use crate::tool::{Dir, Running, Tool, wait_until};
 
 /// A mount name space that nobody else sees. It is gone with the process that holds it.
@@ -151,4 +153,57 @@ fn a_directory_that_another_file_system_replaces_loses_nothing() {
         lines.retain(|(number, _)| !std::mem::replace(&mut seen[*number as usize], true));
         merged.expect_all(&Written::from([("s".to_owned(), 2000), ("t".to_owned(), 1000)]));
     }
+}
+
+/// Adds lines to a file as programs do that see what is mounted.
+fn append(mounts: &Mounts, dir: &Dir, name: &str, lines: &str) {
+    dir.write("lines", lines);
+    mounts.run([
+        Path::new("sh"),
+        Path::new("-c"),
+        Path::new("cat \"$0\" >>\"$1\""),
+        &dir.path("lines"),
+        &dir.path(name),
+    ]);
+}
+
+#[test]
+#[ignore = "needs root, unshare, nsenter, and overlay mounts"]
+fn files_of_a_lower_layer_are_read_once_when_they_are_copied_up() {
+    /// More than are kept open when they are idle.
+    const FILES: usize = 80;
+    /// Longer ago than a file is idle.
+    const AGO: Duration = Duration::from_secs(3600);
+    let mounts = Mounts::new();
+    let dir = dirs(&["lower", "upper", "work", "m"]);
+    let mut written = Written::new();
+    for at in 0..FILES {
+        let mut stream = Stream::open(dir.path(format!("lower/{at}.log")), &format!("s{at}"));
+        stream.write_many(100);
+        stream.file.set_modified(SystemTime::now() - AGO).unwrap();
+        written.insert(stream.name, stream.next);
+    }
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|name| dir.path(name).display().to_string());
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+    mounts.mount(["-t", "overlay", "-o", &options, "overlay", dir.path("m").to_str().unwrap()]);
+    let mut running = mounts.tailmerge(&dir, [pattern(&dir, "m")]);
+    wait_for_lines(&dir, written.values().sum());
+    let open = |running: &mut Running| {
+        let files = fs::read_dir(format!("/proc/{}/fd", running.child().id())).unwrap().flatten();
+        let logs = files.filter_map(|file| fs::read_link(file.path()).ok());
+        logs.filter(|path| path.extension() == Some(OsStr::new("log"))).count()
+    };
+    wait_until("some are open, and some are not", || (1..FILES).contains(&open(&mut running)));
+    for _ in 0..3 {
+        for at in 0..FILES {
+            let (name, next) = (format!("s{at}"), written.get_mut(&format!("s{at}")).unwrap());
+            append(&mounts, &dir, &format!("m/{at}.log"), &line(&name, *next));
+            *next += 1;
+        }
+        wait_for_lines(&dir, written.values().sum());
+    }
+    running.stop().expect(0);
+    println!("{} lines of {}", Merged::read(&dir.path("all")).lines(), written.values().sum::<u64>());
+    Merged::read(&dir.path("all")).expect_all(&written);
+    assert_eq!(report(&dir, "report")["gaps"], serde_json::json!([]));
 }

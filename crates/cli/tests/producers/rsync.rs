@@ -1,6 +1,7 @@
-//! Logs that rsync mirrors.
+//! Logs that rsync mirrors, in each of its ways, and logs that are copied afresh each time.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::kit::{Merged, Stream, Written, program, report, run};
@@ -38,8 +39,22 @@ fn follow(name: &str, mirror: impl Fn(&Dir)) {
 fn rsync(options: &[&str]) {
     follow(&format!("rsync {options:?}"), |dir| {
         let mut command = Command::new(program("rsync", "rsync"));
+        let options = options.iter().map(|option| option.replace("TMP", &dir.path("tmp").to_string_lossy()));
         run(command.current_dir(dir.path("")).arg("-a").args(options).args(["from/", "to/"]));
     });
+}
+
+#[test]
+#[ignore = "needs rsync"]
+fn logs_that_rsync_renames_into_place() {
+    let ways: [&[&str]; 4] = [&[], &["--no-whole-file"], &["--delay-updates"], &["--temp-dir=TMP"]];
+    ways.into_iter().for_each(rsync);
+}
+
+#[test]
+#[ignore = "needs rsync"]
+fn logs_that_rsync_renames_into_place_and_keeps() {
+    rsync(&["--backup"]);
 }
 
 #[test]
@@ -47,4 +62,16 @@ fn rsync(options: &[&str]) {
 fn logs_that_rsync_writes_in_place() {
     let ways: [&[&str]; 4] = [&["--inplace"], &["--inplace", "--no-whole-file"], &["--append"], &["--append-verify"]];
     ways.into_iter().for_each(rsync);
+}
+
+#[test]
+#[ignore = "needs nothing but cp and mv, and some seconds"]
+fn logs_that_are_copied_afresh() {
+    follow("cp and mv", |dir| {
+        for name in ["a.log", "b.log"] {
+            let (from, new, to) = (dir.path("from").join(name), dir.path("to/new"), dir.path("to").join(name));
+            run(Command::new("cp").args([Path::new("-p"), &from, &new]));
+            run(Command::new("mv").args([&new, &to]));
+        }
+    });
 }

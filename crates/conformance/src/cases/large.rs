@@ -10,7 +10,7 @@ use std::time::Duration;
 use tailmerge_core::{Backend, Batch, GapReason, LongLines, PartialWrite, Writer};
 
 use super::process::memory_kib;
-use crate::kit::{Scene, start, stop};
+use crate::kit::{Scene, TestFs, start, stop};
 
 cases! { large, each in its own process:
     a_line_longer_than_memory_is_dealt_with_exactly
@@ -63,9 +63,9 @@ fn a_line_longer_than_memory_is_dealt_with_exactly<B: Backend>(backend: B) {
     let before = memory_kib("VmRSS:");
     for len in [LIMIT, LIMIT + 1, longest] {
         for policy in [LongLines::Split, LongLines::Truncate, LongLines::Skip] {
-            let scene = Scene::new();
+            // It takes no room on the disk.
+            let scene = Scene::on(TestFs::new().without_holes());
             let file = File::create(scene.path("a.log")).expect("a file of the case");
-            // It takes no room on the disk. A line that began with a hole would be a hole.
             file.write_all_at(b"begin\nx", 0).expect("a file of the case");
             file.write_all_at(b"y\nnext\n", 6 + len - 1).expect("a file of the case");
             let counts = Counts::default();

@@ -53,6 +53,8 @@ struct Shared {
     disk: Mutex<Disk>,
     /// Whether files have no time of birth.
     birthless: AtomicBool,
+    /// Whether holes are told from NULs that were written.
+    holeless: AtomicBool,
     /// What is said of a file's size.
     sizes: OnceLock<Box<Sizes>>,
     owners: OnceLock<Box<Owners>>,
@@ -92,7 +94,7 @@ impl TestFs {
     /// Fails where `hook` does; it is called on the thread that asks.
     pub fn failing(hook: impl Fn(Op, &Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
         let disk = Mutex::new(Disk { room: u64::MAX, full: false });
-        let birthless = AtomicBool::new(false);
+        let (birthless, holeless) = (AtomicBool::new(false), AtomicBool::new(false));
         let (sizes, read_max, inodes, remote) = (OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
         let (open, open_max) = (Arc::default(), AtomicUsize::new(usize::MAX));
         let (hook, looks) = (Box::new(hook), Mutex::default());
@@ -103,6 +105,7 @@ impl TestFs {
             looks,
             disk,
             birthless,
+            holeless,
             sizes,
             owners,
             read_max,
@@ -160,6 +163,12 @@ impl TestFs {
     /// Keeps no times of birth, as many file systems do not.
     pub fn without_births(self) -> Self {
         self.0.birthless.store(true, Ordering::Relaxed);
+        self
+    }
+
+    /// Tells nothing of holes: they are NULs like others.
+    pub fn without_holes(self) -> Self {
+        self.0.holeless.store(true, Ordering::Relaxed);
         self
     }
 
@@ -345,6 +354,9 @@ impl ReadFile for TestFile<Box<dyn ReadFile>> {
 
     fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
         self.fs.hook(Op::Read, &self.path)?;
+        if self.fs.0.holeless.load(Ordering::Relaxed) {
+            return Ok(Some(offset));
+        }
         self.inner.next_data(offset)
     }
 }

@@ -4,6 +4,8 @@
 //! rewritten in place. The bytes just before the offset show that. Unlike a check of the file's head, they do so from
 //! the first byte on, and tell files with the same banner apart. The blind spot is the very same bytes again.
 
+use memchr::memrchr;
+
 /// A fingerprint covers at most so many bytes.
 pub(crate) const FINGERPRINT_MAX: usize = 256;
 
@@ -23,6 +25,13 @@ impl Fingerprint {
     /// Returns the check sum.
     pub(crate) fn sum(self) -> u32 {
         self.sum
+    }
+
+    /// Returns the fingerprint of the bytes that it covers and those that follow.
+    pub(crate) fn followed_by(self, bytes: &[u8]) -> Self {
+        let mut hasher = crc32fast::Hasher::new_with_initial(self.sum);
+        hasher.update(bytes);
+        Self { len: self.len + bytes.len() as u16, sum: hasher.finalize() }
     }
 
     /// Returns the fingerprint of these parts, or none if there is no such length.
@@ -58,8 +67,35 @@ impl FingerprintWindow {
     }
 
     pub(crate) fn check(&self) -> Fingerprint {
-        Fingerprint { len: self.len as u16, sum: crc32fast::hash(&self.bytes[..self.len]) }
+        self.check_to(self.len)
     }
+
+    fn check_to(&self, len: usize) -> Fingerprint {
+        Fingerprint { len: len as u16, sum: crc32fast::hash(&self.bytes[..len]) }
+    }
+
+    /// Returns the starts of the last lines that begin in the window, the last one first.
+    pub(crate) fn line_starts(&self) -> [LineStart; 2] {
+        let mut end = self.len;
+        [(); 2].map(|()| {
+            end = memrchr(b'\n', &self.bytes[..end.saturating_sub(1)]).map_or(0, |newline| newline + 1);
+            if end < LINE_START_MIN {
+                return LineStart::default();
+            }
+            LineStart { back: (self.len - end) as u16, fingerprint: self.check_to(end) }
+        })
+    }
+}
+
+/// The start of a line of which at least so many bytes before it are known is remembered.
+const LINE_START_MIN: usize = 64;
+
+/// The start of a line shortly before an offset.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LineStart {
+    /// The number of bytes from there to the offset; 0 if there is none.
+    pub(crate) back: u16,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 #[cfg(test)]
@@ -74,7 +110,10 @@ mod tests {
             for (at, piece) in bytes.chunks(step).enumerate() {
                 window.slide(piece);
                 let end = at * step + piece.len();
-                assert_eq!(window.bytes_mut(), &bytes[end.saturating_sub(FINGERPRINT_MAX)..end]);
+                let want = &bytes[end.saturating_sub(FINGERPRINT_MAX)..end];
+                assert_eq!(window.bytes_mut(), want);
+                let (head, tail) = want.split_at(want.len() / 3);
+                assert_eq!(FingerprintWindow::new(0).slide(head).followed_by(tail), window.check());
             }
         }
     }

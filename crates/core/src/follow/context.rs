@@ -68,6 +68,8 @@ pub(crate) struct ReadContext {
     pub(crate) stop: Arc<Stop>,
     /// Takes FIFOs at named paths; none if they are refused.
     pub(crate) streams: Option<Streams>,
+    /// True once no input joins any more, and nothing is waited for.
+    pub(crate) is_ending: bool,
     /// Watches for changes; none if everything is polled.
     pub(crate) watch: Option<Arc<dyn ChangeWatch>>,
 }
@@ -90,6 +92,7 @@ pub(crate) mod tests {
     pub(crate) fn context(fs: impl Fs, observer: impl Observer) -> ReadContext {
         let most = usize::MAX;
         ReadContext {
+            is_ending: false,
             settings: Settings {
                 limit: LineLimit { max: 1024, policy: LongLines::Split },
                 format: LineFormat::default(),

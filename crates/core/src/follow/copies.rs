@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::clock;
@@ -46,7 +47,7 @@ impl Copies {
         stat: &Stat,
         cx: &ReadContext,
     ) -> bool {
-        if cx.settings.copy_grace.is_zero() || !may_copy(stat, original, base, cx) {
+        if cx.settings.copy_grace.is_zero() || cx.is_ending || !may_copy(stat, original, base, cx) {
             return false;
         }
         if stat.size == 0 && original.size() > 0 {
@@ -83,7 +84,8 @@ impl Copies {
         number: u32,
         cx: &ReadContext,
     ) -> Option<Generation> {
-        let held = std::mem::take(&mut self.0);
+        let mut held: Vec<_> = std::mem::take(&mut self.0).into_iter().map(|copy| (copy.id, None)).collect();
+        held.extend(cx.registry.heads.take(original.id).into_iter().map(|held| (held.id, Some(held.path))));
         let wanted = original.known().is_some() || !held.is_empty();
         if !wanted || cx.settings.copy_grace.is_zero() {
             return None;
@@ -104,7 +106,7 @@ struct Moved;
 /// Searches once for the copy of a file that was at `path`.
 fn search(
     original: &Generation,
-    held: &[Copy],
+    held: &[(FileId, Option<Arc<Path>>)],
     path: &Path,
     number: u32,
     cx: &ReadContext,
@@ -122,6 +124,7 @@ fn search(
     if let Err(error) = listed {
         cx.descriptors.failed(&error, &cx.ledger);
     }
+    base.extend(held.iter().filter_map(|(id, path)| Some((id.ino, path.as_ref()?.to_path_buf()))));
     let (mut adopted, mut moved) = (None, false);
     for (ino, copy_path) in base {
         let stat = match cx.fs.stat(&copy_path) {
@@ -146,7 +149,7 @@ fn search(
             // What cannot be read just now is taken for what it seems to be: another file.
             Err(_) => continue,
         };
-        let is_held = held.iter().any(|held| held.id == stat.id);
+        let is_held = held.iter().any(|(id, _)| *id == stat.id);
         // One may also have been compared with it before the cut.
         if adopted.is_none() && (fits || is_held && original.offset() == 0) {
             if cx.registry.claim(stat.id, &copy_path, Some(&*cx.fs)) == (Claimed::Taken { resume: None }) {

@@ -5,7 +5,9 @@
 
 pub(crate) mod bytes;
 pub(crate) mod content;
+pub(crate) mod nuls;
 pub(crate) mod read;
+pub(crate) mod realign;
 pub(crate) mod stat;
 pub(crate) mod turn;
 pub(crate) mod unnamed;
@@ -14,7 +16,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::batch::fingerprint::Fingerprint;
+use crate::batch::fingerprint::{Fingerprint, LineStart};
 use crate::batch::position::{FilePosition, LineState, Position};
 use crate::batch::source::Source;
 use crate::clock;
@@ -72,8 +74,18 @@ pub(crate) struct Generation {
     unnamed: Option<Box<Unnamed>>,
     /// Two earlier positions, the later one first.
     marks: Option<Box<[(Instant, Position); 2]>>,
-    /// The start of the hole that is being skipped.
-    hole: Option<u64>,
+    /// NULs behind the content, if there were any when it was last read.
+    nuls: Option<Box<Nuls>>,
+    /// NULs before this offset are content.
+    solid: u64,
+    /// True if the content is what came after a truncation.
+    was_cut: bool,
+    /// The offset before which a hole was made of what was read, and the length that was seen before that.
+    punched: Option<(u64, u64)>,
+    /// The bytes at its start, once they were read from there: a check sum by which it is looked up.
+    pub(crate) head: Option<u32>,
+    /// The starts of the last lines, in case they are written anew.
+    line_starts: [LineStart; 2],
 }
 
 /// How far the next newline was searched.
@@ -100,6 +112,21 @@ struct Length {
     moved: Instant,
     /// The modification time when it was last seen; none if a later change may not have moved it.
     modified: Option<SystemTime>,
+}
+
+/// NULs behind the content that was found so far.
+#[derive(Debug, Default)]
+struct Nuls {
+    /// The end of that content when the search began.
+    from: u64,
+    /// All bytes up to here were NUL.
+    to: u64,
+    /// True if the search began at `from`, and nothing was waited for since.
+    is_fresh: bool,
+    /// The time when content was first seen behind a hole.
+    behind: Option<Instant>,
+    /// True once content was seen behind NULs that were written: they are content if they are there after that, too.
+    has_data_behind: bool,
 }
 
 /// What is known of a file that has lost its name.
@@ -129,7 +156,12 @@ impl Generation {
             failing: None,
             unnamed: None,
             marks: None,
-            hole: None,
+            nuls: None,
+            solid: 0,
+            was_cut: false,
+            punched: None,
+            head: None,
+            line_starts: [LineStart::default(); 2],
         }
     }
 
@@ -144,6 +176,11 @@ impl Generation {
     /// Returns the length that the system reports; the greatest possible one if that does not tell it.
     pub(crate) fn claimed_size(&self) -> u64 {
         if self.is_pseudo() { u64::MAX } else { self.length.ahead.unwrap_or(self.length.size) }
+    }
+
+    /// Returns the kind of its file system; none before it was first opened.
+    pub(crate) fn storage(&self) -> Option<Storage> {
+        self.storage
     }
 
     /// Returns true if its size does not tell how much can be read.
@@ -177,7 +214,7 @@ impl Generation {
 
     /// Returns true if there are bytes that were never read, by the size last seen.
     pub(crate) fn has_more(&self) -> bool {
-        self.length.size > self.searched.to
+        self.length.size > self.looked_to()
     }
 
     /// Closes a file that can be opened again by its name, if it is read and has not changed for long.
@@ -210,7 +247,8 @@ impl Generation {
     /// Returns true if bytes of it are unread and cannot be read now. A file whose length is ahead of its bytes can be
     /// read as far as it goes.
     pub(crate) fn is_unread(&self) -> bool {
-        self.length.size > self.at.offset && (!self.is_open() || self.failing.is_some() && self.length.ahead.is_none())
+        self.content_size() > self.at.offset
+            && (!self.is_open() || self.failing.is_some() && self.length.ahead.is_none())
     }
 
     /// Returns true if it ends in a fragment.
@@ -298,7 +336,8 @@ impl Generation {
         if let Some(unnamed) = &mut unnamed {
             (unnamed.unsure, unnamed.counted) = (false, None);
         }
-        *self = Self { file, storage, unnamed, ..Self::new(number, self.id, size) };
+        let was_cut = reason == GapReason::Truncated;
+        *self = Self { file, storage, unnamed, was_cut, ..Self::new(number, self.id, size) };
         self.tell_begin(source, cx);
     }
 
@@ -315,14 +354,14 @@ impl Generation {
 
     /// Records the unread bytes as a gap.
     pub(crate) fn abandon(&mut self, reason: GapReason, source: &Source, cx: &ReadContext) {
-        self.leave(source, cx);
+        self.finish_drop(source, cx);
         // Of content that is gone, only so much was there for certain.
         let seen = match (self.length.shrunk.take(), reason) {
             _ if self.is_pseudo() => self.at.offset,
             (Some(before), GapReason::Truncated) => before,
-            (Some(before), _) => before.max(self.length.size),
-            (None, GapReason::Overwritten) => self.length.sure,
-            (None, _) => self.length.size,
+            (Some(before), _) => before.max(self.content_size()),
+            (None, GapReason::Overwritten) => self.length.sure.min(self.content_size()),
+            (None, _) => self.content_size(),
         };
         let end = seen.max(self.at.offset);
         match end > self.at.offset {

@@ -2,10 +2,12 @@
 //! to their end.
 
 pub(crate) mod finish;
+pub(crate) mod held;
 pub(crate) mod look;
 pub(crate) mod lost;
 pub(crate) mod older;
 pub(crate) mod open;
+pub(crate) mod replaced;
 pub(crate) mod visit;
 
 use std::io;
@@ -52,12 +54,35 @@ pub(crate) enum Polling {
     Always,
 }
 
+/// The way in which a file came to a path, as far as the system has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arrival {
+    Untold,
+    /// It is waited for that it is told, since then.
+    Awaited(Instant),
+    Made,
+    /// By a rename.
+    Moved,
+}
+
 /// The inputs that one is related to.
 #[derive(Debug)]
 struct Relations {
     related: Related,
     /// A file that was left to the input of the other name, which may take it.
     left: Option<FileId>,
+}
+
+/// A file that is held, since it may be a copy of another input.
+#[derive(Debug)]
+struct PossibleCopy {
+    id: FileId,
+    original: FileId,
+    /// The original's length when this one was first seen: a copy of it is complete then.
+    complete: u64,
+    size: u64,
+    /// The time when it was last seen to grow, though not beyond that length.
+    moved: Instant,
 }
 
 /// A path that a merge follows.
@@ -84,6 +109,8 @@ pub(crate) struct Input {
     is_watched: bool,
     /// True if it is among those that are polled by turns.
     pub(crate) has_turn: bool,
+    /// The way in which another file came to the path.
+    arrival: Arrival,
     /// True if the file has other names: writes by a name elsewhere are not notified by its directory.
     linked: bool,
     /// The file that is watched by itself for that.
@@ -98,6 +125,8 @@ pub(crate) struct Input {
     related: Option<Box<Relations>>,
     /// True if it was there at the start and has not been opened.
     present: bool,
+    /// The file at the path, while it is not read since it may be a copy of another input.
+    possible_copy: Option<Box<PossibleCopy>>,
     /// Files beside it that may be copies of its content.
     copies: Copies,
     /// The state of the file when it was set aside as too old.
@@ -131,6 +160,7 @@ impl Input {
             polled: false,
             is_watched: false,
             has_turn: false,
+            arrival: Arrival::Untold,
             linked: false,
             watched_file: None,
             unsettled: false,
@@ -138,6 +168,7 @@ impl Input {
             gone: false,
             related: related.map(|related| Box::new(Relations { related, left: None })),
             present,
+            possible_copy: None,
             copies: Copies::default(),
             aside: None,
             unopened: None,
@@ -165,7 +196,7 @@ impl Input {
             || self.pause.has_failed()
             || !self.older.is_empty()
             || !self.copies.is_empty()
-            || self.current.as_ref().is_some_and(Generation::is_pseudo);
+            || self.current.as_ref().is_some_and(|current| current.is_pseudo() || current.waits_for_hole());
         match (needs_polling, reads) {
             (false, _) => Polling::Never,
             (true, true) => Polling::Always,
@@ -183,6 +214,12 @@ impl Input {
         self.is_watched = false;
     }
 
+    /// Records an event at the path's name. `moved`: a file was renamed to it.
+    pub(crate) fn name_changed(&mut self, moved: bool) {
+        self.invalidate_watch();
+        self.arrival = if moved { Arrival::Moved } else { Arrival::Made };
+    }
+
     /// Returns the path that leads to the same file, and true if a new file waits for that one.
     pub(crate) fn alias_of(&self) -> Option<(&Arc<Path>, bool)> {
         let related = self.related.as_ref()?;
@@ -192,6 +229,11 @@ impl Input {
     /// Returns the path of the input that this one may be a copy of.
     pub(crate) fn base(&self) -> Option<&Arc<Path>> {
         self.related.as_ref()?.related.base.as_ref()
+    }
+
+    /// Returns true if copies of the current file are known by its head.
+    fn has_head(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.head.is_some())
     }
 
     /// Returns true if the file that appeared at `path` is held, since it may be a copy of this one.

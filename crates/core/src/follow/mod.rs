@@ -5,6 +5,7 @@ pub(crate) mod copies;
 pub(crate) mod descriptors;
 pub(crate) mod fifo;
 pub(crate) mod file;
+pub(crate) mod heads;
 pub(crate) mod input;
 #[cfg(test)]
 mod model;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::batch::position::{FilePosition, Position};
 use crate::clock;
+use crate::follow::heads::Heads;
 use crate::fs::{FileId, Fs, Storage};
 use crate::sync::lock::lock;
 
@@ -33,6 +34,8 @@ pub(crate) struct FileRegistry {
     device: Mutex<Option<(u64, Storage, Instant)>>,
     /// The number of unread bytes of deleted files.
     deleted: Arc<AtomicU64>,
+    /// The inputs by how their files begin.
+    pub(crate) heads: Heads,
     /// Called with the paths that wait for a file when it is free.
     on_free: OnceLock<OnFree>,
 }

@@ -238,7 +238,7 @@ impl FileShard {
                 Change::Content => input.stat_content(read_next && self.hot.is_empty(), &self.cx),
                 Change::File => None,
                 Change::Went | Change::Came { .. } | Change::Gone => {
-                    input.invalidate_watch();
+                    input.name_changed(change.is_move());
                     None
                 }
             };
@@ -303,6 +303,7 @@ impl FileShard {
     /// Fixes how far each input is read, since none joins any more.
     fn begin_finish(&mut self) {
         self.scratch.ration(None);
+        self.cx.is_ending = true;
         for at in 0..self.inputs.len() {
             self.apply_path_stat(at);
             if let Some(input) = &mut self.inputs[at] {

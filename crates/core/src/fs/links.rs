@@ -23,7 +23,10 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, readl
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::{Entry, Fs, Kind, OsFs, PATH_BYTES_MAX, ReadFile, ReadStream, Stat, WriteFile, WriteStream, here};
+use super::{
+    Entry, Fs, Kind, OsFs, PATH_BYTES_MAX, ReadFile, ReadStream, Stat, WriteFile, WriteStream, believed, here,
+    storage_at,
+};
 use crate::clock;
 use crate::sync::lock::lock;
 
@@ -350,10 +353,10 @@ impl Fs for LinkedFs {
         if self.is_settled(path) {
             let metadata = fs::symlink_metadata(path)?;
             if !metadata.is_symlink() {
-                return Ok(Stat::from(&metadata));
+                return believed(Stat::from(&metadata), || storage_at(path));
             }
         }
-        self.reach(path, LOOK)?.metadata().map(|metadata| Stat::from(&metadata))
+        ReadFile::stat(&self.reach(path, LOOK)?)
     }
 
     fn is_link(&self, path: &Path) -> bool {

@@ -5,6 +5,7 @@
 //! called on the blocking pool and on the writer's thread only. A merge gets it by
 //! [`Builder::fs`](crate::Builder::fs).
 
+mod births;
 mod durable;
 mod error;
 mod links;
@@ -24,6 +25,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 
+use self::births::{believed, storage_at};
 pub(crate) use self::error::{is_gone, is_missing, is_shortage, shortage};
 use self::links::LinkedFs;
 pub use self::links::Links;
@@ -37,9 +39,10 @@ pub(crate) const MODIFIED_GRAIN: Duration = Duration::from_millis(50);
 pub(crate) const PATH_BYTES_MAX: usize =
     if cfg!(any(target_os = "linux", target_os = "android")) { 4095 } else { 1023 };
 
-/// The identity of a file, whatever its name: device, inode, and birth time where the file system keeps one.
+/// The identity of a file, whatever its name: device, inode, and birth time where that can be believed.
 ///
-/// Inode numbers are used again as soon as a file is gone; the birth time tells the two files apart.
+/// Inode numbers are used again as soon as a file is gone; the birth time tells the two files apart. On an overlay file
+/// system it moves when a file of a lower layer is first written to; there, the content tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct FileId {
@@ -47,7 +50,7 @@ pub struct FileId {
     pub dev: u64,
     /// Inode number.
     pub ino: u64,
-    /// Time of birth in ns since the epoch.
+    /// Time of birth in ns since the epoch; none where the file system keeps none, or it may move.
     pub born: Option<u64>,
 }
 
@@ -85,8 +88,8 @@ pub enum Kind {
 pub enum Storage {
     /// A disk or the memory of this machine: a short read has reached the end of the file.
     Local,
-    /// A network, a program, or unknown: a read may be short without any reason, and the size may be ahead of the bytes
-    /// that can be read.
+    /// A network, a program, an overlay of others, or unknown: a read may be short without any reason, the size may be
+    /// ahead of the bytes that can be read, and an open file may be an old copy of what is at its path.
     #[default]
     Other,
     /// Made by the kernel as it is read, as in `/proc`: the size tells nothing.
@@ -459,7 +462,8 @@ impl OsFs {
 
 impl Fs for OsFs {
     fn stat(&self, path: &Path) -> io::Result<Stat> {
-        fs::metadata(path).map(|metadata| Stat::from(&metadata))
+        let metadata = fs::metadata(path)?;
+        believed(Stat::from(&metadata), || storage_at(path))
     }
 
     fn is_link(&self, path: &Path) -> bool {
@@ -540,7 +544,8 @@ impl Fs for OsFs {
 
 impl ReadFile for File {
     fn stat(&self) -> io::Result<Stat> {
-        self.metadata().map(|metadata| Stat::from(&metadata))
+        let metadata = self.metadata()?;
+        believed(Stat::from(&metadata), || ReadFile::storage(self))
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -625,9 +630,10 @@ impl From<&Metadata> for Stat {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn storage(kind: u64) -> Storage {
     match kind & 0xffff_ffff {
-        // ext2 to ext4, XFS, Btrfs, tmpfs, ramfs, overlay, F2FS, ZFS, bcachefs.
-        0xef53 | 0x5846_5342 | 0x9123_683e | 0x0102_1994 | 0x8584_58f6 | 0x794c_7630 | 0xf2f5_2010 | 0x2fc1_2fc1
-        | 0xca45_1a4e => Storage::Local,
+        // ext2 to ext4, XFS, Btrfs, tmpfs, ramfs, F2FS, ZFS, bcachefs.
+        0xef53 | 0x5846_5342 | 0x9123_683e | 0x0102_1994 | 0x8584_58f6 | 0xf2f5_2010 | 0x2fc1_2fc1 | 0xca45_1a4e => {
+            Storage::Local
+        }
         // proc, sysfs, cgroup and its second version, debugfs, tracefs, securityfs, SELinux, Smack, configfs, BPF,
         // binfmt_misc, FUSE's control, resctrl, AppArmor.
         0x9fa0 | 0x6265_6572 | 0x0027_e0eb | 0x6367_7270 | 0x6462_6720 | 0x7472_6163 | 0x7363_6673 | 0xf97c_ff8c

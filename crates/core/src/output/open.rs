@@ -255,7 +255,7 @@ impl OutputWriter {
 /// Returns true if an open file is the one at its path. Some file systems change the inode numbers of files; there they
 /// are compared by content.
 fn is_same(open: &Stat, leads: &Stat) -> bool {
-    let [open_id, leads_id] = [open, leads].map(|stat| (stat.id.dev, stat.id.ino));
+    let [open_id, leads_id] = [open, leads].map(|stat| stat.id);
     let grown = |stat: &Stat| (stat.id.dev, stat.size, stat.modified, stat.links);
     open_id == leads_id || open.links > 0 && open.size > 0 && grown(open) == grown(leads)
 }

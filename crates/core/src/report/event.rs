@@ -105,7 +105,17 @@ pub enum Event {
         /// What is done with it, and with those that follow.
         policy: LongLines,
     },
-    /// A hole of a file was skipped: its writer went on at its old place after the file was truncated.
+    /// The content of a file changed before the place that was read up to, but part of it is the same: reading goes on.
+    Continued {
+        /// The input.
+        input: PathBuf,
+        /// The offset where reading goes on, in bytes.
+        offset: u64,
+        /// What changed.
+        how: Continuation,
+    },
+    /// A hole of a file was skipped: its writer went on at its old place after the file was truncated. Or a file that is
+    /// over ends in NUL bytes: it was made longer than what was written to it.
     Hole {
         /// The input.
         input: PathBuf,
@@ -189,7 +199,7 @@ impl Event {
     pub fn level(&self) -> Level {
         match self {
             Self::Joined { .. } | Self::Rotated { .. } | Self::SameFile { .. } | Self::OutputClosed => Level::Info,
-            Self::Missing { seen: true, .. } | Self::SetAside { .. } => Level::Info,
+            Self::Missing { seen: true, .. } | Self::SetAside { .. } | Self::Continued { .. } => Level::Info,
             Self::Failed { .. } | Self::OutputFailed { .. } => Level::Error,
             Self::Missing { seen: false, .. }
             | Self::NoMatch { .. }
@@ -221,6 +231,7 @@ impl Event {
             | Self::SetAside { input }
             | Self::Rotated { input }
             | Self::Truncated { input }
+            | Self::Continued { input, .. }
             | Self::Refused { input, .. }
             | Self::ReadFailed { input, .. }
             | Self::LongLine { input, .. }
@@ -259,21 +270,21 @@ impl fmt::Display for Event {
             }
             Self::Rotated { input } => write!(f, "{}: rotated, the old file is read to its end", Name::from(&**input)),
             Self::Truncated { input } => write!(f, "{}: truncated, read from its start", Name::from(&**input)),
+            Self::Continued { input, offset, how } => {
+                write!(f, "{}: {how}, read on from byte {offset}", Name::from(&**input))
+            }
             Self::Refused { input, reason } => write!(f, "{}: {reason}", Name::from(&**input)),
             Self::ReadFailed { input, reason, .. } => {
                 write!(f, "{}: cannot be read ({reason}), trying again", Name::from(&**input))
             }
             Self::LongLine { input, offset, limit, policy } => {
-                let done = match policy {
-                    LongLines::Split => "split",
-                    LongLines::Truncate => "truncated",
-                    LongLines::Skip => "skipped",
-                };
+                let done = done(*policy);
                 let input = Name::from(&**input);
                 write!(f, "{input}: the line at byte {offset} is longer than {limit} bytes: such lines are {done}")
             }
             Self::Hole { input, start, end } => {
-                write!(f, "{}: skipped a hole from byte {start} to {end}, left by a truncation", Name::from(&**input))
+                let input = Name::from(&**input);
+                write!(f, "{input}: skipped a hole from byte {start} to {end}: nothing was written there")
             }
             Self::SizeUnknown { input } => {
                 write!(
@@ -304,6 +315,37 @@ impl fmt::Display for Event {
             Self::Stalled { name, took } => write!(f, "{name}: one step took {} ms", took.as_millis()),
             Self::Failed { name, reason } => write!(f, "{name}: {reason}"),
         }
+    }
+}
+
+/// Returns the word for what was done with a line over the limit.
+fn done(policy: LongLines) -> &'static str {
+    match policy {
+        LongLines::Split => "split",
+        LongLines::Truncate => "truncated",
+        LongLines::Skip => "skipped",
+    }
+}
+
+/// A change of a file after which reading goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Continuation {
+    /// Another file was renamed onto its name, which begins with what was read: a copy of it, as `rsync` makes.
+    Replaced,
+    /// Its last lines were written anew.
+    EndRewritten,
+    /// The beginning was removed, or a hole was made of it.
+    HeadRemoved,
+}
+
+impl fmt::Display for Continuation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Replaced => "replaced by a copy of it",
+            Self::EndRewritten => "its last lines were written anew",
+            Self::HeadRemoved => "its beginning was removed",
+        })
     }
 }
 

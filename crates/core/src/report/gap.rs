@@ -57,6 +57,8 @@ pub enum GapReason {
     TooManyOpen,
     /// The file could not be opened or read before the end.
     Unreadable,
+    /// The file has a hole there, in front of later content, that was not filled.
+    Hole,
     /// They are beyond the limit that was set for a line.
     LineLimit,
     /// The output was removed while they were written to it; [`Gap::input`] is the output, and so are the offsets.
@@ -76,6 +78,7 @@ impl fmt::Display for GapReason {
             Self::Gone => "the file went away before they were read",
             Self::TooManyOpen => "the file lost its name, and there were too many such files to keep it open",
             Self::Unreadable => "the file could not be opened or read before the end",
+            Self::Hole => "the file has a hole there that was not filled",
             Self::LineLimit => "the line is longer than the limit",
             Self::OutputRemoved => "the output was removed while they were written to it",
             Self::SenderDropped => "its sender was dropped while there was no room for it",

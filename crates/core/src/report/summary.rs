@@ -57,7 +57,8 @@ pub struct Report {
     pub output_closed: bool,
     /// The number of lines longer than the limit.
     pub long_lines: u64,
-    /// The number of bytes in holes that were skipped: they were never written, and are left by a truncation.
+    /// The number of bytes in holes that were skipped, and of NUL bytes at the end of files that are over: nothing was
+    /// written there.
     pub hole_bytes: u64,
     /// The number of last lines without a newline that were delivered with one.
     pub unterminated_lines: u64,

@@ -232,7 +232,7 @@ impl System {
             let change = if flags.intersects(ReadFlags::IGNORED | ReadFlags::UNMOUNT) {
                 Change::Gone
             } else if flags.intersects(CAME) || is_dir && flags.contains(ReadFlags::ATTRIB) {
-                Change::Came { is_dir }
+                Change::Came { is_dir, moved: flags.contains(ReadFlags::MOVED_TO) }
             } else if flags.intersects(WENT) {
                 Change::Went
             } else if flags == ReadFlags::MODIFY {

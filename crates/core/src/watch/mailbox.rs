@@ -28,10 +28,12 @@ impl Mailbox {
     pub(crate) fn hint(&self, path: &Path, change: Change) -> bool {
         let mut hints = lock(&self.hints);
         let Some(&Place { at, gone }) = hints.places.get(path) else { return false };
-        if !hints.all && hints.news[at as usize] < Some(change) {
+        let known = hints.news[at as usize];
+        let is_news = known < Some(change) || change.is_of_name() && known.is_some_and(Change::is_of_name);
+        if (!hints.all || change.is_of_name()) && is_news {
             if hints.news[at as usize].replace(change).is_none() {
                 hints.with_news.push(at);
-                hints.all = hints.with_news.len() > HINTS_MAX;
+                hints.all |= hints.with_news.len() > HINTS_MAX;
             }
             drop(hints);
             self.hinted.store(true, Ordering::Relaxed);
@@ -67,7 +69,8 @@ impl Mailbox {
         let Hints { all, news, with_news, .. } = &mut *lock(&self.hints);
         into.extend(with_news.drain(..).filter_map(|at| Some((at as usize, news[at as usize].take()?))));
         if *all {
-            into.clear();
+            // No look tells how a file came to its name.
+            into.retain(|(_, change)| change.is_of_name());
         }
         std::mem::take(all)
     }
@@ -135,8 +138,20 @@ pub(crate) enum Change {
     File,
     /// A name was removed.
     Went,
-    /// A name was added, or a directory may have become readable.
-    Came { is_dir: bool },
+    /// A name was added, or a directory may have become readable. `moved`: it was given to a file that was there before.
+    Came { is_dir: bool, moved: bool },
     /// The watch was removed.
     Gone,
+}
+
+impl Change {
+    /// Returns true if a name was added or removed. Of several such changes, the last one counts.
+    pub(crate) fn is_of_name(self) -> bool {
+        matches!(self, Self::Went | Self::Came { .. })
+    }
+
+    /// Returns true if a file was renamed to the name.
+    pub(crate) fn is_move(self) -> bool {
+        matches!(self, Self::Came { moved: true, .. })
+    }
 }

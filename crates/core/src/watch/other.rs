@@ -61,7 +61,8 @@ impl WakeSource for System {
             match event {
                 Ok(event) if !event.need_rescan() => {
                     let change = match event.kind {
-                        EventKind::Modify(ModifyKind::Name(_)) | EventKind::Create(_) => Change::Came { is_dir: false },
+                        EventKind::Modify(ModifyKind::Name(_)) => Change::Came { is_dir: false, moved: true },
+                        EventKind::Create(_) => Change::Came { is_dir: false, moved: false },
                         EventKind::Remove(_) => Change::Went,
                         EventKind::Access(_) => continue,
                         EventKind::Modify(ModifyKind::Data(_)) => Change::Content,
@@ -79,7 +80,7 @@ impl WakeSource for System {
 
 /// The path itself may be watched, or the directory that it is in.
 fn tell_of(path: &Path, mut change: Change, tell: Tell<'_>) {
-    if let Change::Came { is_dir } = &mut change {
+    if let Change::Came { is_dir, .. } = &mut change {
         // It may also have gone, by another name.
         match path.symlink_metadata() {
             Ok(metadata) => *is_dir = metadata.is_dir(),

@@ -123,8 +123,8 @@ impl Watcher {
                     changed.push(name);
                     let known = self.hint(changed, change);
                     let what = match change {
-                        Change::Came { is_dir: true } => NameNow::Dir,
-                        Change::Came { is_dir: false } if !known => NameNow::File,
+                        Change::Came { is_dir: true, .. } => NameNow::Dir,
+                        Change::Came { is_dir: false, .. } if !known => NameNow::File,
                         Change::Went => NameNow::Nothing,
                         _ => continue,
                     };

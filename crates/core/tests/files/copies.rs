@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tailmerge_core::{Builder, Prefix};
 
-use crate::kit::{Scene, TestFs, block_on, numbered, start, stop, until};
+use crate::kit::{Brake, Op, Scene, Sink, TestFs, block_on, numbered, start, stop, until};
 
 /// A time in which nothing is quiet.
 const LONG: Duration = Duration::from_secs(600);
@@ -21,6 +21,120 @@ const COPIES: [(&str, &str); 6] = [
     ("old/a.log", "**/*.log"),
     ("old/2026/a-20260101.log", "**/*.log"),
 ];
+
+/// A file is copied to any name that a pattern finds, and cut: what was read of it does not come again.
+#[test]
+fn a_copy_by_any_name_is_not_read_again() {
+    for (copy, pattern) in COPIES {
+        let scene = Scene::new();
+        let mut all = numbered("old", 0..200);
+        scene.write("a.log", &all);
+        let merge = start(scene.builder().input(scene.pattern(pattern)).rotated_grace(LONG));
+        scene.expect(&all);
+        scene.copy("a.log", copy);
+        scene.looked(&merge, copy);
+        scene.assert_output(&all);
+        scene.truncate("a.log");
+        scene.events.until("a.log: truncated");
+        scene.append("a.log", numbered("new", 0..50));
+        all += &numbered("new", 0..50);
+        scene.expect(&all);
+        scene.looked(&merge, copy);
+        // It is another file from then on, and known.
+        scene.append(copy, "added\n");
+        all += "added\n";
+        scene.expect(&all);
+        let report = stop(&merge);
+        scene.assert_output(&all);
+        assert!(report.gaps.is_empty(), "{copy}: {report:?}");
+    }
+}
+
+/// What had not been read before the cut is read from the copy, in its place.
+#[test]
+fn a_copy_by_any_name_has_what_was_cut_unread() {
+    for (copy, pattern) in COPIES {
+        let scene = Scene::new();
+        let old = numbered("a line of some length", 0..100_000);
+        scene.write("a.log", &old);
+        let sink = Sink::held();
+        let builder = scene.builder().input(scene.pattern(pattern)).max_line_bytes(1024).memory(64 * 1024);
+        let merge = start(builder.rotated_grace(LONG).writer(sink.make()));
+        sink.until_written_to();
+        scene.copy("a.log", copy);
+        let path = scene.path(copy);
+        let looks = scene.fs.looks(&path);
+        until("the copy is looked at", || {
+            merge.wake();
+            scene.fs.looks(&path) > looks + 2
+        });
+        scene.truncate("a.log");
+        scene.events.until("a.log: truncated");
+        scene.append("a.log", "new\n");
+        sink.release();
+        sink.expect([&old, "new\n"].concat());
+        let report = stop(&merge);
+        assert!(report.gaps.is_empty(), "{copy}: {:?}", report.gaps);
+        sink.assert([&old, "new\n"].concat());
+    }
+}
+
+/// Copies are numbered before the ending, and get other names each time; what came between copy and cut, and was read,
+/// is no reason to read a copy again.
+#[test]
+fn numbered_copies_are_not_read_again() {
+    let scene = Scene::new();
+    scene.write("a.log", "");
+    let merge = start(scene.builder().input(scene.pattern("*.log")).rotated_grace(LONG));
+    let mut all = String::new();
+    for round in 0..5 {
+        let lines = numbered(&format!("round {round}"), 0..100);
+        scene.append("a.log", &lines);
+        all += &lines;
+        scene.expect(&all);
+        for number in (1..=round).rev() {
+            scene.rename(format!("a.{number}.log"), format!("a.{}.log", number + 1));
+        }
+        scene.copy("a.log", "a.1.log");
+        scene.append("a.log", "between\n");
+        all += "between\n";
+        scene.expect(&all);
+        scene.looked(&merge, "a.1.log");
+        scene.truncate("a.log");
+        until("the cut is seen", || scene.events.count("a.log: truncated") == round + 1);
+    }
+    for number in 1..=5 {
+        scene.looked(&merge, format!("a.{number}.log"));
+    }
+    let report = stop(&merge);
+    scene.assert_output(&all);
+    assert!(report.gaps.is_empty(), "{report:?}");
+}
+
+/// So it is where copy and cut come so quickly that nobody has seen the copy before.
+#[test]
+fn a_copy_that_is_found_after_the_cut_is_not_read_again() {
+    for (copy, pattern) in COPIES {
+        let (brake, fs) = Brake::on(Op::Stat, "a.log");
+        let scene = Scene::on(fs);
+        let mut all = numbered("old", 0..200);
+        scene.write("a.log", &all);
+        let merge = start(scene.polled().input(scene.pattern(pattern)));
+        scene.expect(&all);
+        brake.unseen(|| {
+            scene.copy("a.log", copy);
+            scene.truncate("a.log");
+        });
+        scene.looked(&merge, "a.log");
+        scene.append("a.log", numbered("new", 0..50));
+        all += &numbered("new", 0..50);
+        scene.expect(&all);
+        scene.looked(&merge, copy);
+        let report = stop(&merge);
+        scene.assert_output(&all);
+        assert!(report.gaps.is_empty(), "{copy}: {report:?}");
+    }
+}
 
 /// A copy of a file that is not cut is an input of its own, after a while.
 #[test]
@@ -44,6 +158,24 @@ fn a_copy_of_a_file_that_is_not_cut_is_an_input() {
         scene.expect([&lines.repeat(2), "next\nafter\nadded\n"].concat());
         let report = stop(&merge);
         assert_eq!((report.inputs.len(), report.gaps.len()), (2, 0), "{copy}: {report:?}");
+    }
+}
+
+/// A stop delivers what is held at that moment.
+#[test]
+fn a_stop_delivers_what_is_held() {
+    for (copy, pattern) in COPIES {
+        let scene = Scene::new();
+        let lines = numbered("line", 0..100);
+        scene.write("a.log", &lines);
+        let merge = start(scene.builder().input(scene.pattern(pattern)).rotated_grace(LONG));
+        scene.expect(&lines);
+        scene.write(copy, [&lines, "its own\n"].concat());
+        scene.looked(&merge, copy);
+        scene.assert_output(&lines);
+        let report = stop(&merge);
+        scene.assert_output([&lines, &lines, "its own\n"].concat());
+        assert_eq!(report.gaps.len(), 0, "{copy}: {report:?}");
     }
 }
 

@@ -23,8 +23,11 @@ impl Generation {
         if self.searched.to == 0
             && self.length.size > 0
             && self.marks.is_none()
-            && let Some(fingerprint) = self.fingerprint_at(self.length.size)?
+            && let Some(mut window) = self.window_at(self.length.size)?
+            // NULs at the end are no content yet.
+            && window.bytes_mut().last() != Some(&0)
         {
+            let fingerprint = window.check();
             let end = Position { offset: self.length.size, fingerprint, line: LineState::Start };
             self.marks = Some(Box::new([(clock::now(), end); 2]));
             self.length.sure = self.length.size;
@@ -84,7 +87,7 @@ impl Generation {
 
     /// Makes reading begin at a position once the file is opened.
     pub(crate) fn expect(&mut self, at: Position) {
-        (self.at, self.searched.to) = (at, at.offset);
+        (self.at, self.searched.to, self.line_starts) = (at, at.offset, Default::default());
     }
 
     /// Moves to an offset, and takes the fingerprint before it.
@@ -99,11 +102,15 @@ impl Generation {
 
     /// Returns the fingerprint before an offset; none if the file is closed, or ends sooner.
     pub(super) fn fingerprint_at(&self, end: u64) -> io::Result<Option<Fingerprint>> {
+        Ok(self.window_at(end)?.map(|window| window.check()))
+    }
+
+    fn window_at(&self, end: u64) -> io::Result<Option<FingerprintWindow>> {
         let Some((file, _)) = &self.file else { return Ok(None) };
         let mut window = FingerprintWindow::new(usize::try_from(end).unwrap_or(usize::MAX));
-        let from = end - window.bytes_mut().len() as u64;
-        let got = read_all(&**file, window.bytes_mut(), from)?;
-        Ok((got == window.bytes_mut().len()).then(|| window.check()))
+        let len = window.bytes_mut().len();
+        let got = read_all(&**file, window.bytes_mut(), end - len as u64)?;
+        Ok((got == len).then_some(window))
     }
 
     /// Moves to an offset, or to the start of the line that it stands in.

@@ -23,13 +23,18 @@ impl Generation {
     /// Reads once, at most `cx.settings.chunk` bytes and not beyond `end`, and commits the whole lines.
     pub(crate) fn read(&mut self, end: u64, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let end = if self.is_pseudo() { PSEUDO_MAX } else { end };
-        let (offset, searched) = (self.at.offset, self.searched.to);
+        let (offset, content, looked) = (self.at.offset, self.searched.to, self.looked_to());
         let visit = match self.read_once(end, turn) {
-            Ok(ReadOutcome::More) if self.at.offset <= offset && self.searched.to <= searched => Ok(ReadOutcome::Again),
+            Ok(ReadOutcome::More) if self.at.offset <= offset && self.looked_to() <= looked => Ok(ReadOutcome::Again),
             // It has nothing to give just now, and may have no end.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_pseudo() => Ok(ReadOutcome::End),
             visit => visit,
         };
+        self.nuls.take_if(|nuls| nuls.to <= self.searched.to && !nuls.waits());
+        if self.searched.to > content && self.has_nuls() {
+            // It does not get longer while NULs are overwritten.
+            self.length.moved = clock::now();
+        }
         if self.at.offset > offset {
             turn.batch.reach(offset, self.position());
         }
@@ -61,16 +66,19 @@ impl Generation {
             let Some(mut read) = self.read_on(bytes, self.searched.to, self.searched.fingerprint, 1)? else {
                 return Ok(ReadOutcome::Changed);
             };
-            let newline = memchr(b'\n', &bytes[..read.len]);
-            self.searched.fingerprint = read.window.slide(&bytes[..newline.unwrap_or(read.len)]);
-            self.searched.to += newline.unwrap_or(read.len) as u64;
-            let content = self.searched.to - self.at.offset;
-            if content > cx.settings.limit.max as u64 {
+            let read_to = self.searched.to + read.len as u64;
+            let (content, nuls) = self.split_nuls(&bytes[..read.len], self.searched.to);
+            let newline = memchr(b'\n', &bytes[..content]);
+            self.searched.fingerprint = read.window.slide(&bytes[..newline.unwrap_or(content)]);
+            self.searched.to += newline.unwrap_or(content) as u64;
+            let fragment = self.searched.to - self.at.offset;
+            if fragment > cx.settings.limit.max as u64 {
                 return self.read_framed(cx.settings.limit.max + 1, turn);
             }
-            match newline {
-                Some(_) => want = content as usize + 1,
-                None => return self.after(&read, self.searched.to, turn),
+            match (newline, nuls) {
+                (Some(_), _) => want = fragment as usize + 1,
+                (None, Some(nuls)) => return self.meet_nuls(nuls, turn),
+                (None, None) => return self.after(&read, read_to, turn),
             }
         }
         let visit = if turn.renderer.is_verbatim() && cx.settings.limit.max >= cx.settings.chunk && !is_dropped {
@@ -125,41 +133,44 @@ impl Generation {
         let Some(mut read) = self.read_on(spare, self.at.offset, self.at.fingerprint, self.news_at())? else {
             return Ok(ReadOutcome::Changed);
         };
-        let (bytes, at) = (&spare[..read.len], self.at.offset + read.len as u64);
-        if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
-            return Ok(ReadOutcome::More);
-        }
-        self.set_searched(at, bytes, turn.cx);
+        let (content, nuls) = self.split_nuls(&spare[..read.len], self.at.offset);
+        let (bytes, read_to) = (&spare[..content], self.at.offset + read.len as u64);
+        self.set_searched(self.at.offset + content as u64, bytes, turn.cx);
         if let Some(last) = memrchr(b'\n', bytes) {
             self.at.fingerprint = read.window.slide(&bytes[..=last]);
+            self.line_starts = read.window.line_starts();
             turn.batch.commit(self.at.offset, last + 1);
             self.past(last + 1);
         } else if self.searched.to - self.at.offset > turn.cx.settings.limit.max as u64 {
             return self.read_framed(turn.cx.settings.limit.max + 1, turn);
-        } else if read.whole && want > room {
+        } else if read.whole && want > room && nuls.is_none() {
             return Ok(ReadOutcome::Full);
         }
-        self.after(&read, at, turn)
+        match nuls {
+            Some(nuls) => self.meet_nuls(nuls, turn),
+            None => self.after(&read, read_to, turn),
+        }
     }
 
     /// Reads into the scratch buffer, and frames and renders records: for labels, JSON, and lines that may be over the
     /// limit.
     fn read_framed(&mut self, want: usize, turn: &mut Turn<'_>) -> io::Result<ReadOutcome> {
         let mut bytes = turn.scratch.take(want);
+        let mut met = None;
         let visit =
             self.read_on(&mut bytes[..want], self.at.offset, self.at.fingerprint, self.news_at()).and_then(|read| {
                 let Some(mut read) = read else { return Ok(ReadOutcome::Changed) };
-                let bytes = &bytes[..read.len];
-                if self.may_be_hole(bytes) && self.skip_hole(bytes, turn.source, turn.cx)? {
-                    return Ok(ReadOutcome::More);
-                }
-                let at = self.at.offset + read.len as u64;
+                let read_to = self.at.offset + read.len as u64;
+                let (content, nuls) = self.split_nuls(&bytes[..read.len], self.at.offset);
+                let bytes = &bytes[..content];
+                let at = self.at.offset + bytes.len() as u64;
                 let mut framer = Framer::new(turn.cx.settings.limit, self.at.line);
                 let mut sink = turn.sink();
                 let framed = framer.frame(bytes, self.at.offset, &mut sink);
                 sink.flush();
                 self.at.fingerprint = read.window.slide(&bytes[..framed.taken]);
                 self.at.line = framer.state();
+                self.line_starts = read.window.line_starts();
                 self.at.offset += framed.taken as u64;
                 self.searched.to = self.searched.to.max(self.at.offset);
                 if let LineState::Dropped { .. } = self.at.line {
@@ -170,10 +181,17 @@ impl Generation {
                     return Ok(ReadOutcome::Full);
                 }
                 self.set_searched(at, bytes, turn.cx);
-                self.after(&read, at, turn)
+                if nuls.is_some() {
+                    met = nuls;
+                    return Ok(ReadOutcome::More);
+                }
+                self.after(&read, read_to, turn)
             });
         turn.scratch.give_back(bytes);
-        visit
+        match (visit, met) {
+            (Ok(ReadOutcome::More), Some(nuls)) => self.meet_nuls(nuls, turn),
+            (visit, _) => visit,
+        }
     }
 
     /// Records the dropped part of a line as a gap up to the offset. Its rest is dropped, too.
@@ -186,9 +204,10 @@ impl Generation {
 
     /// Delivers the unterminated last line of an input that is over. Returns false if the batch has no room.
     pub(crate) fn finish(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
-        self.leave(turn.source, turn.cx);
+        self.finish_drop(turn.source, turn.cx);
         let len = (self.searched.to - self.at.offset) as usize;
         if len == 0 {
+            self.count_nuls_at_end(turn.source, turn.cx);
             return Ok(true);
         }
         turn.batch.set_source(turn.source, Some(self.id), self.number);
@@ -220,6 +239,7 @@ impl Generation {
                 self.at.fingerprint = read.window.slide(bytes);
                 self.past(len);
                 turn.batch.reach(start, self.position());
+                self.count_nuls_at_end(turn.source, turn.cx);
                 Ok(true)
             });
         turn.scratch.give_back(bytes);
@@ -229,7 +249,7 @@ impl Generation {
     /// Returns true if the end needs more than to stop reading: a last line is to be delivered, or unread bytes are in
     /// a closed file.
     pub(crate) fn is_to_be_finished(&self, cx: &ReadContext) -> bool {
-        self.is_over(cx) && self.has_rest() || !self.is_open() && self.has_more()
+        self.is_over(cx) && (self.has_rest() || self.has_nuls()) || !self.is_open() && self.has_more()
     }
 
     /// Returns true if a last line without a newline will get no more bytes. A later merge that goes on here may find
@@ -247,12 +267,6 @@ impl Generation {
         if open && self.is_over(turn.cx) { self.finish(turn) } else { Ok(true) }
     }
 
-    /// Stops reading at the offset. A line that was being dropped and a hole are recorded.
-    pub(crate) fn leave(&mut self, source: &Source, cx: &ReadContext) {
-        self.finish_drop(source, cx);
-        self.finish_hole(source, cx);
-    }
-
     /// Moves on past whole lines.
     fn past(&mut self, len: usize) {
         self.at.offset += len as u64;
@@ -265,43 +279,6 @@ impl Generation {
         self.searched.to = self.searched.to.max(searched);
         if self.searched.to - self.at.offset > reread_max(cx) && self.searched.to == searched {
             self.searched.fingerprint = FingerprintWindow::new(0).slide(bytes);
-        }
-    }
-
-    /// Returns true if bytes read at the offset may belong to a hole, or follow one.
-    fn may_be_hole(&self, bytes: &[u8]) -> bool {
-        self.at.line == LineState::Start && (self.hole.is_some() || bytes.first() == Some(&0))
-    }
-
-    /// Skips a hole at the offset up to the file's next data, and the NUL bytes of `bytes`, which were read there: the
-    /// rest of a hole in its last block is NUL, too. Each visit skips a part. NUL bytes that were written elsewhere are
-    /// data.
-    fn skip_hole(&mut self, bytes: &[u8], source: &Source, cx: &ReadContext) -> io::Result<bool> {
-        let Some((file, _)) = &self.file else { return Ok(false) };
-        let nuls = count_nuls(bytes);
-        let mut to = self.at.offset + nuls as u64;
-        if nuls > 0 {
-            let data = file.next_data(self.at.offset)?.unwrap_or(self.length.size);
-            if data <= self.at.offset && self.hole.is_none() {
-                return Ok(false);
-            }
-            to = to.max(data);
-            self.hole.get_or_insert(self.at.offset);
-            // The bytes of a hole are read as NUL.
-            self.at.fingerprint =
-                FingerprintWindow::new(usize::try_from(to - self.at.offset).unwrap_or(usize::MAX)).check();
-            (self.at.offset, self.searched.to) = (to, to);
-        }
-        if nuls < bytes.len() {
-            self.finish_hole(source, cx);
-        }
-        Ok(nuls > 0)
-    }
-
-    /// Records a hole up to the offset.
-    pub(crate) fn finish_hole(&mut self, source: &Source, cx: &ReadContext) {
-        if let Some(from) = self.hole.take() {
-            cx.ledger.hole(source.path(), from, self.at.offset);
         }
     }
 
@@ -381,15 +358,6 @@ struct Read {
 /// Returns the error of a file that ends before its size.
 fn ended_early(at: u64, size: u64) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, format!("it ends at byte {at}, although its size is {size} bytes"))
-}
-
-/// Counts the NUL bytes at the start.
-fn count_nuls(bytes: &[u8]) -> usize {
-    const BLOCK: [u8; 4096] = [0; 4096];
-    // Most often there are many, which are compared faster than they are counted.
-    let blocks = bytes.chunks_exact(BLOCK.len()).take_while(|block| **block == BLOCK).count();
-    let rest = &bytes[blocks * BLOCK.len()..];
-    blocks * BLOCK.len() + rest.iter().take_while(|&&byte| byte == 0).count()
 }
 
 /// Returns the length up to which a fragment is read again. It is less than a chunk, so that reading again makes

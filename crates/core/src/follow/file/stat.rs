@@ -38,7 +38,8 @@ impl Generation {
         }
         self.length.ahead = self.length.ahead.filter(|size| *size == stat.size);
         let size = if self.length.ahead.is_some() { self.length.size } else { stat.size };
-        let shrank = size < self.length.size;
+        let before = self.content_size();
+        let shrank = size < before;
         if size != self.length.size {
             self.length.moved = clock::now();
         }
@@ -46,15 +47,16 @@ impl Generation {
             self.searched.to = self.at.offset;
         }
         if shrank {
-            self.length.shrunk = self.length.shrunk.max(Some(self.length.size));
+            self.length.shrunk = self.length.shrunk.max(Some(before));
             self.suspect = true;
         }
+        self.cut_nuls(size);
         self.length.size = size;
         // Nothing before the offset could tell later that it is another content: each cut counts by itself.
         if size < self.at.offset || shrank && self.at.offset == 0 {
             return !self.disproves(size);
         }
-        self.suspect |= stat.modified != self.length.modified && self.searched.to > 0;
+        self.suspect |= stat.modified != self.length.modified && self.looked_to() > 0;
         let age = stat.modified.and_then(clock::age);
         self.length.modified = stat.modified.filter(|_| age.is_none_or(|age| age >= MODIFIED_GRAIN));
         false

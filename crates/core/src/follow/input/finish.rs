@@ -49,7 +49,7 @@ impl Input {
             }
         }
         for older in &mut self.older {
-            older.leave(turn.source, cx);
+            older.finish_drop(turn.source, cx);
             if older.is_to_be_finished(cx) {
                 let open = older.ready_found(cx)?;
                 if !older.finish_or_abandon(open, turn)? {
@@ -58,7 +58,7 @@ impl Input {
             }
         }
         if let Some(current) = &mut self.current {
-            current.leave(turn.source, cx);
+            current.finish_drop(turn.source, cx);
             // A file that has grown since its end was fixed is still being written: its last line is not over.
             let is_over = current.is_pseudo() || Some(current.offset()) < self.until;
             if is_over && current.is_to_be_finished(cx) {
@@ -78,10 +78,11 @@ impl Input {
     /// Stops following. If the file is followed again, reading continues at its position.
     pub(crate) fn abandon(&mut self, cx: &ReadContext) {
         self.leave_names(cx);
+        self.forget_head(cx);
         self.fifo.take().into_iter().for_each(FifoInput::leave);
         let Some(source) = &self.source else { return };
         for mut generation in self.older.drain(..).chain(self.current.take()) {
-            generation.leave(source, cx);
+            generation.finish_drop(source, cx);
             let goes_on = !matches!(generation.stat_open(cx), Ok((_, 0)));
             generation.give_up(goes_on, source, cx);
             match goes_on {

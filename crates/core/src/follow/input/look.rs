@@ -8,7 +8,9 @@ use crate::follow::context::{ReadContext, StartAt};
 use crate::follow::fifo::{FifoInput, Streams};
 use crate::follow::file::Generation;
 use crate::follow::file::turn::Scratch;
-use crate::follow::input::Input;
+use crate::follow::heads::HEAD;
+use crate::follow::input::replaced::Successor;
+use crate::follow::input::{Arrival, Input};
 use crate::follow::registry::Claimed;
 use crate::follow::trouble::Trouble;
 use crate::fs::{FileId, Kind, Stat, is_missing};
@@ -74,6 +76,7 @@ impl Input {
                 self.trouble(trouble, cx);
             }
         }
+        self.release_copy(cx);
         self.present = false;
         self.stat_older(scratch, cx);
         if let Some(current) = self.current.as_mut().filter(|current| current.is_pseudo()) {
@@ -84,6 +87,8 @@ impl Input {
         } else if !self.unsettled && !self.has_news(cx) {
             self.pause.succeeded();
         }
+        // A write through a mapping of the file moves neither its size nor, for a while, its times.
+        self.current.iter_mut().filter(|current| current.has_nuls()).for_each(Generation::suspect);
         self.has_news(cx)
     }
 
@@ -104,7 +109,8 @@ impl Input {
     /// Only the content changed of what is under the path: looks at that, which costs half as much, or not at all if
     /// it is read next, which tells as much. True if there is something to read; none if a whole look is needed.
     pub(crate) fn stat_content(&mut self, read_next: bool, cx: &ReadContext) -> Option<bool> {
-        let current = self.current.as_mut().filter(|_| self.older.is_empty() && !self.unsettled)?;
+        let current =
+            self.current.as_mut().filter(|current| self.older.is_empty() && !self.unsettled && current.offset() > 0)?;
         if read_next && self.is_watched && !self.linked && current.is_read() {
             current.suspect();
             return Some(true);
@@ -142,7 +148,17 @@ impl Input {
         cx: &ReadContext,
     ) {
         if self.current.as_ref().is_some_and(|current| current.id == stat.id) {
+            self.arrival = Arrival::Untold;
+            if self.turns_out_as_copy(&stat, cx) {
+                self.unsettled = true;
+                return;
+            }
             return self.apply_current_stat(&stat, false, cx);
+        }
+        match self.arrival_of(&stat, cx) {
+            Successor::Unknown => return,
+            Successor::Copy => return self.apply_current_stat(&stat, false, cx),
+            Successor::Other => {}
         }
         if self.is_set_aside(&stat, cx) {
             return self.trouble(Trouble::Old, cx);
@@ -162,6 +178,12 @@ impl Input {
             self.current = Some(current);
             return self.apply_path_stat(stat, start, base_input, scratch, cx);
         }
+        // What is too short to be known by its head is compared with the input beside it.
+        let base_input = base_input.filter(|base_input| stat.size < HEAD as u64 || !base_input.has_head());
+        if cx.registry.is_new(stat.id) && base_input.is_none() && self.is_held_as_copy(&stat, cx) {
+            self.unsettled = true;
+            return;
+        }
         if cx.registry.is_new(stat.id)
             && base_input.is_some_and(|base_input| base_input.holds_copy(&self.path, &stat, cx))
         {
@@ -177,8 +199,9 @@ impl Input {
                 return;
             }
         }
+        let copied = if cx.registry.is_new(stat.id) { self.place_in_copy(&stat, cx) } else { None };
         match cx.registry.claim(stat.id, &self.path, (!self.present).then_some(&*cx.fs)) {
-            Claimed::Taken { resume } => self.open(stat, resume, start, scratch, cx),
+            Claimed::Taken { resume } => self.open(stat, resume.or(copied), start, scratch, cx),
             Claimed::Held => self.trouble(Trouble::SameFile, cx),
             Claimed::Forbidden => self.trouble(Trouble::Output, cx),
         }

@@ -51,6 +51,7 @@ impl Input {
     /// Handles a current file that has left the path: it is read to its end and then closed.
     pub(super) fn retire_current(&mut self, cx: &ReadContext) {
         self.leave_names(cx);
+        self.forget_head(cx);
         let (Some(mut current), Some(source)) = (self.current.take(), &self.source) else { return };
         let found = match self.unopened.take().as_deref() {
             // Where reading begins in it is not known by now.

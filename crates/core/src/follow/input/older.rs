@@ -36,7 +36,7 @@ impl Input {
                     if links > 0 {
                         older.stop_counting();
                     }
-                    if cut {
+                    if cut || older.has_nuls() {
                         older.suspect();
                     }
                     None

@@ -8,8 +8,8 @@ use crate::follow::file::turn::{Scratch, Turn};
 use crate::follow::file::{Generation, ReadOutcome};
 use crate::follow::input::{Begin, Input, LAST_TRIES};
 use crate::follow::trouble::Trouble;
-use crate::fs::is_shortage;
-use crate::report::event::Event;
+use crate::fs::{Storage, is_shortage};
+use crate::report::event::{Continuation, Event};
 use crate::report::gap::GapReason;
 
 impl Input {
@@ -30,7 +30,17 @@ impl Input {
             },
             Some(current) if visit == ReadOutcome::End => {
                 if current.ready(&self.path, cx)? {
-                    let visit = current.read(end, &mut turn)?;
+                    let visit = match current.read(end, &mut turn) {
+                        // The open file may be an old copy of what is at the path.
+                        Err(error)
+                            if error.kind() == io::ErrorKind::UnexpectedEof
+                                && current.storage() == Some(Storage::Other)
+                                && current.open(&self.path, cx)? =>
+                        {
+                            current.read(end, &mut turn)?
+                        }
+                        visit => visit?,
+                    };
                     if visit == ReadOutcome::End {
                         current.close_idle(cx);
                     }
@@ -42,6 +52,9 @@ impl Input {
             }
             _ => Ok(visit),
         });
+        if !cx.settings.copy_grace.is_zero() && !cx.settings.once {
+            self.note_head(cx);
+        }
         match self.visited(visit, cx) {
             ReadOutcome::End if scratch.was_put_off() => ReadOutcome::More,
             visit => visit,
@@ -146,10 +159,15 @@ impl Input {
         Ok(())
     }
 
-    /// Starts to read the new content of the file at the path.
+    /// Starts to read the new content of the file at the path, unless part of the old one is there.
     pub(super) fn restart(&mut self, size: u64, reason: GapReason, cx: &ReadContext) {
         let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return };
-        cx.ledger.emit(&Event::Truncated { input: self.path.to_path_buf() });
+        // What cannot be read just now is taken for another content.
+        let goes_on = current.ready(&self.path, cx).is_ok_and(|ready| ready) && self.unopened.is_none();
+        let read_to = current.offset();
+        if goes_on && let Ok(Some(how)) = current.realign(source, cx) {
+            return self.goes_on(read_to, how, cx);
+        }
         if self.unopened.is_none()
             && let Some(copy) = self.copies.adopt(current, &self.path, self.next_number, cx)
         {
@@ -158,10 +176,27 @@ impl Input {
             current.accounted(copy.size());
             self.older.push(copy);
             self.next_number += 1;
+        } else if goes_on && reason == GapReason::Overwritten && current.pass_punched_head().unwrap_or(false) {
+            return self.goes_on(read_to, Continuation::HeadRemoved, cx);
+        }
+        cx.ledger.emit(&Event::Truncated { input: self.path.to_path_buf() });
+        if let Some(sum) = current.head.take() {
+            cx.registry.heads.remove(sum, &self.path);
+            cx.registry.heads.note_cut(sum, current.position());
         }
         current.restart(self.next_number, size, reason, source, cx);
         self.next_number += 1;
         self.unopened.iter_mut().for_each(|begin| **begin = Begin::Start);
         current.fingerprint_end().ok(); // It may be cut again before it is read.
+    }
+
+    /// Goes on in new content of which part is the old one, that was read up to an offset.
+    fn goes_on(&mut self, read_to: u64, how: Continuation, cx: &ReadContext) {
+        let (Some(current), Some(source)) = (&mut self.current, &self.source) else { return };
+        cx.ledger.gives_up(source, current.number, read_to, false);
+        current.number = self.next_number;
+        self.next_number += 1;
+        current.tell_begin(source, cx);
+        cx.ledger.emit(&Event::Continued { input: self.path.to_path_buf(), offset: current.offset(), how });
     }
 }

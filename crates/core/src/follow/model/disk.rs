@@ -45,7 +45,7 @@ pub(crate) struct Epoch {
     pub(crate) bytes: Vec<u8>,
     /// So many bytes at the start were never written.
     pub(crate) hole: usize,
-    /// So many bytes at the start were copied from another file.
+    /// So many bytes at the start were copied from another file, or from the content before.
     pub(crate) copied: usize,
     /// Where each line ends, and when it was ended.
     pub(crate) ends: Vec<(u64, u64)>,
@@ -254,10 +254,9 @@ impl Disk {
         }
     }
 
-    /// Marks all that is in a file as copied from another one.
-    pub(crate) fn mark_copied(&mut self, inode: usize) {
-        let epoch = &mut self.epochs[self.inodes[inode].epoch];
-        epoch.copied = epoch.bytes.len();
+    /// Marks so many bytes at the start of a file as copied, from another one or from its last content.
+    pub(crate) fn mark_copied(&mut self, inode: usize, len: usize) {
+        self.epochs[self.inodes[inode].epoch].copied = len;
     }
 
     pub(crate) fn remove(&mut self, path: &Path) {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::follow::model::disk;
 use crate::follow::model::disk::Disk;
-use crate::fs::{Entry, FileId, Fs, Kind, OsFs, ReadFile, Stat, WriteFile};
+use crate::fs::{Entry, FileId, Fs, Kind, OsFs, ReadFile, Stat, Storage, WriteFile};
 use crate::report::event::{Event, Observer};
 use crate::report::gap::GapReason;
 use crate::sync::lock::lock;
@@ -79,7 +79,7 @@ pub(crate) fn time(tick: u64) -> SystemTime {
 
 fn stat(disk: &Disk, inode: usize) -> Stat {
     let it = &disk.inodes[inode];
-    let born = disk.births.then_some(inode as u64 + 1);
+    let born = (disk.births && disk.short_reads == 0).then_some(inode as u64 + 1);
     Stat {
         id: FileId { dev: 1, ino: it.number, born },
         kind: Kind::File,
@@ -181,6 +181,11 @@ impl ReadFile for Handle {
         }
         self.door.note(Note::StatOpen { path: self.path.clone(), inode: self.inode, size: stat.size });
         Ok(stat)
+    }
+
+    fn storage(&self) -> io::Result<Storage> {
+        let disk = self.door.disk();
+        Ok(if disk.births && disk.short_reads == 0 { Storage::Local } else { Storage::Other })
     }
 
     fn read_at(&self, bufs: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {

@@ -353,15 +353,20 @@ impl Oracle {
 
     /// Whether a closed file may be taken for another one, to which its number was given.
     pub(crate) fn may_take_for_another(&self) -> bool {
-        self.setup.open_files < UNCAPPED && !self.setup.births
+        self.setup.open_files < UNCAPPED && !self.setup.tells_births()
     }
 
     /// A gap names bytes that some content of the input had, and that are not delivered.
     fn check_gap(&self, gap: &Lost, disk: &Disk) -> Checked {
         // A closed file that went to another directory is given up, and then perhaps found there; so is one that was
         // never opened, under any other name, where there is no time of birth to know it by.
-        let is_unknown = !self.setup.births && gap.start == 0;
-        let may_turn_up = gap.reason == GapReason::Gone && (self.setup.open_files < UNCAPPED || is_unknown);
+        let is_unknown = !self.setup.tells_births() && gap.start == 0;
+        let may_turn_up = match gap.reason {
+            GapReason::Gone => self.setup.open_files < UNCAPPED || is_unknown,
+            // The file that got its number is shorter.
+            GapReason::Truncated => is_unknown,
+            _ => false,
+        };
         let fits = self.tracks.iter().zip(&disk.epochs).any(|(track, epoch)| {
             let follow = &self.follows[epoch.inode];
             // What could never be opened is given up, too.

@@ -77,6 +77,11 @@ pub(crate) struct Setup {
 pub(crate) const UNCAPPED: usize = 1000;
 
 impl Setup {
+    /// Returns true if a time of birth tells a file from a later one with its number.
+    pub(crate) fn tells_births(&self) -> bool {
+        self.births && self.short_reads == 0
+    }
+
     /// The one that failures are shrunk to, as far as they do not vanish.
     pub(crate) const PLAIN: Self = Self {
         keeps: true,
@@ -106,7 +111,7 @@ impl Setup {
             births: rng.one_in(2),
             room: rng.pick(&[0, 0, 7, 100]),
             hints: rng.pick(&[Hints::None, Hints::Reliable, Hints::Unreliable]),
-            block: rng.pick(&[1, 8, 16]),
+            block: rng.pick(&[8, 16]),
             from_end: rng.one_in(12),
             short_reads: if rng.one_in(3) { rng.pick(&[1, 3, 20, 150, 300]) } else { 0 },
             real: false,

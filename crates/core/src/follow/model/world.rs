@@ -110,6 +110,7 @@ impl World {
         let prefix = if setup.labels { Prefix::Path } else { Prefix::None };
         let unlimited = context(door.clone(), door.clone());
         let cx = ReadContext {
+            is_ending: false,
             settings: Settings {
                 limit: LineLimit { max: setup.limit, policy: setup.policy },
                 format: LineFormat { prefix, format: Format::Raw },
@@ -317,7 +318,7 @@ impl World {
         let bytes = disk.content(found.inode).bytes.clone();
         if let Some(copy) = disk.create_copy(to) {
             disk.append(copy, &bytes);
-            disk.mark_copied(copy);
+            disk.mark_copied(copy, bytes.len());
         }
         if truncate {
             disk.truncate(found.inode);
@@ -339,10 +340,11 @@ impl World {
         };
         let frontier = self.oracle.tracks[disk.inodes[found.inode].epoch].frontier as usize;
         let plain = self.setup.limit >= Setup::PLAIN.limit && old.hole == 0 && old.copied == 0;
-        let mut bytes = Vec::new();
+        let (mut bytes, mut same) = (Vec::new(), 0);
         if same_head && frontier > 0 && plain {
             let head = frontier - 1 - self.begun % frontier.min(200);
             bytes.extend_from_slice(&old.bytes[..head]);
+            same = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
             bytes.push(if old.bytes[head] == b'~' { b'!' } else { b'~' });
         }
         loop {
@@ -355,6 +357,8 @@ impl World {
         }
         disk.truncate(found.inode);
         disk.append(found.inode, &bytes);
+        // Where only the last lines are others, those before them need not come again.
+        disk.mark_copied(found.inode, same);
     }
 
     fn scan(&mut self) {

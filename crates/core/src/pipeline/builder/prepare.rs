@@ -98,6 +98,7 @@ impl Builder {
             deleted_max_bytes: self.deleted_max_bytes,
         };
         Ok(ReadContext {
+            is_ending: false,
             settings,
             fs,
             ledger,
