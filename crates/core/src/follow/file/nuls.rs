@@ -57,7 +57,8 @@ impl Generation {
     /// Splits bytes that were read at an offset: returns the length of the content, up to the NULs at their end or to the
     /// first hole, and the range of these NULs in the file, if there are any.
     pub(super) fn split_nuls(&self, bytes: &[u8], at: u64) -> (usize, Option<Range<u64>>) {
-        let content = self.content_len(bytes, at);
+        // Files of the kernel are not preallocated.
+        let content = if self.is_pseudo() { bytes.len() } else { self.content_len(bytes, at) };
         let nuls = count_nuls(&bytes[content..]);
         let start = at + content as u64;
         (content, (nuls > 0).then(|| start..start + nuls as u64))

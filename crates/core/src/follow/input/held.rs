@@ -85,6 +85,16 @@ impl Input {
         true
     }
 
+    /// Asks what the current file is before any of it is read, where it may be read without another look at its path:
+    /// together with older files.
+    pub(super) fn check_for_copy(&mut self, cx: &ReadContext) {
+        let unread = self.current.as_ref().filter(|current| current.offset() == 0);
+        let stat = unread.and_then(|current| current.with_file(|file| file.stat()).ok().flatten());
+        if stat.is_some_and(|stat| self.turns_out_as_copy(&stat, cx)) {
+            self.unsettled = true;
+        }
+    }
+
     /// Makes the current file known by its head, so that copies of it are recognized.
     pub(super) fn note_head(&mut self, cx: &ReadContext) {
         let Some(current) = self.current.as_mut().filter(|current| current.head.is_none() && current.offset() > 0)

@@ -16,6 +16,9 @@ impl Input {
     /// Reads what is there, the oldest file first, a bounded number of bytes.
     pub(crate) fn visit(&mut self, batch: &mut Batch, scratch: &mut Scratch, cx: &ReadContext) -> ReadOutcome {
         let Some(source) = self.source.clone() else { return ReadOutcome::End };
+        if !self.older.is_empty() {
+            self.check_for_copy(cx);
+        }
         // What the new file holds now was written after what the old ones will turn out to hold.
         let end =
             if self.older.is_empty() { u64::MAX } else { self.current.as_ref().map_or(0, Generation::claimed_size) };
