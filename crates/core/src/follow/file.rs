@@ -80,6 +80,8 @@ pub(crate) struct Generation {
     solid: u64,
     /// True if the content is what came after a truncation.
     was_cut: bool,
+    /// True once a hole in it stayed for so long that it counts as lost: no other one is waited for.
+    has_lost_hole: bool,
     /// The offset before which a hole was made of what was read, and the length that was seen before that.
     punched: Option<(u64, u64)>,
     /// The bytes at its start, once they were read from there: a check sum by which it is looked up.
@@ -159,6 +161,7 @@ impl Generation {
             nuls: None,
             solid: 0,
             was_cut: false,
+            has_lost_hole: false,
             punched: None,
             head: None,
             line_starts: [LineStart::default(); 2],

@@ -196,7 +196,8 @@ impl Input {
             || self.pause.has_failed()
             || !self.older.is_empty()
             || !self.copies.is_empty()
-            || self.current.as_ref().is_some_and(|current| current.is_pseudo() || current.waits_for_hole());
+            || self.waits_for_hole()
+            || self.current.as_ref().is_some_and(Generation::is_pseudo);
         match (needs_polling, reads) {
             (false, _) => Polling::Never,
             (true, true) => Polling::Always,
@@ -229,6 +230,11 @@ impl Input {
     /// Returns the path of the input that this one may be a copy of.
     pub(crate) fn base(&self) -> Option<&Arc<Path>> {
         self.related.as_ref()?.related.base.as_ref()
+    }
+
+    /// Returns true if the current file has content behind a hole that may be filled yet.
+    fn waits_for_hole(&self) -> bool {
+        self.current.as_ref().is_some_and(Generation::waits_for_hole)
     }
 
     /// Returns true if copies of the current file are known by its head.

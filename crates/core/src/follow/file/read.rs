@@ -10,6 +10,7 @@ use crate::batch::source::Source;
 use crate::clock;
 use crate::follow::context::ReadContext;
 use crate::follow::file::bytes::{read_all, read_at};
+use crate::follow::file::nuls::PIECE;
 use crate::follow::file::turn::Turn;
 use crate::follow::file::{Generation, PSEUDO_MAX, ReadOutcome};
 use crate::fs::Storage;
@@ -60,7 +61,9 @@ impl Generation {
         let bound = usize::try_from(end.saturating_sub(self.at.offset)).unwrap_or(usize::MAX);
         turn.batch.set_source(turn.source, Some(self.id), self.number);
         let is_dropped = matches!(self.at.line, LineState::Dropped { .. });
-        let mut want = cx.settings.chunk;
+        // Where there are NULs, most of a chunk would be such.
+        let mut want =
+            if self.has_lost_hole || self.nuls.is_some() { PIECE.min(cx.settings.chunk) } else { cx.settings.chunk };
         if !is_dropped && self.searched.to - self.at.offset > reread_max(cx) {
             let bytes = turn.scratch.bytes(cx.settings.chunk);
             let Some(mut read) = self.read_on(bytes, self.searched.to, self.searched.fingerprint, 1)? else {

@@ -97,10 +97,11 @@ impl Input {
 
     /// Makes the current file known by its head, so that copies of it are recognized.
     pub(super) fn note_head(&mut self, cx: &ReadContext) {
-        let Some(current) = self.current.as_mut().filter(|current| current.head.is_none() && current.offset() > 0)
-        else {
+        if cx.settings.copy_grace.is_zero() || cx.settings.once {
             return;
-        };
+        }
+        let is_unknown = |current: &&mut Generation| current.head.is_none() && current.offset() > 0;
+        let Some(current) = self.current.as_mut().filter(is_unknown) else { return };
         let mut head = [0; HEAD];
         let read = current.with_file(|file| read_all(file, &mut head, 0));
         if read.is_ok_and(|len| len == Some(HEAD)) {

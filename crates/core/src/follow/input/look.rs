@@ -84,7 +84,7 @@ impl Input {
             if !cx.settings.once && self.pause.until().is_none() {
                 current.suspect();
             }
-        } else if !self.unsettled && !self.has_news(cx) {
+        } else if !self.unsettled && !self.has_news(cx) && !self.waits_for_hole() {
             self.pause.succeeded();
         }
         // A write through a mapping of the file moves neither its size nor, for a while, its times.

@@ -114,6 +114,8 @@ impl Input {
         }
         *current = generation;
         (self.trouble, self.unopened) = (None, None);
+        // A copy of it may come before more of it is read.
+        self.note_head(cx);
         self.read_failed = self.read_failed.filter(|_| !self.older.is_empty());
         Ok(true)
     }

@@ -55,9 +55,7 @@ impl Input {
             }
             _ => Ok(visit),
         });
-        if !cx.settings.copy_grace.is_zero() && !cx.settings.once {
-            self.note_head(cx);
-        }
+        self.note_head(cx);
         match self.visited(visit, cx) {
             ReadOutcome::End if scratch.was_put_off() => ReadOutcome::More,
             visit => visit,
