@@ -25,7 +25,7 @@ fn numbers(dir: &Dir, stream: &str) -> Vec<u64> {
     merged.streams[stream].iter().map(|(number, _)| *number).collect()
 }
 
-/// What came is the stream from its start to its end, and before that at most so many times from its start on.
+/// Checks that the stream came whole at the end, and from its start at most so many times before that.
 #[track_caller]
 fn expect_runs(name: &str, numbers: &[u64], lines: u64, more: usize) {
     let runs: Vec<&[u64]> = numbers.chunk_by(|before, after| before + 1 == *after).collect();

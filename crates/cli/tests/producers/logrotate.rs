@@ -39,7 +39,7 @@ impl Logs {
         self.0.tailmerge(["-o", output, "--report", &report]).args(args).start()
     }
 
-    /// What rotates all of them.
+    /// Returns the command that rotates all of them.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(program("logrotate", "logrotate"));
         command.arg("-f").arg("-s").arg(self.0.path("state")).arg(self.0.path("conf"));

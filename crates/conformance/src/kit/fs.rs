@@ -53,7 +53,7 @@ struct Shared {
     disk: Mutex<Disk>,
     /// Whether files have no time of birth.
     birthless: AtomicBool,
-    /// Whether holes are told from NULs that were written.
+    /// True if holes are not told from NULs that were written.
     holeless: AtomicBool,
     /// What is said of a file's size.
     sizes: OnceLock<Box<Sizes>>,

@@ -16,7 +16,7 @@ pub(crate) const HEAD: usize = 64;
 /// So many files that were cut are remembered.
 const CUTS_MAX: usize = 64;
 
-/// Of files that begin alike, so many are remembered.
+/// The table remembers at most so many files that begin alike.
 const ALIKE_MAX: usize = 16;
 
 /// The inputs by the check sums of their heads, and the new files that may be copies of them.

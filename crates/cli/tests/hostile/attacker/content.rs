@@ -227,7 +227,7 @@ pub(crate) fn heads(bout: &mut Bout<'_>) {
     }
 }
 
-/// What the victim's log holds now, as the attacker can copy it.
+/// Returns the content of the victim's log, as the attacker can copy it.
 pub(super) fn victims_log(bout: &mut Bout<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let log = File::open(bout.world.dir.join("victim.log")).map(|log| log.take(1024 * 1024));
